@@ -1,0 +1,1 @@
+"""Few-shot learners: tensors in, tensors out; they know no store."""

@@ -1,0 +1,216 @@
+"""One immutable table of past runs, as a recommender sees it.
+
+A view holds the completed runs of one metric, turned to larger-is-better (`score`), repeats
+averaged, one cell per (dataset, config). It is made once from the store, holds no connection,
+and can be narrowed (`without`) at no cost: that is how a backtest leaves datasets out.
+
+Notation: D datasets, C configs, N cells, P meta-features, M datasets with meta-features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metastore.errors import UnknownNameError
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class MetaFeatures:
+    """Meta-features of datasets: the stored ones and, by name, the asked one.
+
+    Args:
+        datasets: M names.
+        names: P names of meta-features.
+        values: `(M, P)`; NaN where a value is missing, timed out or not applicable.
+    """
+
+    datasets: tuple[str, ...]
+    names: tuple[str, ...]
+    values: FloatArray
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.datasets)}
+
+    def __contains__(self, dataset: str) -> bool:
+        return dataset in self._rows
+
+    def of(self, dataset: str) -> FloatArray | None:
+        """Return the `(P,)` meta-features of a dataset, or None where it has none."""
+        row = self._rows.get(dataset)
+        return None if row is None else self.values[row]
+
+    def aligned(self, datasets: Sequence[str]) -> FloatArray:
+        """Return `(len(datasets), P)`, a row of NaN for each dataset without any."""
+        out = np.full((len(datasets), len(self.names)), np.nan)
+        for i, name in enumerate(datasets):
+            row = self._rows.get(name)
+            if row is not None:
+                out[i] = self.values[row]
+        return out
+
+    @classmethod
+    def empty(cls) -> MetaFeatures:
+        """Return meta-features of no dataset."""
+        return cls((), (), np.empty((0, 0)))
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Past runs of one metric, larger-is-better.
+
+    Args:
+        metric: the metric's name.
+        higher_is_better: the metric's own direction; `score` is always larger-is-better.
+        datasets: D names of datasets that have at least one cell or failure.
+        algorithms: names of algorithms.
+        config_algorithms: `(C,)` index into `algorithms`.
+        config_texts: C canonical JSON texts.
+        cell_dataset: `(N,)` index into `datasets`.
+        cell_config: `(N,)` index into `config_texts`.
+        cell_score: `(N,)` mean score over repeats, finite, larger-is-better.
+        cell_repeats: `(N,)` how many completed runs the mean is over.
+        cell_seconds: `(N,)` mean duration in seconds, NaN where unknown.
+        failed_dataset: `(F,)` index into `datasets`: runs that gave no value.
+        failed_config: `(F,)` index into `config_texts`.
+        failed_seconds: `(F,)` duration in seconds, NaN where unknown.
+        meta: meta-features, also of datasets that are left out of the view.
+        groups: near-duplicate group of each dataset, by name; a name that is absent is
+            alone in its group.
+        excluded: names that were left out on request, with their near-duplicates.
+    """
+
+    metric: str
+    higher_is_better: bool
+    datasets: tuple[str, ...]
+    algorithms: tuple[str, ...]
+    config_algorithms: IntArray
+    config_texts: Sequence[str]
+    cell_dataset: IntArray
+    cell_config: IntArray
+    cell_score: FloatArray
+    cell_repeats: IntArray
+    cell_seconds: FloatArray
+    failed_dataset: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+    failed_config: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+    failed_seconds: FloatArray = field(default_factory=lambda: np.empty(0))
+    meta: MetaFeatures = field(default_factory=MetaFeatures.empty)
+    groups: Mapping[str, int] = field(default_factory=dict)
+    excluded: tuple[str, ...] = ()
+
+    @property
+    def n_datasets(self) -> int:
+        """D, the number of datasets with runs."""
+        return len(self.datasets)
+
+    @property
+    def n_configs(self) -> int:
+        """C, the number of distinct configs."""
+        return len(self.config_texts)
+
+    @property
+    def n_cells(self) -> int:
+        """N, the number of evaluated (dataset, config) pairs."""
+        return len(self.cell_score)
+
+    def algorithm(self, config: int) -> str:
+        """Return the algorithm's name of config number `config`."""
+        return self.algorithms[self.config_algorithms[config]]
+
+    def config(self, config: int) -> dict[str, Any]:
+        """Return the hyperparameters of config number `config`, freshly parsed."""
+        parsed: dict[str, Any] = json.loads(str(self.config_texts[config]))
+        return parsed
+
+    def score(self, value: float) -> float:
+        """Turn a value of the metric into a larger-is-better score."""
+        return value if self.higher_is_better else -value
+
+    def value(self, score: float) -> float:
+        """Turn a score back into a value of the metric, in its own direction."""
+        return score if self.higher_is_better else -score
+
+    @cached_property
+    def density(self) -> float:
+        """Share of (dataset, config) pairs that were evaluated, in [0, 1]."""
+        return self.n_cells / max(1, self.n_datasets * self.n_configs)
+
+    def matrix(self) -> FloatArray:
+        """Return scores as `(D, C)`, NaN where a config was not evaluated on a dataset."""
+        out = np.full((self.n_datasets, self.n_configs), np.nan)
+        out[self.cell_dataset, self.cell_config] = self.cell_score
+        return out
+
+    def group(self, dataset: str) -> tuple[str, ...]:
+        """Return the names in a dataset's near-duplicate group, itself included."""
+        number = self.groups.get(dataset)
+        if number is None:
+            return (dataset,)
+        return tuple(name for name, other in self.groups.items() if other == number)
+
+    def without(self, datasets: Iterable[str]) -> View:
+        """Return the view less these datasets and their near-duplicates.
+
+        Meta-features stay, so that a left-out dataset can be asked about.
+
+        Raises:
+            UnknownNameError: if a name is in neither the view nor its meta-features.
+        """
+        names = set(datasets)
+        unknown = names - set(self.datasets) - set(self.meta.datasets) - set(self.excluded)
+        if unknown:
+            raise UnknownNameError(f"no dataset named {sorted(unknown)[0]!r} in this view")
+        names = {twin for name in names for twin in self.group(name)}
+        keep = np.array([name not in names for name in self.datasets], dtype=bool)
+        return replace(
+            self._select(keep), excluded=tuple(sorted({*self.excluded, *names})), groups=self.groups
+        )
+
+    def _select(self, keep: NDArray[np.bool_]) -> View:
+        """Keep these datasets and the configs that still have a cell or a failure."""
+        cells = keep[self.cell_dataset]
+        failed = keep[self.failed_dataset]
+        used = np.zeros(self.n_configs, dtype=bool)
+        used[self.cell_config[cells]] = True
+        used[self.failed_config[failed]] = True
+        new_dataset = np.cumsum(keep) - 1
+        new_config = np.cumsum(used) - 1
+        texts = self.config_texts
+        if not used.all():
+            texts = [texts[i] for i in np.flatnonzero(used)]
+        return replace(
+            self,
+            datasets=tuple(n for n, k in zip(self.datasets, keep, strict=True) if k),
+            config_algorithms=self.config_algorithms[used],
+            config_texts=texts,
+            cell_dataset=new_dataset[self.cell_dataset[cells]],
+            cell_config=new_config[self.cell_config[cells]],
+            cell_score=self.cell_score[cells],
+            cell_repeats=self.cell_repeats[cells],
+            cell_seconds=self.cell_seconds[cells],
+            failed_dataset=new_dataset[self.failed_dataset[failed]],
+            failed_config=new_config[self.failed_config[failed]],
+            failed_seconds=self.failed_seconds[failed],
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the content: two views with the same digest teach the same."""
+        h = hashlib.sha256(f"{self.metric}|{self.higher_is_better}|".encode())
+        h.update("\x1f".join(self.datasets).encode())
+        for text in self.config_texts:
+            h.update(str(text).encode())
+        for array in (self.cell_dataset, self.cell_config, self.cell_score, self.meta.values):
+            h.update(np.ascontiguousarray(array).tobytes())
+        return h.hexdigest()

@@ -1,0 +1,157 @@
+"""The protocol every recommender keeps, and what a recommendation is.
+
+A recommender fits on one immutable view and answers for a task. With nothing observed the
+answer is a warm start; with observations it is the next step. Recommenders compare scores
+(larger-is-better, as in `View`); a `Recommendation` speaks in the metric's own direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+
+from metastore.search_space import SearchSpace
+from metastore.types import Config, Observation
+from metastore.view import FloatArray, View
+
+Candidate = tuple[str, Config]
+"""An algorithm's name and a config of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A past dataset that speaks for a recommendation.
+
+    Args:
+        dataset: its name.
+        distance: distance in scaled meta-features, 0 for identical; NaN where unknown.
+        weight: share of the evidence, in [0, 1].
+        runs: how many of its recorded runs are of this config or were used to predict it.
+        value: the metric this config had there, in the metric's own direction, NaN where it
+            was predicted from other configs.
+        rank: this config's rank among the dataset's configs, 1 is the best, 0 if predicted.
+        configs: how many configs the dataset has runs of.
+    """
+
+    dataset: str
+    distance: float
+    weight: float
+    runs: int
+    value: float
+    rank: int
+    configs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why a config is recommended.
+
+    Args:
+        method: name of the recommender that answered.
+        neighbours: past datasets that speak for it, the heaviest first.
+        n_datasets: datasets the recommender learned from.
+        n_runs: runs the recommender learned from.
+        abstained: whether the recommender could not tell this dataset from any other one and
+            fell back to what is good on average.
+        note: what a person should know, in one sentence; empty when there is nothing.
+    """
+
+    method: str
+    neighbours: tuple[Neighbour, ...] = ()
+    n_datasets: int = 0
+    n_runs: int = 0
+    abstained: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """A config to run next, what to expect of it, and why.
+
+    Args:
+        algorithm: name of the algorithm.
+        config: its hyperparameters.
+        value: expected metric, in the metric's own direction; NaN where nothing is known.
+        interval: 80% interval of the metric, `(low, high)`; NaN where nothing is known.
+        seconds: expected duration of the run; NaN where nothing is known.
+        evidence: which past runs speak for it.
+    """
+
+    algorithm: str
+    config: Config = field(hash=False)
+    value: float
+    interval: tuple[float, float]
+    seconds: float
+    evidence: Evidence
+
+    def to_estimator(self) -> Any:
+        """Return an unfitted scikit-learn estimator of this algorithm and config.
+
+        Raises:
+            InvalidInputError: if the algorithm is not a scikit-learn class or a config name is
+                not a parameter of it.
+        """
+        from recommenders.estimators import to_estimator  # noqa: PLC0415 - needs scikit-learn
+
+        return to_estimator(self.algorithm, self.config)
+
+
+@dataclass(frozen=True, eq=False)
+class AskedTask:
+    """The task a recommender is asked about, resolved.
+
+    Args:
+        name: the dataset's name, or a name made from its fingerprint.
+        meta_features: `(P,)` aligned with `view.meta.names`; None where there are none.
+    """
+
+    name: str
+    meta_features: FloatArray | None = None
+
+
+@runtime_checkable
+class Recommender(Protocol):
+    """Learns from a view of past runs and recommends configs for a task.
+
+    `fit` returns self and keeps no connection. `recommend` is pure: the same arguments and
+    seed give the same answer, whatever was asked before.
+    """
+
+    name: str
+
+    def fit(self, view: View, search_space: Mapping[str, SearchSpace] | None = None) -> Self:
+        """Learn from `view`; `search_space` gives, by algorithm, where new configs may lie."""
+        ...
+
+    def recommend(
+        self,
+        task: Any,
+        observed: Sequence[Observation] = (),
+        n: int = 1,
+        candidates: Sequence[Candidate] | None = None,
+    ) -> list[Recommendation]:
+        """Return at most `n` distinct configs to run next, the most urgent first.
+
+        Args:
+            task: a dataset's name in the view's store, an `(X, y)` pair, a DataFrame with a
+                `target` attribute or a `(DataFrame, target)` pair, or an `AskedTask`.
+            observed: what was already run on this task, values in the metric's own direction.
+            n: how many to return; fewer come back only when the pool has no more.
+            candidates: the pool to choose from; None for the configs of the view and the
+                search space. Observed configs are never returned again.
+        """
+        ...
+
+
+def unseen(candidates: Sequence[Candidate], observed: Sequence[Observation]) -> list[int]:
+    """Return the indices of candidates that were not observed yet."""
+    from metastore.types import canonical_json  # noqa: PLC0415
+
+    done = {(o.algorithm, canonical_json(o.config)) for o in observed}
+    return [i for i, (a, c) in enumerate(candidates) if (a, canonical_json(c)) not in done]
+
+
+NOTHING: FloatArray = np.empty(0)

@@ -1,0 +1,22 @@
+"""Shared fixtures. A test that asks for real data skips where it is absent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.realdata import RealDataMissing
+from benchmarks.realdata import realdata as find
+
+
+@pytest.fixture(scope="session")
+def realdata() -> Callable[[str], Path]:
+    def get(name: str) -> Path:
+        try:
+            return find(name)
+        except RealDataMissing as missing:
+            pytest.skip(str(missing))
+
+    return get
