@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -242,12 +243,23 @@ def content_id(*parts: str) -> UUID:
     MD5 with U+001F between the parts, so that SQL computes the same id as
     `md5(concat_ws(chr(31), ...))::UUID`. It tells contents apart; it guards nothing.
     """
-    return UUID(hashlib.md5("\x1f".join(parts).encode(), usedforsecurity=False).hexdigest())
+    return UUID(content_hex(*parts))
 
 
-def config_id(algorithm: str, config_text: str) -> UUID:
-    """Return the id of a config of an algorithm, from its canonical JSON."""
-    return content_id(algorithm, config_text)
+def content_hex(*parts: str) -> str:
+    """Return `content_id` as 32 hexadecimal digits."""
+    return hashlib.md5("\x1f".join(parts).encode(), usedforsecurity=False).hexdigest()
+
+
+def config_id(config_text: str) -> UUID:
+    """Return the id of a config from its canonical JSON."""
+    return content_id(config_text)
+
+
+@lru_cache(maxsize=4096)
+def dataset_id(dataset: DatasetRef) -> UUID:
+    """Return the id of a dataset: its name and, where its cells were seen, their fingerprint."""
+    return content_id(dataset.name, dataset.fingerprint)
 
 
 def uuid7() -> UUID:

@@ -177,22 +177,35 @@ class View:
             self._select(keep), excluded=tuple(sorted({*self.excluded, *names})), groups=self.groups
         )
 
+    def only(self, algorithms: Iterable[str]) -> View:
+        """Return the view of these algorithms' configs."""
+        wanted = [self.algorithms.index(algorithm) for algorithm in algorithms]
+        config = np.isin(self.config_algorithms, wanted)
+        return self._keep(config[self.cell_config], config[self.failed_config])
+
     def _select(self, keep: NDArray[np.bool_]) -> View:
         """Keep these datasets and the configs that still have a cell or a failure."""
-        cells = keep[self.cell_dataset]
-        failed = keep[self.failed_dataset]
-        used = np.zeros(self.n_configs, dtype=bool)
-        used[self.cell_config[cells]] = True
-        used[self.failed_config[failed]] = True
-        new_dataset = np.cumsum(keep) - 1
-        new_config = np.cumsum(used) - 1
+        return self._keep(keep[self.cell_dataset], keep[self.failed_dataset])
+
+    def _keep(self, cells: NDArray[np.bool_], failed: NDArray[np.bool_]) -> View:
+        """Keep these cells and failures, and what they still speak of."""
+        dataset = np.zeros(self.n_datasets, dtype=bool)
+        config = np.zeros(self.n_configs, dtype=bool)
+        for datasets, configs, kept in (
+            (self.cell_dataset, self.cell_config, cells),
+            (self.failed_dataset, self.failed_config, failed),
+        ):
+            dataset[datasets[kept]] = True
+            config[configs[kept]] = True
+        new_dataset = np.cumsum(dataset) - 1
+        new_config = np.cumsum(config) - 1
         texts = self.config_texts
-        if not used.all():
-            texts = [texts[i] for i in np.flatnonzero(used)]
+        if not config.all():
+            texts = [texts[i] for i in np.flatnonzero(config)]
         return replace(
             self,
-            datasets=tuple(n for n, k in zip(self.datasets, keep, strict=True) if k),
-            config_algorithms=self.config_algorithms[used],
+            datasets=tuple(n for n, k in zip(self.datasets, dataset, strict=True) if k),
+            config_algorithms=self.config_algorithms[config],
             config_texts=texts,
             cell_dataset=new_dataset[self.cell_dataset[cells]],
             cell_config=new_config[self.cell_config[cells]],

@@ -1,0 +1,244 @@
+"""Journals into the tables: once, idempotently, in bulk; deleted only after a checkpoint.
+
+How far a journal was read is a row in the same transaction as what was read from it, so a
+process that dies in between changes nothing. A journal is deleted when its process is dead, all
+of it is in the tables, and a checkpoint holds them. What cannot be understood is moved to the
+folder `rejected`, as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from metastore.engines import FileEngine
+from metastore.journal import AHEAD_BYTES, SUFFIX, Claim
+from metastore.paths import StorePaths
+from metastore.queries import query
+
+BATCH_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Absorbed:
+    """What one call of `absorb` did.
+
+    Args:
+        journals: how many journals had something new.
+        lines: how many new lines were read.
+        rejected: how many of them could not be understood; they are kept in `rejected`.
+        crashed: how many runs were found to have died with their process.
+        deleted: how many journals are no longer needed and were deleted.
+    """
+
+    journals: int = 0
+    lines: int = 0
+    rejected: int = 0
+    crashed: int = 0
+    deleted: int = 0
+
+    def __add__(self, other: Absorbed) -> Absorbed:
+        return Absorbed(
+            self.journals + other.journals,
+            self.lines + other.lines,
+            self.rejected + other.rejected,
+            self.crashed + other.crashed,
+            self.deleted + other.deleted,
+        )
+
+
+@dataclass(slots=True)
+class _Part:
+    """The unread part of one journal: bytes `start` to `end`, and a torn rest after it."""
+
+    claim: Claim
+    start: int
+    end: int
+    torn: bytes = b""
+
+    @property
+    def name(self) -> str:
+        return self.claim.path.stem
+
+
+def waiting(paths: StorePaths) -> list[Path]:
+    """Return the journals in a store's folder, oldest first."""
+    if not paths.journals.is_dir():
+        return []
+    return sorted(paths.journals.glob(f"*{SUFFIX}"))
+
+
+def absorb(engine: FileEngine) -> Absorbed:
+    """Take all journals into the store.
+
+    Raises:
+        StoreBusyError: if another process holds the store; no journal is touched then.
+    """
+    total = Absorbed()
+    while True:
+        done, more = _absorb_batch(engine)
+        total += done
+        if not more:
+            return total
+
+
+def _absorb_batch(engine: FileEngine) -> tuple[Absorbed, bool]:
+    with contextlib.ExitStack() as stack:
+        with engine.write() as con:
+            parts, more = _unread(con, engine.paths, stack)
+            if not parts:
+                return Absorbed(), False
+            done = _take(con, parts, engine.paths)
+        # The checkpoint of engine.write() holds everything now.
+        deleted = 0
+        for part in parts:
+            if not part.claim.alive:
+                part.claim.path.unlink(missing_ok=True)
+                deleted += 1
+        return done + Absorbed(deleted=deleted), more
+
+
+def _unread(
+    con: duckdb.DuckDBPyConnection, paths: StorePaths, stack: contextlib.ExitStack
+) -> tuple[list[_Part], bool]:
+    """Claim journals up to `BATCH_BYTES`, and say whether there are more."""
+    rows = con.execute("SELECT journal, absorbed_bytes FROM store.latest_journals").fetchall()
+    absorbed = dict(rows)
+    parts: list[_Part] = []
+    size = 0
+    for path in waiting(paths):
+        if size > BATCH_BYTES:
+            return parts, True
+        try:
+            claim = Claim(path)
+        except FileNotFoundError:
+            continue  # another process absorbed it meanwhile
+        stack.callback(claim.release)
+        part = _find_part(claim, absorbed.get(path.stem, 0))
+        if part.end > part.start or not claim.alive:
+            parts.append(part)
+            size += part.end - part.start
+    return parts, False
+
+
+def _find_part(claim: Claim, start: int) -> _Part:
+    """Find the last whole line; zeros that were written ahead come after it."""
+    with claim.path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        tail = b""
+        at = size
+        while at > start:
+            step = min(2 * AHEAD_BYTES, at - start)
+            at -= step
+            file.seek(at)
+            tail = file.read(step) + tail
+            cut = tail.rfind(b"\n")
+            if cut >= 0:
+                return _Part(claim, start, at + cut + 1, tail[cut + 1 :].rstrip(b"\0"))
+    return _Part(claim, start, start, tail.rstrip(b"\0"))
+
+
+def _take(con: duckdb.DuckDBPyConnection, parts: list[_Part], paths: StorePaths) -> Absorbed:
+    con.execute("BEGIN")
+    try:
+        lines, rejected = _stage_and_insert(con, parts, paths)
+        crashed = _mark_crashed(con, parts, paths)
+        con.executemany(
+            "INSERT INTO store.journals VALUES (?, ?, ?, now()::TIMESTAMP)",
+            [[part.name, part.end, part.claim.alive] for part in parts],
+        )
+    except BaseException:
+        con.execute("ROLLBACK")
+        raise
+    con.execute("COMMIT")
+    return Absorbed(sum(p.end > p.start for p in parts), lines, rejected, crashed)
+
+
+def _stage_and_insert(
+    con: duckdb.DuckDBPyConnection, parts: list[_Part], paths: StorePaths
+) -> tuple[int, int]:
+    """Stage the unread bytes and insert them; return lines and how many were rejected."""
+    with tempfile.TemporaryDirectory(dir=paths.folder, prefix=".absorb-") as folder:
+        files = [str(file) for file in _copies(parts, Path(folder))]
+        lines = 0
+        rejected = 0
+        if files:
+            con.execute(query("stage_journals"), {"files": files})
+            counted = con.execute(
+                "SELECT count(*), count(*) FILTER (event IS NULL) FROM staged"
+            ).fetchone()
+            assert counted is not None
+            lines, bad = counted
+            con.execute(query("absorb_journals"))
+            if bad:
+                rejected = sum(_reject(con, file, paths) for file in files)
+    for part in parts:
+        if part.torn and not part.claim.alive:
+            _keep(paths, f"{part.name}.torn", part.torn)
+            rejected += 1
+    return lines, rejected
+
+
+def _copies(parts: list[_Part], folder: Path) -> Iterator[Path]:
+    """Yield files of the unread whole lines: the journal itself where it holds nothing else."""
+    for part in parts:
+        if part.end == part.start:
+            continue
+        whole = part.start == 0 and part.end == part.claim.path.stat().st_size
+        if whole and not part.claim.alive:
+            yield part.claim.path
+            continue
+        copy = folder / f"{part.name}{SUFFIX}"
+        with part.claim.path.open("rb") as source, copy.open("wb") as out:
+            source.seek(part.start)
+            left = part.end - part.start
+            while left:
+                block = source.read(min(left, 1 << 22))
+                out.write(block)
+                left -= len(block)
+        yield copy
+
+
+def _reject(con: duckdb.DuckDBPyConnection, file: str, paths: StorePaths) -> int:
+    """Keep the lines of a file that are not events, as they were, and count them."""
+    con.execute(query("stage_journals"), {"files": [file]})
+    flags = [row[0] for row in con.execute("SELECT event IS NULL FROM staged").fetchall()]
+    if not any(flags):
+        return 0
+    lines = Path(file).read_bytes().splitlines(keepends=True)
+    if len(lines) == len(flags):
+        lines = [line for line, bad in zip(lines, flags, strict=True) if bad]
+    _keep(paths, Path(file).name, b"".join(lines))
+    return sum(flags)
+
+
+def _keep(paths: StorePaths, name: str, content: bytes) -> None:
+    paths.rejected.mkdir(exist_ok=True)
+    with (paths.rejected / name).open("ab") as out:
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _mark_crashed(con: duckdb.DuckDBPyConnection, parts: list[_Part], paths: StorePaths) -> int:
+    """End the runs that a dead process left open, and return how many there were.
+
+    A process that went on in a new file closed the old one: it is dead only when none of its
+    files is left but the ones that are claimed here as dead.
+    """
+    claimed = {part.claim.path for part in parts if not part.claim.alive}
+    others = {_process(path) for path in waiting(paths) if path not in claimed}
+    dead = sorted({_process(path) for path in claimed} - others)
+    if not dead:
+        return 0
+    return len(con.execute(query("mark_crashed"), {"journals": dead}).fetchall())
+
+
+def _process(journal: Path) -> str:
+    return journal.stem.rpartition("-")[0]

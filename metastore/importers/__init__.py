@@ -1,0 +1,1 @@
+"""Runs that already exist somewhere else, turned into the store's own."""

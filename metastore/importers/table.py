@@ -1,0 +1,361 @@
+"""A table of runs (Parquet, CSV, JSON lines) into the store, in bulk.
+
+Identity: a run's id is the hash of everything that the table says of it, with a number for
+exact repeats. So importing a file twice changes nothing, whatever the order of its rows, and a
+file that has grown brings just its new runs. Rows that speak of the same run (several metrics,
+steps or folds of one dataset, config and seed) become one run.
+
+A row without a finite value and without a status is a failed run: that it diverged is worth
+knowing. A row that cannot be understood is refused with its line and reason; the others land.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from metastore.errors import InvalidInputError
+from metastore.importers.table_columns import STATUSES, Columns, literal, name, reader
+from metastore.importers.table_configs import config_sql, stage_configs
+from metastore.metrics import known_direction
+from metastore.queries import query
+
+MAX_REPORTED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """What a person says of a table beyond its columns.
+
+    Args:
+        algorithm: the algorithm of a table without such a column.
+        higher_is_better: direction of metrics that the table does not give one for.
+    """
+
+    algorithm: str = ""
+    higher_is_better: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import did.
+
+    Args:
+        file: the file's name.
+        rows: rows in the file.
+        new_runs: runs that the store did not have.
+        known_runs: runs that it had already; they were left alone.
+        failed_runs: new runs without a finite value.
+        refused: how many rows were refused.
+        reasons: line and reason of the first refused rows; lines count from 1, the header of a
+            CSV file is line 1.
+        notes: what was assumed, in sentences.
+    """
+
+    file: str
+    rows: int
+    new_runs: int
+    known_runs: int
+    failed_runs: int
+    refused: int
+    reasons: tuple[tuple[int, str], ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+def import_table(
+    con: duckdb.DuckDBPyConnection, file: Path, options: TableOptions = TableOptions()
+) -> ImportReport:
+    """Import a table of runs over a connection that may write.
+
+    Raises:
+        InvalidInputError: if the file is no table of runs.
+    """
+    source = reader(file)
+    columns = _describe(con, source, file)
+    notes = _notes(columns, options, file)
+    con.execute("BEGIN")
+    try:
+        refused = _stage(con, source, columns, options, file)
+        _settle_directions(con, options)
+        grouped = _identify(con)
+        report = _insert(con, file, refused, notes, grouped)
+    except BaseException:
+        con.execute("ROLLBACK")
+        raise
+    con.execute("COMMIT")
+    return report
+
+
+def _describe(con: duckdb.DuckDBPyConnection, source: str, file: Path) -> Columns:
+    try:
+        rows = con.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidInputError(f"{str(file)!r} cannot be read as a table: {reason}") from error
+    return Columns.of([(row[0], row[1]) for row in rows], file)
+
+
+def _notes(columns: Columns, options: TableOptions, file: Path) -> list[str]:
+    notes = []
+    if not columns.has("algorithm") and not options.algorithm:
+        notes.append(f"no column algorithm: the algorithm is named after the file, {file.stem!r}")
+    if columns.metrics:
+        notes.append(f"columns read as metrics: {', '.join(columns.metrics)}")
+        notes.append(f"columns read as hyperparameters: {', '.join(columns.config)}")
+    if columns.known.get("seed", "seed").lower() != "seed":
+        notes.append(f"column {columns.known['seed']!r} read as the seed")
+    if columns.ignored:
+        notes.append(f"columns not used: {', '.join(columns.ignored)}")
+    return notes
+
+
+def _stage(
+    con: duckdb.DuckDBPyConnection,
+    source: str,
+    columns: Columns,
+    options: TableOptions,
+    file: Path,
+) -> int:
+    """Fill the temporary table `staged`, one row a value; return rows the reader refused."""
+    is_parquet = "file_row_number" in source
+    line = "file_row_number + 1" if is_parquet else "row_number() OVER ()"
+    if file.suffix.lower() in (".csv", ".tsv"):
+        line += " + 1"
+    numbered = f"(SELECT {line} AS line, * FROM {source})"
+    if columns.metrics:
+        numbered = _unpivot(numbered, columns)
+    stage_configs(con, numbered, columns)
+    several = _several_rows_a_run(con, numbered, columns)
+    staged = f"SELECT {_expressions(columns, options, file)} FROM {numbered} AS raw"
+    run_id = "NULL::UUID" if several else _RUN_ID
+    try:
+        con.execute(
+            "CREATE OR REPLACE TEMP TABLE staged AS "
+            f"SELECT *, CASE WHEN problem IS NULL THEN {run_id} END AS run_id "
+            f"FROM ({staged} {config_sql(columns).join})"
+        )
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidInputError(f"{str(file)!r} cannot be read as a table: {reason}") from error
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE staged_datasets AS SELECT DISTINCT "
+        f"{_dataset_id(columns)} AS dataset_id, trim({_text(columns, 'dataset')}) AS name, "
+        f"nullif({_text(columns, 'dataset_source_id')}, '') AS source_id, "
+        f"nullif({_text(columns, 'target')}, '') AS target FROM {numbered} AS raw"
+    )
+    return _reader_refusals(con, file)
+
+
+# The hash of everything that a row says, where every row is a run of its own.
+_RUN_ID = (
+    "md5(concat_ws(chr(31), dataset_id::VARCHAR, target, split, algorithm, config_id::VARCHAR, "
+    "metric, value::VARCHAR, 's' || seed, 'f' || fidelity, 't' || epoch_us(started_at), "
+    "said_status))::UUID"
+)
+
+
+def _dataset_id(columns: Columns) -> str:
+    return f"md5(trim({_text(columns, 'dataset')}) || chr(31))::UUID"
+
+
+def _several_rows_a_run(con: duckdb.DuckDBPyConnection, numbered: str, columns: Columns) -> bool:
+    """Whether rows may have to be put together: several metrics, steps or folds."""
+    if columns.has("step") or columns.has("fold") or len(columns.metrics) > 1:
+        return True
+    metric = _text(columns, "metric", "metric")
+    counted = con.execute(f"SELECT count(DISTINCT {metric}) FROM {numbered} AS raw").fetchone()
+    return bool(counted and counted[0] > 1)
+
+
+def _unpivot(numbered: str, columns: Columns) -> str:
+    metrics = ", ".join(name(c) for c in columns.metrics)
+    casts = ", ".join(f"{name(c)}::VARCHAR AS {name(c)}" for c in columns.metrics)
+    return (
+        f"(SELECT * FROM (SELECT * REPLACE ({casts}) FROM {numbered}) "
+        f"UNPIVOT INCLUDE NULLS (value FOR metric IN ({metrics})))"
+    )
+
+
+def _reader_refusals(con: duckdb.DuckDBPyConnection, file: Path) -> int:
+    """Move what the CSV reader could not split into the staged rows' refusals."""
+    con.execute("CREATE OR REPLACE TEMP TABLE refused_lines (line BIGINT, reason VARCHAR)")
+    if file.suffix.lower() not in (".csv", ".tsv"):
+        return 0
+    con.execute(
+        "INSERT INTO refused_lines SELECT line, any_value(error_message) "
+        "FROM temp.main.reject_errors GROUP BY line"
+    )
+    con.execute("DELETE FROM temp.main.reject_errors; DELETE FROM temp.main.reject_scans")
+    row = con.execute("SELECT count(*) FROM refused_lines").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _expressions(columns: Columns, options: TableOptions, file: Path) -> str:
+    """Return the SQL of every staged column, and of the reason to refuse a row."""
+    config = config_sql(columns)
+    value = columns.known.get("value", "value")
+    algorithm = literal(options.algorithm or file.stem)
+    number = f"try_cast(raw.{name(value)} AS DOUBLE)"
+    direction = _cast(columns, "higher_is_better", "BOOLEAN")
+    status = f"lower(trim({_text(columns, 'status')}))"
+    spelled = " ".join(
+        f"WHEN {status} IN ({', '.join(literal(s) for s in spellings)}) THEN {literal(known)}"
+        for known, spellings in STATUSES.items()
+    )
+    finite = f"coalesce(isfinite({number}), false)"
+    known_status = f"CASE WHEN {status} IS NULL OR {status} = '' THEN "
+    known_status += f"CASE WHEN {finite} THEN 'completed' ELSE 'failed' END {spelled} END"
+    problems = {
+        f"coalesce(trim({_text(columns, 'dataset')}), '') = ''": "'no dataset'",
+        f"coalesce(trim({_text(columns, 'metric', 'metric')}), '') = ''": "'no metric'",
+        f"{config.problem} IS NOT NULL": config.problem,
+        f"{number} IS NULL AND coalesce(trim(raw.{name(value)}::VARCHAR), '') <> ''": (
+            f"'value ' || left(raw.{name(value)}::VARCHAR, 40) || ' is not a number'"
+        ),
+        f"({known_status}) IS NULL": (
+            f"'unknown status ' || left({_text(columns, 'status')}, 40) || '; expected one of "
+            f"{', '.join(STATUSES)}'"
+        ),
+    }
+    for meaning, kind in (("higher_is_better", "BOOLEAN"), ("seed", "BIGINT"), ("step", "BIGINT"),
+                          ("fold", "BIGINT"), ("fidelity", "DOUBLE"), ("runtime_s", "DOUBLE"),
+                          ("started_at", "TIMESTAMP"), ("ended_at", "TIMESTAMP")):  # fmt: skip
+        if columns.has(meaning):
+            text = _text(columns, meaning)
+            problems[f"{_cast(columns, meaning, kind)} IS NULL AND coalesce({text}, '') <> ''"] = (
+                f"'{columns.known[meaning]} ' || left({text}, 40) || ' is no {kind.lower()}'"
+            )
+    whens = " ".join(f"WHEN {when} THEN {then}" for when, then in problems.items())
+    started = _cast(columns, "started_at", "TIMESTAMP")
+    ended = _cast(columns, "ended_at", "TIMESTAMP")
+    seconds = _cast(columns, "runtime_s", "DOUBLE")
+    if columns.has("ended_at") and not columns.has("runtime_s"):
+        seconds = f"epoch({ended}) - epoch({started})"
+    staged = {
+        "line": "raw.line",
+        "dataset_id": _dataset_id(columns),
+        "target": f"coalesce({_text(columns, 'target')}, '')",
+        "split": f"coalesce({_text(columns, 'split')}, '')",
+        "algorithm": f"coalesce(nullif({_text(columns, 'algorithm')}, ''), {algorithm})",
+        "config_id": config.id,
+        "metric": f"trim({_text(columns, 'metric', 'metric')})",
+        "value": number,
+        "higher_is_better": direction,
+        "seed": _cast(columns, "seed", "BIGINT"),
+        "step": _cast(columns, "step", "BIGINT"),
+        "fold": _cast(columns, "fold", "BIGINT"),
+        "fidelity": _cast(columns, "fidelity", "DOUBLE"),
+        "seconds": seconds,
+        "said_status": f"CASE WHEN coalesce({status}, '') <> '' THEN {known_status} END",
+        "status": known_status,
+        "error": _failure(columns, number, finite),
+        "started_at": started,
+        "source": f"coalesce({_text(columns, 'source')}, {literal('table:' + file.name)})",
+        "problem": f"CASE {whens} END",
+    }
+    return ", ".join(f"{sql} AS {column}" for column, sql in staged.items())
+
+
+def _failure(columns: Columns, number: str, finite: str) -> str:
+    return (
+        f"coalesce(nullif({_text(columns, 'error')}, ''), CASE WHEN NOT {finite} THEN "
+        f"'no finite value: ' || coalesce({number}::VARCHAR, 'missing') END)"
+    )
+
+
+def _text(columns: Columns, meaning: str, wide: str = "") -> str:
+    column = columns.known.get(meaning) or (wide if columns.metrics else "")
+    return f"raw.{name(column)}::VARCHAR" if column else "NULL::VARCHAR"
+
+
+def _cast(columns: Columns, meaning: str, kind: str) -> str:
+    column = columns.known.get(meaning)
+    if not column:
+        return f"NULL::{kind}"
+    if kind == "TIMESTAMP" and columns.types[column].startswith(
+        ("DOUBLE", "FLOAT", "BIGINT", "INT")
+    ):
+        return f"make_timestamp((raw.{name(column)} * 1e6)::BIGINT)"
+    return f"try_cast(raw.{name(column)} AS {kind})"
+
+
+def _settle_directions(con: duckdb.DuckDBPyConnection, options: TableOptions) -> None:
+    """Give every metric one direction, and refuse rows that contradict it."""
+    rows = con.execute(query("staged_directions")).fetchall()
+    for metric, in_store, in_file, mixed, any_missing in rows:
+        direction = in_store if in_store is not None else in_file
+        if direction is None:
+            direction = options.higher_is_better
+        if direction is None:
+            direction = known_direction(metric)
+        if direction is None:
+            con.execute(
+                "UPDATE staged SET problem = coalesce(problem, ?) WHERE metric = ?",
+                [
+                    f"the direction of metric {metric!r} is unknown: add a column "
+                    "higher_is_better, or say --higher-is-better or --lower-is-better",
+                    metric,
+                ],
+            )
+            continue
+        if mixed or (in_file is not None and in_file != direction):
+            known = "the store" if in_store is not None else "its first row"
+            con.execute(
+                "UPDATE staged SET problem = ? "
+                "WHERE problem IS NULL AND metric = ? AND higher_is_better <> ?",
+                [
+                    f"mixed directions: metric {metric!r} is "
+                    f"{'higher' if direction else 'lower'}-is-better in {known}",
+                    metric,
+                    direction,
+                ],
+            )
+        if any_missing:
+            con.execute(
+                "UPDATE staged SET higher_is_better = ? "
+                "WHERE metric = ? AND higher_is_better IS NULL",
+                [direction, metric],
+            )
+
+
+def _identify(con: duckdb.DuckDBPyConnection) -> bool:
+    """Give every staged row its run, and say whether a run may have several rows."""
+    counted = con.execute(
+        "SELECT count(run_id), count(DISTINCT run_id), count(*) - count(problem) FROM staged"
+    ).fetchone()
+    assert counted is not None
+    identified, distinct, rows = counted
+    if rows and not identified:
+        con.execute(query("identify_grouped_runs"))
+        return True
+    if distinct < identified:
+        con.execute(query("number_repeated_runs"))
+    return False
+
+
+def _insert(
+    con: duckdb.DuckDBPyConnection, file: Path, refused: int, notes: list[str], grouped: bool
+) -> ImportReport:
+    con.execute(query("insert_staged_runs"))
+    con.execute(query("insert_grouped_runs" if grouped else "insert_single_runs"))
+    con.execute(query("insert_staged_values"))
+    counts = con.execute(query("count_staged")).fetchone()
+    assert counts is not None
+    rows, problems, runs, known, failed = counts
+    reasons = con.execute(
+        "SELECT line, problem FROM staged WHERE problem IS NOT NULL "
+        "UNION ALL SELECT line, reason FROM refused_lines ORDER BY line LIMIT ?",
+        [MAX_REPORTED],
+    ).fetchall()
+    return ImportReport(
+        file=str(file),
+        rows=rows + refused,
+        new_runs=runs - known,
+        known_runs=known,
+        failed_runs=failed,
+        refused=problems + refused,
+        reasons=tuple((line, reason) for line, reason in reasons),
+        notes=tuple(notes),
+    )

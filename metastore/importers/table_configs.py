@@ -1,0 +1,124 @@
+"""The configs of a table: canonical JSON for each distinct one.
+
+Most tables were written by a program that sorts its keys and prints shortest floats already.
+SQL tells those apart and keeps them as they are; the others go through `canonical_json`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import duckdb
+
+from metastore.errors import InvalidInputError
+from metastore.importers.table_columns import NUMERIC, Columns, name
+from metastore.types import canonical_json
+
+_IS_CANONICAL = r"""
+    text[1] = '{' AND list_sort(keys) = keys AND len(list_distinct(keys)) = len(keys)
+    AND NOT regexp_matches(text, '\\|[0-9][eE]|\.[0-9]+0[,}\]]|0\.0000|-0[,}\]]|.\{')
+    AND NOT regexp_matches(text, '0\.0*[1-9][0-9]{17,}|[1-9]\.[0-9]{17,}|[0-9]{2,}\.[0-9]{16,}|[:\[,-][0-9]{15,}')
+"""
+# Refused there, of JSON without spaces: escapes, exponents, trailing zeros, numbers that are
+# tiny or longer than a shortest float, nested objects. The rest is spelled as
+# `canonical_json` spells it.
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigSql:
+    """SQL for a row's config: how to join it, its id, and what is wrong with it."""
+
+    join: str
+    id: str
+    problem: str
+
+
+def config_sql(columns: Columns) -> ConfigSql:
+    """Return the SQL that looks a row's config up among the staged ones."""
+    return ConfigSql(
+        join=f"LEFT JOIN staged_configs AS config ON config.raw = {_raw(columns)}",
+        id="config.config_id",
+        problem="config.problem",
+    )
+
+
+def _raw(columns: Columns) -> str:
+    """Return the SQL of a row's config as text, `{}` where it has none."""
+    if columns.has("config"):
+        return f"coalesce(nullif(raw.{name(columns.known['config'])}::VARCHAR, ''), '{{}}')"
+    pairs = []
+    for parameter in sorted(columns.config):
+        column = columns.config[parameter]
+        pairs.append(f"{_quoted(parameter)}, {_json_value(column, columns.types[column])}")
+    # A cell without a value is a parameter that this config does not have.
+    return f"json_merge_patch('{{}}', json_object({', '.join(pairs)}))::VARCHAR"
+
+
+def _json_value(column: str, kind: str) -> str:
+    raw = f"raw.{name(column)}"
+    if kind != "VARCHAR" or kind in NUMERIC:
+        return f"to_json({raw})"
+    # A CSV cell: what reads as a JSON number or boolean is one, the rest is text.
+    number = rf"regexp_full_match({raw}, '-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?')"
+    boolean = f"lower({raw}) IN ('true', 'false')"
+    return (
+        f"CASE WHEN {raw} IS NULL OR {raw} = '' THEN NULL WHEN {number} THEN {raw}::JSON "
+        f"WHEN {boolean} THEN lower({raw})::JSON ELSE to_json({raw}) END"
+    )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def stage_configs(con: duckdb.DuckDBPyConnection, numbered: str, columns: Columns) -> None:
+    """Fill `staged_configs` (raw, config, config_id, problem), one row a distinct raw text."""
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE staged_configs AS "
+        "SELECT raw, CASE WHEN canonical THEN text END AS config, "
+        "CASE WHEN canonical THEN md5(text)::UUID END AS config_id, NULL::VARCHAR AS problem "
+        f"FROM (SELECT raw, text, coalesce({_IS_CANONICAL}, false) AS canonical "
+        "FROM (SELECT raw, text, json_keys(text) AS keys "
+        "FROM (SELECT raw, CASE WHEN json_valid(raw) THEN json(raw)::VARCHAR END AS text "
+        f"FROM (SELECT DISTINCT {_raw(columns)} AS raw FROM {numbered} AS raw))))"
+    )
+    rest = con.execute("SELECT raw FROM staged_configs WHERE config IS NULL").fetchall()
+    if not rest:
+        return
+    canonical = [(raw, *_canonical(raw)) for (raw,) in rest]
+    con.execute("DELETE FROM staged_configs WHERE config IS NULL")
+    _append(con, canonical)
+
+
+def _append(con: duckdb.DuckDBPyConnection, rows: list[tuple[str, str | None, str | None]]) -> None:
+    import pyarrow as pa  # noqa: PLC0415 - only tables with unusual configs need it
+
+    raw, config, problem = (list(column) for column in zip(*rows, strict=True))
+    fixed = pa.table(
+        {
+            "raw": pa.array(raw, pa.string()),
+            "config": pa.array(config, pa.string()),
+            "problem": pa.array(problem, pa.string()),
+        }
+    )
+    con.register("fixed_configs", fixed)
+    con.execute(
+        "INSERT INTO staged_configs SELECT raw, config, md5(config)::UUID, problem "
+        "FROM fixed_configs"
+    )
+    con.unregister("fixed_configs")
+
+
+def _canonical(raw: str) -> tuple[str | None, str | None]:
+    """Return canonical JSON and None, or None and what is wrong."""
+    try:
+        config = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None, f"config is no JSON object: {raw[:60]}"
+    if not isinstance(config, dict):
+        return None, f"config is no JSON object: {raw[:60]}"
+    try:
+        return canonical_json(config), None
+    except InvalidInputError as error:
+        return None, str(error)

@@ -1,0 +1,44 @@
+"""Which way is better: the direction of metrics that everybody knows."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_HIGHER = {
+    "accuracy", "acc", "bac", "auc", "auroc", "auprc", "roc", "ap", "map", "f1", "fbeta",
+    "precision", "recall", "r2", "kappa", "mcc", "ndcg", "mrr", "bleu", "rouge", "iou",
+    "dice", "psnr", "ssim", "reward", "return", "likelihood", "sensitivity", "specificity",
+    "jaccard", "gain", "hits", "variance", "correlation", "throughput",
+}  # fmt: skip
+_LOWER = {
+    "loss", "error", "err", "rmse", "mse", "mae", "mape", "smape", "rmsle", "msle", "logloss",
+    "perplexity", "ppl", "wer", "cer", "fid", "crps", "deviance", "regret", "cost", "brier",
+    "nll", "latency", "distance", "divergence", "hinge", "pinball", "entropy", "time", "ece",
+    "crossentropy", "losses", "errors", "seconds", "misclassification",
+}  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def known_direction(metric: str) -> bool | None:
+    """Return whether larger is better for a metric of a familiar name, None if unsure.
+
+    The last familiar word decides, as in `bac_loss` or `val/accuracy`; scikit-learn's
+    `neg_...` turns it round.
+
+    >>> known_direction("val_loss"), known_direction("balanced_accuracy")
+    (False, True)
+    >>> known_direction("neg_root_mean_squared_error"), known_direction("quux") is None
+    (True, True)
+    >>> known_direction("brier_score"), known_direction("test_score")
+    (False, True)
+    """
+    if metric.startswith("d2_"):  # scikit-learn's shares of explained deviance
+        return True
+    words = re.findall(r"[a-z]+\d?", re.sub(r"([a-z])([A-Z])", r"\1_\2", metric).lower())
+    for word in reversed(words):
+        if word in _LOWER:
+            return words[0] == "neg"
+        if word in _HIGHER:
+            return words[0] != "neg"
+    return True if "score" in words else None

@@ -1,0 +1,23 @@
+-- One row a journal line. A line that does not parse is a row whose event is NULL.
+CREATE OR REPLACE TEMP TABLE staged AS
+SELECT *
+FROM read_json(
+    $files,
+    format = 'newline_delimited',
+    filename = false,
+    ignore_errors = true,
+    maximum_object_size = 67108864,
+    columns = {
+        event: 'VARCHAR', id: 'UUID', name: 'VARCHAR', text: 'VARCHAR', written_at: 'DOUBLE',
+        source_id: 'VARCHAR', fingerprint: 'VARCHAR', profile: 'VARCHAR',
+        n_rows: 'BIGINT', n_columns: 'BIGINT', metric: 'VARCHAR', higher_is_better: 'BOOLEAN',
+        run_id: 'UUID', dataset_id: 'UUID', target: 'VARCHAR', split: 'VARCHAR',
+        algorithm: 'VARCHAR', config_id: 'UUID', config: 'JSON', space_id: 'UUID',
+        status: 'VARCHAR', seed: 'BIGINT', fidelity: 'DOUBLE', started_at: 'DOUBLE',
+        seconds: 'DOUBLE', error: 'VARCHAR', parent_id: 'UUID', environment_id: 'UUID',
+        code_version: 'VARCHAR', tags: 'JSON', journal: 'VARCHAR',
+        "values": 'STRUCT(metric VARCHAR, "value" VARCHAR, step BIGINT, fold BIGINT, higher_is_better BOOLEAN)[]',
+        features: 'STRUCT("name" VARCHAR, family VARCHAR, "value" DOUBLE, status VARCHAR, seconds DOUBLE, extractor VARCHAR, version VARCHAR, message VARCHAR)[]',
+        recommendation: 'STRUCT(metric VARCHAR, "position" INTEGER, "value" DOUBLE, low DOUBLE, high DOUBLE, seconds DOUBLE, "method" VARCHAR, abstained BOOLEAN, evidence VARCHAR)'
+    }
+);

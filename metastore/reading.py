@@ -1,0 +1,249 @@
+"""From tables to the one immutable view that recommenders fit on."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metastore.duplicates import groups
+from metastore.errors import InvalidInputError, MixedDirectionError, UnknownNameError
+from metastore.queries import query
+from metastore.view import FloatArray, IntArray, MetaFeatures, View
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def read_view(
+    con: duckdb.DuckDBPyConnection,
+    metric: str,
+    algorithms: Sequence[str] = (),
+    exclude: Iterable[str] = (),
+    *,
+    near_duplicates: bool = False,
+) -> View:
+    """Read all runs of a metric into a view.
+
+    Args:
+        con: a connection that reads.
+        metric: the metric's name.
+        algorithms: only these; all when empty.
+        exclude: names of datasets whose runs stay out; their meta-features stay in.
+        near_duplicates: whether near-duplicates of the excluded datasets stay in.
+
+    Raises:
+        UnknownNameError: if no run has the metric, an algorithm has no runs of it, or an
+            excluded name is not in the store.
+        MixedDirectionError: if runs disagree on the metric's direction.
+        InvalidInputError: if nobody said which direction is better.
+    """
+    higher = direction(con, metric)
+    labels = dataset_labels(con)
+    wanted = [algorithms] if isinstance(algorithms, str) else list(algorithms)
+    cells = _Cells(con, metric, labels)
+    _check_algorithms(cells, wanted, metric)
+    view = cells.view(metric, higher, wanted)
+    meta, details = read_metafeatures(con, labels)
+    names = tuple(dict.fromkeys(labels.values()))
+    twins = groups(
+        names,
+        source_ids={n: d["source_id"] for n, d in details.items() if d["source_id"]},
+        fingerprints={n: d["fingerprint"] for n, d in details.items() if d["fingerprint"]},
+        profiles={n: d["profile"] for n, d in details.items() if d["profile"]},
+        meta=meta,
+    )
+    left_out = list(exclude)
+    for name in left_out:
+        if name not in names:
+            raise UnknownNameError(_not_found("dataset", name, names))
+    view = replace(view, meta=meta, groups={} if near_duplicates else twins)
+    return replace(view.without(left_out) if left_out else view, groups=twins)
+
+
+def direction(con: duckdb.DuckDBPyConnection, metric: str) -> bool:
+    """Return whether larger is better, as a person or all runs of the metric say.
+
+    Raises:
+        UnknownNameError: if the store has no such metric.
+        MixedDirectionError: if runs disagree and nobody settled it.
+        InvalidInputError: if no run says.
+    """
+    said = con.execute(
+        "SELECT arg_max(higher_is_better, recorded_at) FROM store.metric_directions "
+        "WHERE metric = ?",
+        [metric],
+    ).fetchone()
+    if said and said[0] is not None:
+        return bool(said[0])
+    counts = con.execute(
+        "SELECT higher_is_better, count(DISTINCT dataset_id) FROM store.tasks WHERE metric = ? "
+        "GROUP BY higher_is_better",
+        [metric],
+    ).fetchall()
+    if not counts:
+        known = con.execute("SELECT DISTINCT metric FROM store.tasks ORDER BY metric").fetchall()
+        raise UnknownNameError(_not_found("metric", metric, [row[0] for row in known]))
+    by_direction = {row[0]: row[1] for row in counts if row[0] is not None}
+    if len(by_direction) == 2:
+        raise MixedDirectionError(
+            f"metric {metric!r} was recorded as higher-is-better on {by_direction[True]} datasets "
+            f"and as lower-is-better on {by_direction[False]}; settle it with "
+            f"store.set_direction({metric!r}, higher_is_better=...)"
+        )
+    if not by_direction:
+        raise InvalidInputError(
+            f"nobody said which direction of metric {metric!r} is better; say "
+            f"store.set_direction({metric!r}, higher_is_better=...)"
+        )
+    return bool(next(iter(by_direction)))
+
+
+def dataset_labels(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Return one label for each dataset id: its name, made unique where contents differ.
+
+    Runs that gave only a name belong to the one dataset of that name whose cells were seen.
+    """
+    rows = con.execute(
+        "SELECT dataset_id::VARCHAR, name, fingerprint FROM store.latest_datasets "
+        "ORDER BY first_recorded_at, dataset_id"
+    ).fetchall()
+    seen: dict[str, list[str]] = {}
+    for _, name, fingerprint in rows:
+        seen.setdefault(name, [])
+        if fingerprint and fingerprint not in seen[name]:
+            seen[name].append(fingerprint)
+    labels = {}
+    for number, name, fingerprint in rows:
+        first = not fingerprint or seen[name].index(fingerprint) == 0
+        labels[number] = name if first else f"{name}@{fingerprint[:8]}"
+    return labels
+
+
+def read_metafeatures(
+    con: duckdb.DuckDBPyConnection, labels: dict[str, str]
+) -> tuple[MetaFeatures, dict[str, dict[str, Any]]]:
+    """Return the latest meta-features by label, and what is known of each dataset."""
+    rows = con.execute(
+        "SELECT dataset_id::VARCHAR AS dataset_id, name, value FROM store.latest_metafeatures"
+    ).fetchnumpy()
+    names, column = np.unique(np.asarray(rows["name"], dtype=object), return_inverse=True)
+    row_labels = [labels[number] for number in rows["dataset_id"]]
+    datasets = tuple(dict.fromkeys(row_labels))
+    index = {label: i for i, label in enumerate(datasets)}
+    values = np.full((len(datasets), len(names)), np.nan)
+    if row_labels:
+        at = np.fromiter((index[label] for label in row_labels), np.int64, len(row_labels))
+        found = np.ma.filled(np.ma.asarray(rows["value"], dtype=float), np.nan)
+        values[at, column] = np.where(np.isfinite(found), found, np.nan)
+    details: dict[str, dict[str, Any]] = {}
+    described = con.execute(
+        "SELECT dataset_id::VARCHAR, source_id, fingerprint, profile FROM store.latest_datasets"
+    ).fetchall()
+    for number, source_id, fingerprint, profile in described:
+        entry = details.setdefault(
+            labels[number], {"source_id": None, "fingerprint": None, "profile": None}
+        )
+        entry["source_id"] = entry["source_id"] or source_id
+        entry["fingerprint"] = entry["fingerprint"] or fingerprint
+        entry["profile"] = entry["profile"] or profile
+    return MetaFeatures(datasets, tuple(str(name) for name in names), values), details
+
+
+def _not_found(kind: str, name: str, known: Iterable[str]) -> str:
+    names = sorted(set(known))
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if near:
+        hint = f"did you mean {', '.join(repr(n) for n in near)}?"
+    elif names:
+        more = "" if len(names) <= 8 else f" and {len(names) - 8} more"
+        hint = f"the store has {', '.join(names[:8])}{more}"
+    else:
+        hint = "the store is empty: record or import runs first"
+    return f"no {kind} {name!r} in the store; {hint}"
+
+
+def _check_algorithms(cells: _Cells, wanted: list[str], metric: str) -> None:
+    for algorithm in wanted:
+        if algorithm not in cells.algorithms:
+            raise UnknownNameError(_not_found("algorithm", algorithm, cells.algorithms))
+    if not len(cells.dataset):
+        raise UnknownNameError(f"no finished run has metric {metric!r} yet")
+
+
+class _Cells:
+    """What the query `cells` found, as arrays; `dataset` and `config` count from 0."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, metric: str, labels: dict[str, str]) -> None:
+        con.execute(query("cells"), {"metric": metric})
+        con.execute(query("number_cells"))
+        found = con.execute("SELECT * FROM temp.main.cells").fetchnumpy()
+        pairs = con.execute(
+            "SELECT algorithm, config FROM temp.main.cell_configs ORDER BY number"
+        ).fetchall()
+        ids = con.execute(
+            "SELECT dataset_id::VARCHAR FROM temp.main.cell_datasets ORDER BY number"
+        ).fetchall()
+        self.algorithms = sorted({algorithm for algorithm, _ in pairs})
+        code = {algorithm: number for number, algorithm in enumerate(self.algorithms)}
+        self.config_algorithm = np.array([code[a] for a, _ in pairs], dtype=np.int64)
+        self.texts = [text for _, text in pairs]
+        names = [labels[number] for (number,) in ids]
+        self.datasets = sorted(set(names))
+        place = {name: number for number, name in enumerate(self.datasets)}
+        number = np.array([place[name] for name in names], dtype=np.int64)
+        self.dataset: IntArray = number[_filled(found["dataset"]).astype(np.int64)]
+        self.config: IntArray = _filled(found["config"]).astype(np.int64)
+        self.value: FloatArray = _filled(found["value"])
+        self.seconds: FloatArray = _filled(found["seconds"])
+        self.repeats: IntArray = _filled(found["repeats"]).astype(np.int64)
+        if len(set(names)) < len(names):
+            self._merge()
+
+    def _merge(self) -> None:
+        """Put the cells of datasets that share a label together."""
+        cell = self.dataset * max(1, len(self.texts)) + self.config
+        _, first, into = np.unique(cell, return_index=True, return_inverse=True)
+        if len(first) == len(cell):
+            return
+        weight = np.where(np.isfinite(self.value), self.repeats, 0.0)
+        total = np.bincount(into, weight)
+        value = np.bincount(into, np.nan_to_num(self.value) * weight)
+        timed = np.isfinite(self.seconds).astype(float)
+        seconds = np.bincount(into, np.nan_to_num(self.seconds))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.value = value / np.where(total > 0, total, np.nan)
+            self.seconds = seconds / np.where(
+                np.bincount(into, timed) > 0, np.bincount(into, timed), np.nan
+            )
+        self.repeats = np.maximum(total, 1).astype(np.int64)
+        self.dataset, self.config = self.dataset[first], self.config[first]
+
+    def view(self, metric: str, higher: bool, wanted: list[str]) -> View:
+        """Return the view of the wanted algorithms, all of them when the list is empty."""
+        ran = np.isfinite(self.value)
+        view = View(
+            metric=metric,
+            higher_is_better=higher,
+            datasets=tuple(self.datasets),
+            algorithms=tuple(self.algorithms),
+            config_algorithms=self.config_algorithm,
+            config_texts=self.texts,
+            cell_dataset=self.dataset[ran],
+            cell_config=self.config[ran],
+            cell_score=self.value[ran] if higher else -self.value[ran],
+            cell_repeats=self.repeats[ran],
+            cell_seconds=self.seconds[ran],
+            failed_dataset=self.dataset[~ran],
+            failed_config=self.config[~ran],
+            failed_seconds=self.seconds[~ran],
+        )
+        return view.only(wanted) if wanted else view
+
+
+def _filled(column: Any) -> FloatArray:
+    """Return a column as float64, NaN for NULL."""
+    return np.ma.filled(np.ma.asarray(column, dtype=float), np.nan)

@@ -1,0 +1,250 @@
+"""A run that is open while it trains."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from metastore.errors import HeadstartError, InvalidInputError
+from metastore.journal import Journal
+from metastore.paths import StorePaths
+from metastore.recorder import Recorder
+from metastore.types import MetricValue, RunRecord, RunStatus, uuid7
+
+STORE_VARIABLE = "HEADSTART_STORE"
+RUN_VARIABLE = "HEADSTART_RUN"
+
+_current: ContextVar[Run | None] = ContextVar("headstart_run", default=None)
+
+
+class NotFiniteWarning(UserWarning):
+    """A result is NaN or infinite; the run is recorded as failed."""
+
+
+class Run:
+    """Records one run: what it was given at its start, its curves, its results, its end.
+
+    Used as a context manager: an exception marks the run failed with its message and is raised
+    on. A metric that was only logged counts with its last value.
+
+    Args:
+        recorder: where its lines go.
+        record: what is known at its start.
+        higher_is_better: direction by metric, for metrics of unfamiliar names.
+        after: called once the end is recorded.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        record: RunRecord,
+        higher_is_better: Mapping[str, bool] | None = None,
+        after: Callable[[], None] | None = None,
+    ) -> None:
+        self.id: UUID = record.run_id or uuid7()
+        self._recorder = recorder
+        self._record = replace(record, run_id=self.id, status=RunStatus.RUNNING)
+        self._directions = dict(higher_is_better or {})
+        self._after = after
+        self._last: dict[str, float] = {}
+        self._results: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._status: RunStatus | None = None
+        self._error = ""
+        self._clock = time.monotonic()
+        self._token: Token[Run | None] | None = None
+
+    def __enter__(self) -> Self:
+        self._clock = time.monotonic()
+        record = replace(self._record, started_at=self._record.started_at or time.time())
+        self._recorder.journal.append(self._recorder.run_lines(record))
+        self._token = _current.set(self)
+        return self
+
+    def log(self, step: int | None = None, **metrics: float) -> None:
+        """Record points of learning curves, durably; NaN is a value here.
+
+        Args:
+            step: epoch, iteration or other count; None numbers the calls from 0 by metric.
+            metrics: values by name, each in its own direction.
+
+        Raises:
+            InvalidInputError: if a value is no number or `step` no integer.
+        """
+        with self._lock:
+            values = []
+            for name, value in metrics.items():
+                number = _number(name, value)
+                at = self._next_step(name) if step is None else _step(step)
+                values.append(MetricValue(name, number, at, self._directions.get(name)))
+                self._last[name] = number
+            self._append(values)
+
+    def result(self, **metrics: float) -> None:
+        """Record final results, durably.
+
+        A NaN or infinite result is recorded as it is and makes the run a failed one, with a
+        warning: training is not broken by it.
+
+        Raises:
+            InvalidInputError: if a value is no number.
+        """
+        with self._lock:
+            values = []
+            for name, value in metrics.items():
+                number = _number(name, value)
+                values.append(MetricValue(name, number, None, self._directions.get(name)))
+                self._results[name] = number
+                if not _finite(number):
+                    self._status = RunStatus.FAILED
+                    self._error = f"{name} is {number}"
+                    warnings.warn(
+                        f"{self._error}: the run is recorded as failed",
+                        NotFiniteWarning,
+                        stacklevel=2,
+                    )
+            self._append(values)
+
+    def pruned(self) -> None:
+        """Say that the run was stopped early on purpose."""
+        self._status = RunStatus.PRUNED
+
+    def timed_out(self) -> None:
+        """Say that the run was stopped because it took too long."""
+        self._status = RunStatus.TIMEOUT
+
+    def failed(self, error: str) -> None:
+        """Say that the run failed, and why."""
+        self._status, self._error = RunStatus.FAILED, error
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        seconds = time.monotonic() - self._clock
+        if self._token is not None:
+            _current.reset(self._token)
+        if error is not None and self._status is None:
+            self._status = RunStatus.FAILED
+            self._error = "".join(traceback.format_exception_only(error)).strip()[:2000]
+        with self._lock:
+            logged = {name: v for name, v in self._last.items() if name not in self._results}
+            if self._status is None:
+                self._append(
+                    [
+                        MetricValue(name, value, None, self._directions.get(name))
+                        for name, value in logged.items()
+                        if _finite(value)
+                    ]
+                )
+            status = self._status or RunStatus.COMPLETED
+            self._recorder.journal.append(
+                self._recorder.end_line(self.id, status, seconds, self._error)
+            )
+        if self._after is not None and error is None:
+            self._after()
+
+    def _next_step(self, name: str) -> int:
+        count = self._steps.get(name, -1) + 1
+        self._steps[name] = count
+        return count
+
+    @property
+    def _steps(self) -> dict[str, int]:
+        return self.__dict__.setdefault("_step_counts", {})
+
+    def _append(self, values: list[MetricValue]) -> None:
+        if values:
+            lines = self._recorder.task_lines(self._record, values)
+            self._recorder.journal.append(lines + self._recorder.values_line(self.id, values))
+
+    def environment(self, paths: StorePaths) -> dict[str, str]:
+        """Return the variables that let a child process find this run."""
+        store = paths.folder if paths.database.parent == paths.folder else paths.database
+        return {STORE_VARIABLE: str(store), RUN_VARIABLE: str(self.id)}
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedRun:
+    """A run that another process opened and will end: values can be added to it."""
+
+    id: UUID
+    recorder: Recorder
+
+    def log(self, step: int | None = None, **metrics: float) -> None:
+        """Record points of learning curves; `step` None records results."""
+        values = [MetricValue(name, _number(name, v), step) for name, v in metrics.items()]
+        self.recorder.journal.append(self.recorder.values_line(self.id, values))
+
+    def result(self, **metrics: float) -> None:
+        """Record final results."""
+        self.log(None, **metrics)
+
+
+def current_run() -> Run | AttachedRun:
+    """Return the run that this code is part of.
+
+    Inside `with store.run(...)` that is its run; in a script under `headstart run` it is the
+    run that the command opened.
+
+    Raises:
+        HeadstartError: if there is none.
+    """
+    run = _current.get()
+    if run is not None:
+        return run
+    store, number = os.environ.get(STORE_VARIABLE), os.environ.get(RUN_VARIABLE)
+    if store and number:
+        return _attached(store, number)
+    raise HeadstartError(
+        "no run is open here: open one with `with store.run(...)`, or start this script with "
+        "`headstart run ... -- python script.py`"
+    )
+
+
+def _attached(store: str, number: str) -> AttachedRun:
+    key = (store, number, os.getpid())
+    if key not in _attachments:
+        paths = StorePaths.at(Path(store))
+        _attachments[key] = AttachedRun(UUID(number), Recorder(Journal(paths.journals)))
+    return _attachments[key]
+
+
+_attachments: dict[tuple[str, str, int], AttachedRun] = {}
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, str | bytes | bool) or value is None:
+        raise InvalidInputError(f"metric {name}: expected a number, got {value!r}")
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"metric {name}: expected a number, got {type(value).__name__}"
+        ) from error
+
+
+def _step(step: object) -> int:
+    try:
+        whole = int(step)  # type: ignore[call-overload]
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"step: expected an integer, got {step!r}") from error
+    if whole != step:
+        raise InvalidInputError(f"step: expected an integer, got {step!r}")
+    return int(whole)
+
+
+def _finite(value: float) -> bool:
+    return value - value == 0
