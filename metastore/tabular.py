@@ -121,9 +121,11 @@ def _convert(data: Any, target: Any) -> Table:
 
 def _from_reference(data: int | np.integer[Any] | str | Path, target: Any) -> Table:
     """Read what a number, a text or a path points to."""
+    if isinstance(data, int | np.integer):
+        return _from_openml(int(data), target)
     match = _OPENML.fullmatch(str(data).strip())
-    if isinstance(data, int | np.integer) or match:
-        return _from_openml(int(match[1] if match else data), target)
+    if match:
+        return _from_openml(int(match[1]), target)
     from metastore.table_files import read_frame  # noqa: PLC0415 - most callers have no file
 
     path = Path(data)
@@ -164,9 +166,8 @@ def _from_mapping(data: Mapping[str, Any], target: Any) -> Table:
     if isinstance(target, str) and isinstance(whole, pd.DataFrame):
         return _built(whole, target, name, source)
     frame = _frame(data["data"])
-    labels = data.get("feature_names")
-    unnamed = labels is not None and not isinstance(data["data"], pd.DataFrame)
-    if unnamed and len(labels) == frame.shape[1]:
+    labels = list(data.get("feature_names", ()))
+    if len(labels) == frame.shape[1] and not isinstance(data["data"], pd.DataFrame):
         frame.columns = pd.Index([str(label) for label in labels])
     return _built(frame, data.get("target") if target is None else target, name, source)
 
