@@ -91,7 +91,7 @@ def _cached(sample: Sample) -> tuple[FloatArray, Any]:
         y = sample.numbers if sample.task == "regression" else sample.classes
         if len(y) < 2 * N_FOLDS:
             raise NotApplicable(f"fewer than {2 * N_FOLDS} rows")
-        strata = None if sample.task == "regression" else np.asarray(y)
+        strata = None if sample.task == "regression" else sample.classes
         rows = sample_rows(len(y), strata, MAX_ROWS, sample.seed)
         found = encoded(sample)[rows], y[rows]
         sample.__dict__["landmarking"] = found
