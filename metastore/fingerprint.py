@@ -28,10 +28,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metastore.resemblance import profile, similarity
+
 if TYPE_CHECKING:
     from pandas import Series
 
     from metastore.tabular import Table
+
+__all__ = ["cell_hashes", "fingerprint", "mix", "profile", "similarity"]
 
 Words = NDArray[np.uint64]
 
