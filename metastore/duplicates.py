@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastore.errors import InvalidInputError
-from metastore.resemblance import THRESHOLD, compare, may_resemble, parse
+from metastore.profiles import parse
+from metastore.resemblance import THRESHOLD, compare, may_resemble
 from metastore.view import FloatArray, IntArray, MetaFeatures
 
 MOMENT_TOLERANCE = 0.06
@@ -118,7 +119,7 @@ def _join_alike(sets: _Sets, profiles: Sequence[str]) -> None:
     first = {text: i for i, text in reversed(list(enumerate(profiles))) if text}
     rows = sorted(first.values())
     parsed = [parse(profiles[i]) for i in rows]
-    for a, b in may_resemble(parsed, THRESHOLD) if parsed else ():
+    for a, b in may_resemble(parsed, THRESHOLD):
         i, j = rows[a], rows[b]
         if sets.find(i) != sets.find(j) and compare(parsed[a], parsed[b]) >= THRESHOLD:
             sets.join(i, j)

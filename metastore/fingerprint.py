@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metastore.resemblance import profile, similarity
+from metastore.profiles import profile
+from metastore.resemblance import similarity
 
 if TYPE_CHECKING:
     from pandas import Series
