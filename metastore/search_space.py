@@ -5,7 +5,8 @@
 * *conditions*: a parameter is active only while its parent has one of some values;
 * *alternatives*: single values beside a range, such as `"scale"` beside the floats of `gamma`;
 * *optional* parameters, which a config may lack without a parent that explains it;
-* *structured* parameters, whose choices are the JSON texts of lists or dicts.
+* *structured* parameters, whose choices are the JSON texts of lists or dicts;
+* *whole floats*, integers that were recorded as floats (`n_estimators=100.0`).
 
 A space is a value: two with the same parameters are equal and have the same `id`, whatever
 their `name` and `notes`. `encode` and `decode` are the only place in Headstart where a config
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -33,6 +34,9 @@ from metastore.types import Config, content_id
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+
+_CHUNK = 8192
+"""Rows encoded at once: their vectors stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class SearchSpace:
         alternatives: single values beside the range of a float or integer parameter, by name.
         optional: parameters that a config may lack although they are active.
         structured: categorical parameters whose choices are JSON texts of lists or dicts.
+        whole_floats: integer parameters whose values are floats in a config.
         name: what the space is called, often the algorithm; not part of its identity.
         notes: what a person should know about a parameter, by name; not part of its identity.
 
@@ -83,11 +88,13 @@ class SearchSpace:
     alternatives: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     optional: frozenset[str] = frozenset()
     structured: frozenset[str] = frozenset()
+    whole_floats: frozenset[str] = frozenset()
     name: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        extras = {*self.conditions, *self.alternatives, *self.optional, *self.structured}
+        flags = self.optional | self.structured | self.whole_floats
+        extras = {*self.conditions, *self.alternatives, *flags}
         parents = {condition.parent for condition in self.conditions.values()}
         for unknown in sorted((extras | parents) - set(self.distributions)):
             raise InvalidInputError(
@@ -126,6 +133,8 @@ class SearchSpace:
         if choices is not None:
             return Codec(name, None, tuple(choices), name in self.structured, flagged)
         scale = Scale.of(name, distribution)
+        if name in self.whole_floats:
+            scale = replace(scale, integer=False)
         return Codec(name, scale, tuple(self.alternatives.get(name, ())), flagged=flagged)
 
     @cached_property
@@ -183,6 +192,11 @@ class SearchSpace:
         it has one. Names that the space does not know are ignored; `reconcile` reports them.
         """
         out = np.empty((len(configs), self.n_features))
+        for start in range(0, len(configs), _CHUNK):
+            self._encode_into(out[start : start + _CHUNK], configs[start : start + _CHUNK])
+        return out
+
+    def _encode_into(self, out: FloatArray, configs: Sequence[Config]) -> None:
         parsed: dict[str, Parsed] = {}
         active: dict[str, BoolArray] = {}
         for name in self._order:
@@ -190,7 +204,6 @@ class SearchSpace:
             parsed[name] = codec.parse([config.get(name, ABSENT) for config in configs])
             active[name] = self._active(name, parsed, active)
             out[:, self.columns[name]] = codec.encode(parsed[name], active[name])
-        return out
 
     def decode(self, vectors: FloatArray) -> list[dict[str, Any]]:
         """Return the configs that vectors `(n, d)` stand for; every one is in the space.
@@ -305,6 +318,7 @@ class SearchSpace:
                 },
                 optional=frozenset(e["name"] for e in entries if e.get("optional")),
                 structured=frozenset(e["name"] for e in entries if e.get("structured")),
+                whole_floats=frozenset(e["name"] for e in entries if e.get("whole_floats")),
                 name=str(body.get("name", "")),
                 notes=dict(body.get("notes", {})),
             )

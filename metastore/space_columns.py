@@ -146,7 +146,7 @@ class Codec:
     def _parse_sparse(self, values: Sequence[Any], present: BoolArray) -> Parsed:
         """Parse what is there and put it back in its place."""
         rows = np.flatnonzero(present)
-        dense = self.parse([values[row] for row in rows])
+        dense = self.parse([values[row] for row in rows.tolist()])
         numbers = np.full(len(values), np.nan)
         codes = np.full(len(values), -1, dtype=np.int64)
         numbers[rows], codes[rows] = dense.numbers, dense.codes

@@ -2,9 +2,8 @@
 
 What each parameter becomes (`SearchSpace.describe` shows it):
 
-* all integers: an integer range; any float among the numbers: a float range. Floats that are
-  all whole stay floats with step 1, unless there are fewer than `FEW` of them and they look
-  logarithmic (a grid such as 1.0, 10.0, 100.0).
+* all integers: an integer range. Any float among the numbers: a float range, or an integer range
+  whose values are floats (`whole_floats`) where several numbers are all whole.
 * text, booleans, None: a categorical. Lists and dicts: a categorical of their JSON texts.
 * two or more numbers and something else (`gamma` in {"scale", 0.1, 0.7}): a range, with the
   rest as alternatives beside it. A single number among categories is a category.
@@ -40,12 +39,12 @@ from metastore.types import Config
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-FEW = 10
 MAX_CATEGORIES = 100
 MIN_RATIO = 10.0
 ZERO_RATIO = 100.0
 MAX_PARENT_VALUES = 50
 MIN_EACH_SIDE = 2
+_EXACT = 2.0**53
 
 
 @dataclass(slots=True)
@@ -64,6 +63,7 @@ class _Guess:
     distribution: BaseDistribution
     alternatives: tuple[Any, ...] = ()
     structured: bool = False
+    whole_floats: bool = False
     note: str = ""
 
 
@@ -92,6 +92,7 @@ def infer(configs: Iterable[Config], *, name: str = "") -> SearchSpace:
         alternatives={key: g.alternatives for key, g in guesses.items() if g.alternatives},
         optional=optional,
         structured=frozenset(key for key, guess in guesses.items() if guess.structured),
+        whole_floats=frozenset(key for key, guess in guesses.items() if guess.whole_floats),
         name=name,
         notes={key: guess.note for key, guess in guesses.items() if guess.note},
     )
@@ -151,7 +152,7 @@ def _category_order(value: Any) -> tuple[bool, bool, float, str]:
 def _categorical(choices: tuple[Any, ...], note: str = "", *, structured: bool = False) -> _Guess:
     from optuna.distributions import CategoricalDistribution  # noqa: PLC0415 - light imports
 
-    return _Guess(CategoricalDistribution(choices), (), structured, note)
+    return _Guess(CategoricalDistribution(choices), structured=structured, note=note)
 
 
 def _numeric(name: str, numbers: Sequence[float], others: tuple[Any, ...]) -> _Guess:
@@ -170,13 +171,11 @@ def _numeric(name: str, numbers: Sequence[float], others: tuple[Any, ...]) -> _G
         array = array[array > 0]
     low, high = min(array.tolist()), max(array.tolist())
     log, note = evidence.log, evidence.note
-    if integer:
-        return _Guess(IntDistribution(int(low), int(high), log=log), others, note=note)
-    whole = bool((array == np.round(array)).all()) and low < high
-    if whole and log and len(np.unique(array)) >= FEW:
-        log, note = False, "looks logarithmic; kept in steps of 1, since every value is whole"
-    step = 1.0 if whole and not log else None
-    return _Guess(FloatDistribution(low, high, log=log, step=step), others, note=note)
+    whole = bool((array == np.round(array)).all()) and -_EXACT < low < high < _EXACT
+    if integer or whole:
+        distribution = IntDistribution(int(low), int(high), log=log)
+        return _Guess(distribution, others, whole_floats=not integer, note=note)
+    return _Guess(FloatDistribution(low, high, log=log), others, note=note)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def entries(space: SearchSpace) -> list[dict[str, Any]]:
             entry["condition"] = [condition.parent, list(condition.values)]
         if name in space.alternatives:
             entry["alternatives"] = list(space.alternatives[name])
-        for flag in ("optional", "structured"):
+        for flag in ("optional", "structured", "whole_floats"):
             if name in getattr(space, flag):
                 entry[flag] = True
         out.append(entry)
@@ -79,7 +79,10 @@ def table(space: SearchSpace) -> str:
         when = str(space.conditions.get(name, ""))
         if name in space.optional:
             when = f"{when}; optional".lstrip("; ")
-        rows.append((name, *_shape(codec), when, space.notes.get(name, "")))
+        kind, values, grade = _shape(codec)
+        if name in space.whole_floats:
+            kind, grade = "whole float", grade.removesuffix("step 1").rstrip(", ")
+        rows.append((name, kind, values, grade, when, space.notes.get(name, "")))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
