@@ -107,7 +107,7 @@ class SearchSpace:
                     f"search space: {name!r} is categorical; put its alternatives "
                     f"{self.alternatives[name]!r} among its choices"
                 )
-        _ = self._order
+        _ = self.order
 
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, SearchSpace) else NotImplemented
@@ -138,7 +138,7 @@ class SearchSpace:
         return Codec(name, scale, tuple(self.alternatives.get(name, ())), flagged=flagged)
 
     @cached_property
-    def _order(self) -> tuple[str, ...]:
+    def order(self) -> tuple[str, ...]:
         """Names with every parent before its children."""
         order: dict[str, None] = {}
         for name in self.distributions:
@@ -199,7 +199,7 @@ class SearchSpace:
     def _encode_into(self, out: FloatArray, configs: Sequence[Config]) -> None:
         parsed: dict[str, Parsed] = {}
         active: dict[str, BoolArray] = {}
-        for name in self._order:
+        for name in self.order:
             codec = self.codecs[name]
             parsed[name] = codec.parse([config.get(name, ABSENT) for config in configs])
             active[name] = self._active(name, parsed, active)
@@ -223,7 +223,7 @@ class SearchSpace:
             raise InvalidInputError("decode: a vector holds NaN; numbers in [0, 1] were expected")
         parsed: dict[str, Parsed] = {}
         active: dict[str, BoolArray] = {}
-        for name in self._order:
+        for name in self.order:
             block = self.codecs[name].decode(vectors[:, self.columns[name]])
             if name not in self.optional:
                 block.present[:] = True
@@ -251,28 +251,26 @@ class SearchSpace:
         for name in config:
             if name not in self.distributions:
                 return f"{name!r} is not a parameter of the space"
-        active = self._active_names(config)
         for name in self.distributions:
-            if name in config and name not in active:
+            active = self.is_active(name, config)
+            if name in config and not active:
                 return f"{name!r} is given, but inactive: active only while {self.conditions[name]}"
-            if name not in config and name in active and name not in self.optional:
+            if name not in config and active and name not in self.optional:
                 return f"{name!r} is missing"
             if name in config and (reason := self.codecs[name].why_not(config[name])):
                 return f"{name!r}: {reason}"
         return ""
 
-    def _active_names(self, config: Config) -> set[str]:
-        """Names whose conditions hold in a config, whether it has them or not."""
-        active: set[str] = set()
-        for name in self._order:
-            condition = self.conditions.get(name)
-            if condition is not None:
-                codec = self.codecs[condition.parent]
-                parsed = codec.parse([config.get(condition.parent, ABSENT)])
-                if condition.parent not in active or not codec.among(parsed, condition.values)[0]:
-                    continue
-            active.add(name)
-        return active
+    def is_active(self, name: str, config: Config) -> bool:
+        """Whether a parameter's condition, and those above it, hold in a config."""
+        condition = self.conditions.get(name)
+        if condition is None:
+            return True
+        codec = self.codecs[condition.parent]
+        parsed = codec.parse([config.get(condition.parent, ABSENT)])
+        return self.is_active(condition.parent, config) and bool(
+            codec.among(parsed, condition.values)[0]
+        )
 
     def contains(self, config: Config) -> bool:
         """Whether a config has exactly the active parameters, each with a value of its own."""

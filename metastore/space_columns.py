@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metastore.errors import InvalidInputError
 from metastore.space_scale import MIDDLE, FloatArray, Scale
 from metastore.types import canonical_json
 
@@ -224,6 +225,17 @@ class Codec:
         if self.flagged:
             block[:, -1] = rng.integers(2, size=n)
         return block
+
+    def nearest(self, number: float) -> Any:
+        """Return the value of the range nearest to a number, of the type that configs have.
+
+        Raises:
+            InvalidInputError: if the parameter has no range.
+        """
+        if self.scale is None:
+            raise InvalidInputError(f"{self.name!r} is categorical: no value is near {number!r}")
+        nearest = float(self.scale.snap(np.array([_number(number)]))[0])
+        return int(nearest) if self.scale.integer else nearest
 
     def why_not(self, value: Any) -> str:
         """Say why a value does not belong to the parameter, in words; empty if it does."""
