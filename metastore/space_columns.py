@@ -192,7 +192,7 @@ class Codec:
         if self.scale is None:
             codes = hot.argmax(axis=1) if self.shown else np.zeros(n, dtype=np.int64)
             return Parsed(np.full(n, np.nan), codes.astype(np.int64), present)
-        numbers = np.full(n, self.scale.low)
+        numbers = np.full(n, float(self.scale.low))
         if self.has_number:
             numbers = self.scale.from_unit(block[:, 0])
         codes = np.full(n, -1, dtype=np.int64)
