@@ -1,1 +1,1 @@
-"""Runs that already exist somewhere else, turned into the store's own."""
+"""Importers: what other tools recorded, as Headstart's own runs."""

@@ -1,0 +1,209 @@
+"""Optuna studies as runs: one finished trial, one run.
+
+* COMPLETE is completed, PRUNED pruned, FAIL failed. RUNNING and WAITING trials are left out:
+  they become runs when they have ended and the study is imported again.
+* Intermediate values are points of a learning curve of the first metric. What Optuna reports
+  as the value of a pruned trial is its last intermediate value, so it is only on the curve.
+* An objective that returned infinity gave no value: the run is failed, and says so.
+* Directions are the study's; the distributions of a trial are its search space.
+
+A run's id is a hash of the dataset's name, the study's name, the trial's number and the moment
+it started: the same trial has the same id in every storage that keeps that moment whole, and
+importing twice, or importing
+what a callback has already recorded, changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from metastore.errors import InvalidInputError
+from metastore.importers.flows import plain_config, plain_value
+from metastore.search_space import SearchSpace
+from metastore.types import DatasetRef, MetricValue, RunRecord, RunStatus, content_id
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+_STATUS = {
+    "COMPLETE": RunStatus.COMPLETED,
+    "PRUNED": RunStatus.PRUNED,
+    "FAIL": RunStatus.FAILED,
+}
+
+
+def records(
+    study: Study,
+    dataset: DatasetRef,
+    *,
+    algorithm: str,
+    metric: str | Sequence[str] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> list[RunRecord]:
+    """Return one run for each finished trial of a study.
+
+    Args:
+        study: an Optuna study, from any storage.
+        dataset: what its objective trains on.
+        algorithm: name of the algorithm, a dotted path where it is an importable class.
+        metric: name of the objective, or one name an objective; by default the study's own
+            metric names, else `objective` or `objective_0`, `objective_1`, ...
+        tags: free text by name, put on every run; simple user attributes of a trial are added.
+
+    Raises:
+        InvalidInputError: if the number of names is not the number of objectives.
+    """
+    recorder = _Recorder.of(study, dataset, algorithm, metric, tags)
+    return [
+        recorder.record(trial)
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state.name in _STATUS
+    ]
+
+
+def callback(
+    append: Callable[[RunRecord], object],
+    dataset: DatasetRef,
+    *,
+    algorithm: str,
+    metric: str | Sequence[str] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Callable[[Study, FrozenTrial], None]:
+    """Return a callback for `study.optimize(..., callbacks=[...])` that appends each trial's run.
+
+    Optuna calls it after a trial has completed, was pruned, or failed with an exception named
+    in `optimize(..., catch=...)`; other exceptions end the study before callbacks are called.
+    Threads of `n_jobs` take turns in calling `append`.
+
+    Args:
+        append: takes one finished run, such as a journal's append.
+        dataset: as in `records`.
+        algorithm: as in `records`.
+        metric: as in `records`.
+        tags: as in `records`.
+    """
+    lock = threading.Lock()
+
+    def record(study: Study, trial: FrozenTrial) -> None:
+        if trial.state.name in _STATUS:
+            run = _Recorder.of(study, dataset, algorithm, metric, tags).record(trial)
+            with lock:
+                append(run)
+
+    return record
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorder:
+    """What all trials of a study share."""
+
+    study_name: str
+    dataset: DatasetRef
+    algorithm: str
+    metrics: tuple[tuple[str, bool], ...]
+    tags: Mapping[str, str]
+    spaces: dict[tuple[Any, ...], str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        study: Study,
+        dataset: DatasetRef,
+        algorithm: str,
+        metric: str | Sequence[str] | None,
+        tags: Mapping[str, str] | None,
+    ) -> _Recorder:
+        """Read names and directions of the objectives from a study."""
+        n = len(study.directions)
+        if metric is None:
+            names = list(study.metric_names or [])
+            names = names or (["objective"] if n == 1 else [f"objective_{i}" for i in range(n)])
+        else:
+            names = [metric] if isinstance(metric, str) else list(metric)
+        if len(names) != n:
+            raise InvalidInputError(
+                f"study {study.study_name!r} has {n} objectives, but metric names {len(names)}: "
+                f"{names}; give one name an objective"
+            )
+        higher = [direction.name == "MAXIMIZE" for direction in study.directions]
+        metrics = tuple(zip(names, higher, strict=True))
+        return cls(study.study_name, dataset, algorithm, metrics, dict(tags or {}))
+
+    def record(self, trial: FrozenTrial) -> RunRecord:
+        """Return one finished trial as a run."""
+        started = trial.datetime_start
+        status, error = _STATUS[trial.state.name], str(trial.system_attrs.get("fail_reason", ""))
+        finals = self._finals(trial)
+        if status is RunStatus.COMPLETED and len(finals) < len(self.metrics):
+            status, error = RunStatus.FAILED, f"the objective returned {trial.values}"
+        moment = started.isoformat() if started else ""
+        return RunRecord(
+            dataset=self.dataset,
+            algorithm=self.algorithm,
+            config=plain_config(trial.params),
+            values=(*finals, *self._curve(trial)),
+            status=status,
+            run_id=content_id(
+                "optuna", self.dataset.name, self.study_name, str(trial.number), moment
+            ),
+            started_at=started.timestamp() if started else None,
+            seconds=trial.duration.total_seconds() if trial.duration else None,
+            error=error,
+            parent=content_id("optuna", self.dataset.name, self.study_name),
+            tags={**_simple(trial.user_attrs), "study": self.study_name, **self.tags},
+            space=self._space(trial.distributions),
+        )
+
+    def _finals(self, trial: FrozenTrial) -> list[MetricValue]:
+        if trial.state.name != "COMPLETE":
+            return []
+        return [
+            MetricValue(name, value, higher_is_better=higher)
+            for (name, higher), value in zip(self.metrics, trial.values or [], strict=False)
+            if math.isfinite(value)
+        ]
+
+    def _curve(self, trial: FrozenTrial) -> list[MetricValue]:
+        """Return the finite intermediate values, as points of the first metric's curve."""
+        name, higher = self.metrics[0]
+        return [
+            MetricValue(name, value, step=step, higher_is_better=higher)
+            for step, value in sorted(trial.intermediate_values.items())
+            if math.isfinite(value)
+        ]
+
+    def _space(self, distributions: Mapping[str, BaseDistribution]) -> str:
+        key = tuple((name, repr(value)) for name, value in distributions.items())
+        if key not in self.spaces:
+            named = {name: _storable(value) for name, value in distributions.items()}
+            space = SearchSpace(named, name=self.algorithm)
+            self.spaces[key] = space.to_json() if named else ""
+        return self.spaces[key]
+
+
+def _storable(distribution: BaseDistribution) -> BaseDistribution:
+    """Return the distribution with objects among its choices replaced by their names."""
+    from optuna.distributions import CategoricalDistribution  # noqa: PLC0415 - light imports
+
+    if not isinstance(distribution, CategoricalDistribution):
+        return distribution
+    choices = [plain_value(choice) for choice in distribution.choices]
+    if choices == list(distribution.choices):
+        return distribution
+    texts = [c if isinstance(c, str | int | float | None) else str(c) for c in choices]
+    return CategoricalDistribution(texts)
+
+
+def _simple(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """Return the attributes that are text, numbers or booleans, as text."""
+    return {
+        name: str(value)
+        for name, value in attributes.items()
+        if isinstance(value, str | int | float | bool)
+    }

@@ -1,0 +1,91 @@
+"""Put recommendations onto an Optuna study, to be tried first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from metastore.errors import InvalidInputError
+from metastore.types import canonical_json
+from recommenders.recommender import Recommendation
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+ATTRIBUTE = "headstart"
+"""Name of the user attribute that holds why a trial was enqueued."""
+
+
+def enqueue(study: Study, recommendations: Iterable[Recommendation]) -> int:
+    """Enqueue recommended configs on a study and return how many were new to it.
+
+    A config that the study has already tried, is trying, or has waiting is skipped. Each trial
+    carries its recommendation in the user attribute `ATTRIBUTE`: algorithm, expected value,
+    interval and seconds (None where unknown), method, note, and the heaviest past datasets.
+
+    Args:
+        study: an Optuna study; the next `ask` or `optimize` takes the trials in order.
+        recommendations: what a recommender returned, the most urgent first.
+
+    Raises:
+        InvalidInputError: if something else than recommendations is given.
+    """
+    known = {_key(_params(trial)) for trial in study.get_trials(deepcopy=False)}
+    count = 0
+    for recommendation in recommendations:
+        if not isinstance(recommendation, Recommendation):
+            raise InvalidInputError(
+                "enqueue: expected what recommend(...) returned, a list of Recommendation, got a "
+                f"{type(recommendation).__name__}"
+            )
+        key = _key(recommendation.config)
+        if key in known:
+            continue
+        known.add(key)
+        params = dict(recommendation.config)
+        study.enqueue_trial(params, user_attrs={ATTRIBUTE: _evidence(recommendation)})
+        count += 1
+    return count
+
+
+def _params(trial: FrozenTrial) -> Mapping[str, Any]:
+    """Return what a trial tried, or what it will try."""
+    fixed: Mapping[str, Any] | None = trial.system_attrs.get("fixed_params")
+    return {**(fixed or {}), **trial.params}
+
+
+def _key(params: Mapping[str, Any]) -> str:
+    """Return a text that is the same for the same params; 1 and 1.0 are the same to Optuna."""
+    even = {
+        name: float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        for name, value in params.items()
+    }
+    return canonical_json(even)
+
+
+def _evidence(recommendation: Recommendation) -> dict[str, Any]:
+    evidence = recommendation.evidence
+    low, high = recommendation.interval
+    return {
+        "algorithm": recommendation.algorithm,
+        "value": _finite(recommendation.value),
+        "interval": [_finite(low), _finite(high)],
+        "seconds": _finite(recommendation.seconds),
+        "method": evidence.method,
+        "abstained": evidence.abstained,
+        "note": evidence.note,
+        "datasets": [
+            {
+                "dataset": neighbour.dataset,
+                "distance": _finite(neighbour.distance),
+                "weight": neighbour.weight,
+            }
+            for neighbour in evidence.neighbours[:5]
+        ],
+    }
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
