@@ -1,6 +1,9 @@
 """The store: what was run, on which dataset, with which configuration, and what came of it."""
 
 from metastore.errors import HeadstartError
+from metastore.run import Run, current_run
+from metastore.store import MetaStore
+from metastore.store import open_store as open
 from metastore.types import (
     Config,
     DatasetRef,
@@ -17,10 +20,14 @@ __all__ = [
     "DatasetRef",
     "HeadstartError",
     "MetaFeatures",
+    "MetaStore",
     "MetricValue",
     "Observation",
+    "Run",
     "RunRecord",
     "RunStatus",
     "Task",
     "View",
+    "current_run",
+    "open",
 ]

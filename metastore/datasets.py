@@ -1,4 +1,4 @@
-"""What a run names as its dataset, turned into a `DatasetRef`, and its cells where there are any."""
+"""What a run names as its dataset: a `DatasetRef`, and its cells where there are any."""
 
 from __future__ import annotations
 

@@ -5,9 +5,9 @@ way ahead: to overwrite what is there costs the disk one write, while to grow a 
 commit of its file system as well (8,300 against 270 lines a second where this was measured).
 
 Nothing here raises into training: when the disk is full or the folder cannot be written, one
-warning says what was not recorded and training goes on. A process holds a lock on its journal for as long as it lives, so whoever
-absorbs journals can tell a live process from a dead one; where locks do not work, the file's
-time of change, which a heartbeat thread renews, tells.
+warning says what was not recorded and training goes on. A process holds a lock on its journal
+for as long as it lives, so whoever absorbs journals can tell a live process from a dead one;
+where locks do not work, the file's time of change, which a heartbeat thread renews, tells.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def known_direction(metric: str) -> bool | None:
     """
     if metric.startswith("d2_"):  # scikit-learn's shares of explained deviance
         return True
-    words = re.findall(r"[a-z]+\d?", re.sub(r"([a-z])([A-Z])", r"\1_\2", metric).lower())
+    words: list[str] = re.findall(r"[a-z]+\d?", re.sub(r"([a-z])([A-Z])", r"\1_\2", metric).lower())
     for word in reversed(words):
         if word in _LOWER:
             return words[0] == "neg"

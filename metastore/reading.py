@@ -51,9 +51,9 @@ def read_view(
     names = tuple(dict.fromkeys(labels.values()))
     twins = groups(
         names,
-        source_ids={n: d["source_id"] for n, d in details.items() if d["source_id"]},
-        fingerprints={n: d["fingerprint"] for n, d in details.items() if d["fingerprint"]},
-        profiles={n: d["profile"] for n, d in details.items() if d["profile"]},
+        source_ids=[details[name]["source_id"] or "" for name in names],
+        fingerprints=[details[name]["fingerprint"] or "" for name in names],
+        profiles=[details[name]["profile"] or "" for name in names],
         meta=meta,
     )
     left_out = list(exclude)
@@ -137,7 +137,7 @@ def read_metafeatures(
     values = np.full((len(datasets), len(names)), np.nan)
     if row_labels:
         at = np.fromiter((index[label] for label in row_labels), np.int64, len(row_labels))
-        found = np.ma.filled(np.ma.asarray(rows["value"], dtype=float), np.nan)
+        found: FloatArray = np.ma.filled(np.ma.asarray(rows["value"], dtype=float), np.nan)
         values[at, column] = np.where(np.isfinite(found), found, np.nan)
     details: dict[str, dict[str, Any]] = {}
     described = con.execute(

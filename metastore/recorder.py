@@ -99,6 +99,14 @@ class Recorder:
             return {}
         return {"journal": self.journal.identity}
 
+    def check(self, record: RunRecord) -> None:
+        """Raise InvalidInputError if the run's config cannot be stored."""
+        canonical_json(record.config)
+
+    def dataset_lines(self, dataset: DatasetRef) -> bytes:
+        """Return the line of a dataset, when first seen."""
+        return self._dataset_line(dataset, str(dataset_id(dataset)))
+
     def values_line(self, run_id: UUID, values: Iterable[MetricValue]) -> bytes:
         """Return the line of values of an open run."""
         event = {"event": "values", "run_id": str(run_id), "written_at": time.time()}

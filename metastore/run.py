@@ -58,6 +58,7 @@ class Run:
         self._after = after
         self._last: dict[str, float] = {}
         self._results: dict[str, float] = {}
+        self._steps: dict[str, int] = {}
         self._lock = threading.Lock()
         self._status: RunStatus | None = None
         self._error = ""
@@ -157,13 +158,8 @@ class Run:
             self._after()
 
     def _next_step(self, name: str) -> int:
-        count = self._steps.get(name, -1) + 1
-        self._steps[name] = count
-        return count
-
-    @property
-    def _steps(self) -> dict[str, int]:
-        return self.__dict__.setdefault("_step_counts", {})
+        self._steps[name] = self._steps.get(name, -1) + 1
+        return self._steps[name]
 
     def _append(self, values: list[MetricValue]) -> None:
         if values:

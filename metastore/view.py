@@ -126,7 +126,7 @@ class View:
 
     def algorithm(self, config: int) -> str:
         """Return the algorithm's name of config number `config`."""
-        return self.algorithms[self.config_algorithms[config]]
+        return self.algorithms[int(self.config_algorithms[config])]
 
     def config(self, config: int) -> dict[str, Any]:
         """Return the hyperparameters of config number `config`, freshly parsed."""
@@ -201,7 +201,7 @@ class View:
         new_config = np.cumsum(config) - 1
         texts = self.config_texts
         if not config.all():
-            texts = [texts[i] for i in np.flatnonzero(config)]
+            texts = [texts[i] for i in np.flatnonzero(config).tolist()]
         return replace(
             self,
             datasets=tuple(n for n, k in zip(self.datasets, dataset, strict=True) if k),

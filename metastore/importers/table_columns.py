@@ -42,7 +42,8 @@ READERS = {
     ".parquet": "read_parquet({file}, file_row_number = true)",
     ".pq": "read_parquet({file}, file_row_number = true)",
     ".csv": "read_csv({file}, header = true, all_varchar = true, store_rejects = true)",
-    ".tsv": "read_csv({file}, header = true, all_varchar = true, store_rejects = true, delim = '\t')",
+    ".tsv": "read_csv({file}, header = true, all_varchar = true, "
+    "store_rejects = true, delim = '\t')",
     ".jsonl": "read_json({file}, format = 'newline_delimited')",
     ".ndjson": "read_json({file}, format = 'newline_delimited')",
     ".json": "read_json({file})",
@@ -149,7 +150,7 @@ class Columns:
 
 
 def _may_be_number(kind: str) -> bool:
-    return kind.split("(")[0] in (*NUMERIC, "VARCHAR")
+    return kind.split("(", maxsplit=1)[0] in (*NUMERIC, "VARCHAR")
 
 
 def _check(

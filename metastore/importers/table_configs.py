@@ -18,7 +18,8 @@ from metastore.types import canonical_json
 _IS_CANONICAL = r"""
     text[1] = '{' AND list_sort(keys) = keys AND len(list_distinct(keys)) = len(keys)
     AND NOT regexp_matches(text, '\\|[0-9][eE]|\.[0-9]+0[,}\]]|0\.0000|-0[,}\]]|.\{')
-    AND NOT regexp_matches(text, '0\.0*[1-9][0-9]{17,}|[1-9]\.[0-9]{17,}|[0-9]{2,}\.[0-9]{16,}|[:\[,-][0-9]{15,}')
+    AND NOT regexp_matches(text, '0\.0*[1-9][0-9]{17,}|[1-9]\.[0-9]{17,}')
+    AND NOT regexp_matches(text, '[0-9]{2,}\.[0-9]{16,}|[:\[,-][0-9]{15,}')
 """
 # Refused there, of JSON without spaces: escapes, exponents, trailing zeros, numbers that are
 # tiny or longer than a shortest float, nested objects. The rest is spelled as

@@ -50,10 +50,13 @@ SELECT run_id, arg_max(status, written_at) AS status, max(written_at) AS written
        arg_max(error, written_at) AS error
 FROM staged WHERE event = 'end' GROUP BY run_id;
 
+-- The first line of each run that is not in the store yet; a run that stands in two journals,
+-- or twice in one, is taken once.
 CREATE OR REPLACE TEMP TABLE absorbed_runs AS
-SELECT DISTINCT ON (run_id) run_id
+SELECT run_id, min(line) AS line
 FROM staged AS s
-WHERE event = 'run' AND NOT EXISTS (SELECT 1 FROM store.runs AS r WHERE r.run_id = s.run_id);
+WHERE event = 'run' AND NOT EXISTS (SELECT 1 FROM store.runs AS r WHERE r.run_id = s.run_id)
+GROUP BY run_id;
 
 -- A run whose end is in the same batch is one row; a later end goes to run_ends.
 INSERT INTO store.runs
@@ -62,8 +65,8 @@ SELECT run_id, s.dataset_id, coalesce(s.target, ''), coalesce(s.split, ''), s.al
        make_timestamp((s.started_at * 1e6)::BIGINT), coalesce(e.seconds, s.seconds),
        coalesce(e.error, s.error), s.parent_id, s.environment_id, s.code_version, s.tags,
        s.journal, make_timestamp((s.written_at * 1e6)::BIGINT)
-FROM (SELECT * FROM staged WHERE event = 'run') AS s
-SEMI JOIN absorbed_runs USING (run_id)
+FROM staged AS s
+SEMI JOIN absorbed_runs USING (run_id, line)
 LEFT JOIN staged_ends AS e USING (run_id);
 
 INSERT INTO store.run_ends
@@ -78,7 +81,7 @@ SELECT run_id, v.metric, v.step, v.fold, v.value::DOUBLE, v.higher_is_better
 FROM (
     SELECT run_id, unnest("values") AS v
     FROM staged AS s
-    WHERE (event = 'run' AND run_id IN (SELECT run_id FROM absorbed_runs)) OR event = 'values'
+    WHERE event = 'values' OR line IN (SELECT line FROM absorbed_runs)
 );
 
 INSERT INTO store.recommendations

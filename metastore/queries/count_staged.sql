@@ -1,5 +1,7 @@
--- Rows, refused rows, runs, known runs, and new runs that gave no value.
+-- Rows, refused rows, runs, known runs, and new runs that gave no value for any metric.
 SELECT count(*), count(problem), count(DISTINCT run_id),
        (SELECT count(*) FROM known_runs),
-       count(DISTINCT run_id) FILTER (status <> 'completed' AND problem IS NULL)
+       (SELECT count(*) FROM (
+           SELECT run_id FROM staged ANTI JOIN known_runs USING (run_id)
+           WHERE problem IS NULL GROUP BY run_id HAVING min(status) <> 'completed'))
 FROM staged;

@@ -1,6 +1,6 @@
 -- One row a journal line. A line that does not parse is a row whose event is NULL.
 CREATE OR REPLACE TEMP TABLE staged AS
-SELECT *
+SELECT row_number() OVER () AS line, *
 FROM read_json(
     $files,
     format = 'newline_delimited',

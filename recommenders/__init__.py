@@ -1,0 +1,1 @@
+"""Recommenders: what to run next on a dataset, and why."""
