@@ -59,7 +59,7 @@ def read_view(
     left_out = list(exclude)
     for name in left_out:
         if name not in names:
-            raise UnknownNameError(_not_found("dataset", name, names))
+            raise UnknownNameError(not_found("dataset", name, names))
     view = replace(view, meta=meta, groups={} if near_duplicates else twins)
     return replace(view.without(left_out) if left_out else view, groups=twins)
 
@@ -86,7 +86,7 @@ def direction(con: duckdb.DuckDBPyConnection, metric: str) -> bool:
     ).fetchall()
     if not counts:
         known = con.execute("SELECT DISTINCT metric FROM store.tasks ORDER BY metric").fetchall()
-        raise UnknownNameError(_not_found("metric", metric, [row[0] for row in known]))
+        raise UnknownNameError(not_found("metric", metric, [row[0] for row in known]))
     by_direction = {row[0]: row[1] for row in counts if row[0] is not None}
     if len(by_direction) == 2:
         raise MixedDirectionError(
@@ -153,7 +153,8 @@ def read_metafeatures(
     return MetaFeatures(datasets, tuple(str(name) for name in names), values), details
 
 
-def _not_found(kind: str, name: str, known: Iterable[str]) -> str:
+def not_found(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the message for a name that the store does not have, with the nearest it has."""
     names = sorted(set(known))
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if near:
@@ -169,7 +170,7 @@ def _not_found(kind: str, name: str, known: Iterable[str]) -> str:
 def _check_algorithms(cells: _Cells, wanted: list[str], metric: str) -> None:
     for algorithm in wanted:
         if algorithm not in cells.algorithms:
-            raise UnknownNameError(_not_found("algorithm", algorithm, cells.algorithms))
+            raise UnknownNameError(not_found("algorithm", algorithm, cells.algorithms))
     if not len(cells.dataset):
         raise UnknownNameError(f"no finished run has metric {metric!r} yet")
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from uuid import UUID
+
+import duckdb
 
 from metastore.absorb import Absorbed, absorb, waiting
 from metastore.datasets import describe
@@ -346,6 +349,17 @@ class MetaStore:
                 stacklevel=4,
             )
 
+    @contextmanager
+    def reader(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection that only reads, everything recorded so far absorbed.
+
+        The store's tables are in the catalog `store`. Other processes cannot write tables while
+        it is open; journals they can.
+        """
+        self._refresh()
+        with self._engine.read() as con:
+            yield con
+
     def view(
         self,
         metric: str,
@@ -367,10 +381,9 @@ class MetaStore:
             UnknownNameError: if the store has no such metric, algorithm or dataset.
             MixedDirectionError: if runs disagree on the metric's direction.
         """
-        self._refresh()
         algorithms = [algorithm] if isinstance(algorithm, str) else list(algorithm or ())
         names = [exclude] if isinstance(exclude, str) else list(exclude)
-        with self._engine.read() as con:
+        with self.reader() as con:
             return read_view(con, metric, algorithms, names, near_duplicates=near_duplicates)
 
     def query(
@@ -381,10 +394,7 @@ class MetaStore:
         Raises:
             InvalidInputError: if DuckDB refuses the query.
         """
-        import duckdb  # noqa: PLC0415
-
-        self._refresh()
-        with self._engine.read() as con:
+        with self.reader() as con:
             con.execute("SET enable_external_access = false")
             try:
                 return con.execute(sql, parameters or None).df()
