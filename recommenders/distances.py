@@ -43,6 +43,8 @@ class Scaling:
     def fit(cls, values: FloatArray) -> Scaling:
         """Learn from meta-features `(M, P)`; one that never varies gets scale infinity."""
         logs = _signed_log(values)
+        if not len(values):
+            return cls(np.zeros(values.shape[1]), np.full(values.shape[1], np.inf))
         with warnings.catch_warnings():
             # A column without a single value is no news: it gets no say below.
             warnings.simplefilter("ignore", RuntimeWarning)
@@ -130,8 +132,8 @@ class Support:
     @classmethod
     def fit(cls, values: FloatArray, groups: IntArray) -> Support:
         """Learn from meta-features `(M, P)` and each dataset's near-duplicate group."""
-        scaling = Scaling.fit(values) if len(values) else Scaling(np.empty(0), np.empty(0))
-        z = scaling(values) if len(values) else values
+        scaling = Scaling.fit(values)
+        z = scaling(values)
         return cls(scaling, z, _threshold(z, groups))
 
     def distances(self, meta_features: FloatArray) -> FloatArray:

@@ -103,7 +103,7 @@ class _Process:
     @classmethod
     def fit(cls, points: FloatArray, regrets: FloatArray, ard: bool) -> _Process:
         mean, scale = float(regrets.mean()), float(regrets.std())
-        lengths = np.full(points.shape[1], GRID[2])
+        lengths: FloatArray = np.ones(points.shape[1])
         if scale < 1e-12 or len(regrets) < 3 or not points.shape[1]:
             return cls(points, lengths, np.zeros(len(regrets)), mean, 0.0)
         target = (regrets - mean) / scale
