@@ -1,0 +1,237 @@
+"""What every recommender keeps: inherit `RecommenderContract`, give it a fixture `make_one`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from metastore.errors import InvalidInputError, UnknownNameError
+from metastore.types import Observation, RunStatus, canonical_json
+from metastore.view import View
+from recommenders.recommender import AskedTask, Recommendation, Recommender
+from tests.views import small_view
+
+MakeOne = Callable[[], Recommender]
+D, C, P = 9, 14, 4
+
+
+def example(seed: int = 3, **options: object) -> View:
+    """A view in which datasets near in meta-features like the same configs."""
+    rng = np.random.default_rng(seed)
+    meta = rng.normal(size=(D, P))
+    scores = 0.7 + 0.1 * np.tanh(meta @ rng.normal(size=(P, C))) + 0.01 * rng.normal(size=(D, C))
+    return small_view(scores, meta=meta, **options)  # type: ignore[arg-type]
+
+
+def chosen(recommendations: list[Recommendation]) -> list[tuple[str, str]]:
+    return [(r.algorithm, canonical_json(r.config)) for r in recommendations]
+
+
+def whole(recommendations: list[Recommendation]) -> str:
+    """Everything that was said, comparable also where it is NaN."""
+    return repr(recommendations)
+
+
+def observations(view: View, dataset: str, configs: list[int]) -> list[Observation]:
+    """What was recorded of these configs on a dataset, in the metric's own direction."""
+    scores = view.matrix()[view.datasets.index(dataset)]
+    return [
+        Observation(view.algorithm(c), view.config(c), view.value(float(scores[c])))
+        for c in configs
+    ]
+
+
+class RecommenderContract:
+    @pytest.fixture
+    def make_one(self) -> MakeOne:
+        raise NotImplementedError
+
+    def test_two_of_a_kind_agree(self, make_one: MakeOne) -> None:
+        view = example()
+        first = make_one().fit(view.without(["d0"])).recommend("d0", n=C)
+        second = make_one().fit(view.without(["d0"])).recommend("d0", n=C)
+        assert whole(first) == whole(second)
+        assert len(first) == C
+
+    def test_what_was_asked_before_changes_nothing(self, make_one: MakeOne) -> None:
+        view = example()
+        one = make_one().fit(view.without(["d0"]))
+        before = one.recommend("d0", n=5)
+        seen = observations(view, "d0", [1, 4, 6])
+        told = one.recommend("d0", seen, n=3)
+        one.recommend("d1", n=2)
+        one.recommend(AskedTask("new"), seen[:1], candidates=[("a", {"c": 3})])
+        assert whole(one.recommend("d0", n=5)) == whole(before)
+        assert whole(one.recommend("d0", list(reversed(seen)), n=3)) == whole(told)
+
+    def test_fit_returns_self_and_can_be_repeated(self, make_one: MakeOne) -> None:
+        one = make_one()
+        assert one.fit(example(1)) is one
+        one.recommend("d0")
+        again = one.fit(example(2)).recommend("d0", n=3)
+        assert whole(again) == whole(make_one().fit(example(2)).recommend("d0", n=3))
+
+    def test_neither_repeats_nor_observed(self, make_one: MakeOne) -> None:
+        view = example()
+        one = make_one().fit(view.without(["d0"]))
+        seen = observations(view, "d0", [0, 2, 9])
+        found = chosen(one.recommend("d0", seen, n=C + 5))
+        assert len(found) == len(set(found)) == C - 3
+        assert not {canonical_json(o.config) for o in seen} & {text for _, text in found}
+
+    def test_failed_observations_are_not_recommended_again(self, make_one: MakeOne) -> None:
+        view = example()
+        one = make_one().fit(view.without(["d0"]))
+        bad = [
+            Observation("a", {"c": 1}, None, RunStatus.FAILED),
+            Observation("a", {"c": 2}, float("nan")),
+            Observation("a", {"c": 3}, float("inf")),
+        ]
+        found = one.recommend("d0", bad, n=C)
+        assert len(found) == C - 3
+        assert {1, 2, 3}.isdisjoint(r.config["c"] for r in found)
+        assert all(np.isfinite(r.value) for r in found)
+
+    def test_as_many_as_asked(self, make_one: MakeOne) -> None:
+        one = make_one().fit(example())
+        assert [len(one.recommend("d1", n=n)) for n in (1, 2, C)] == [1, 2, C]
+        for n in (0, -1, 1.5, True, None):
+            with pytest.raises(InvalidInputError, match="n: expected"):
+                one.recommend("d1", n=n)  # type: ignore[arg-type]
+
+    def test_only_from_the_candidates(self, make_one: MakeOne) -> None:
+        one = make_one().fit(example())
+        pool = [("a", {"c": 5}), ("a", {"c": 99}), ("b", {"x": 0.5, "k": "rbf"}), ("a", {"c": 5})]
+        found = chosen(one.recommend("d1", n=10, candidates=pool))
+        assert sorted(found) == sorted({(a, canonical_json(c)) for a, c in pool})
+        seen = [Observation("a", {"c": 99}, 0.7), Observation("z", {"never": None}, 0.6)]
+        rest = one.recommend("d1", seen, n=10, candidates=pool)
+        assert sorted(chosen(rest)) == [("a", '{"c":5}'), ("b", '{"k":"rbf","x":0.5}')]
+        assert one.recommend("d1", n=3, candidates=[]) == []
+
+    def test_empty_view(self, make_one: MakeOne) -> None:
+        one = make_one().fit(small_view(np.empty((0, 0))))
+        assert one.recommend("anything") == []
+        (only,) = one.recommend("anything", n=2, candidates=[("a", {"c": 1})])
+        assert np.isnan(only.value)
+        assert only.evidence.n_datasets == 0
+
+    def test_one_dataset(self, make_one: MakeOne) -> None:
+        view = small_view([[0.1, 0.9, 0.5]], meta=[[1.0, 2.0]])
+        found = make_one().fit(view).recommend("d0", n=3)
+        assert len(set(chosen(found))) == 3
+        assert make_one().fit(view.without(["d0"])).recommend("d0", n=3) == []
+
+    def test_two_datasets_left_of_which_one_is_asked(self, make_one: MakeOne) -> None:
+        view = small_view([[0.1, 0.9], [0.9, 0.2]], meta=[[1.0], [2.0]])
+        found = make_one().fit(view.without(["d0"])).recommend("d0", n=2)
+        assert len(found) == 2
+
+    def test_no_meta_features_at_all(self, make_one: MakeOne) -> None:
+        view = small_view(example().matrix())
+        found = make_one().fit(view.without(["d0"])).recommend("d0", n=3)
+        assert len(found) == 3
+
+    def test_missing_meta_features(self, make_one: MakeOne) -> None:
+        view = example()
+        values = view.meta.values.copy()
+        values[::2, 1] = np.nan
+        values[3] = np.nan
+        values[:, 2] = np.nan
+        values[4, 3] = np.inf
+        view = replace(view, meta=replace(view.meta, values=values))
+        one = make_one().fit(view.without(["d0"]))
+        for asked in ("d0", "d3", "d4", AskedTask("new"), AskedTask("new", np.full(P, np.nan))):
+            assert len(one.recommend(asked, n=3)) == 3
+
+    def test_all_scores_equal(self, make_one: MakeOne) -> None:
+        view = small_view(np.full((5, 4), 0.5), meta=np.arange(10.0).reshape(5, 2))
+        one = make_one().fit(view.without(["d0"]))
+        found = one.recommend("d0", observations(view, "d0", [1]), n=4)
+        assert len(found) == 3
+        assert all(r.value == pytest.approx(0.5) for r in found)
+
+    def test_holes_and_failures(self, make_one: MakeOne) -> None:
+        table = example().matrix()
+        table[2, 3:9] = np.nan
+        table[5, :] = np.nan
+        table[5, 1] = 0.8
+        view = small_view(table, meta=np.arange(D * 2.0).reshape(D, 2))
+        view = replace(
+            view,
+            failed_dataset=np.array([2, 2]),
+            failed_config=np.array([3, 4]),
+            failed_seconds=np.array([np.nan, 1.0]),
+        )
+        found = make_one().fit(view.without(["d0"])).recommend("d0", n=C)
+        assert len(found) == C
+        assert all(np.isfinite(r.value) for r in found)
+
+    def test_order_of_recording_changes_nothing(self, make_one: MakeOne) -> None:
+        view = example()
+        rng = np.random.default_rng(5)
+        rows, columns = rng.permutation(D), rng.permutation(C)
+        mixed = small_view(
+            view.matrix()[np.ix_(rows, columns)],
+            meta=view.meta.values[rows],
+            datasets=[view.datasets[r] for r in rows],
+            configs=[view.config(int(c)) for c in columns],
+        )
+        seen = observations(view, "d0", [3, 7])
+        for observed in ([], seen):
+            expected = make_one().fit(view.without(["d0"])).recommend("d0", observed, n=C)
+            found = make_one().fit(mixed.without(["d0"])).recommend("d0", observed, n=C)
+            assert whole(found) == whole(expected)
+
+    def test_direction_changes_nothing_but_the_sign(self, make_one: MakeOne) -> None:
+        up, down = example(), replace(example(), higher_is_better=False)
+        seen = [observations(view, "d0", [3, 7, 8]) for view in (up, down)]
+        for first, second in ([], []), seen:
+            gain = make_one().fit(up.without(["d0"])).recommend("d0", first, n=4)
+            loss = make_one().fit(down.without(["d0"])).recommend("d0", second, n=4)
+            assert chosen(gain) == chosen(loss)
+            assert [r.value for r in gain] == [-r.value for r in loss]
+            assert [r.interval for r in gain] == [(-b, -a) for a, b in (r.interval for r in loss)]
+
+    def test_scores_of_what_is_left_out_do_not_leak(self, make_one: MakeOne) -> None:
+        view = replace(example(), groups={"d0": 0, "d1": 0, "d2": 1})
+        changed = view.cell_score.copy()
+        left_out = np.isin(view.cell_dataset, [0, 1])
+        changed[left_out] = np.random.default_rng(0).permutation(changed[left_out]) * 3 - 1
+        other = replace(view, cell_score=changed)
+        seen = observations(view, "d0", [3])
+        for observed in ([], seen):
+            honest = make_one().fit(view.without(["d0"])).recommend("d0", observed, n=C)
+            found = make_one().fit(other.without(["d0"])).recommend("d0", observed, n=C)
+            assert whole(found) == whole(honest)
+
+    def test_interval_holds_the_value_and_evidence_adds_up(self, make_one: MakeOne) -> None:
+        view = example()
+        for observed in ([], observations(view, "d0", [2, 5, 6])):
+            for r in make_one().fit(view.without(["d0"])).recommend("d0", observed, n=5):
+                low, high = r.interval
+                assert low <= high
+                evidence = r.evidence
+                assert evidence.n_datasets == D - 1
+                assert evidence.n_runs == (D - 1) * C
+                weights = [neighbour.weight for neighbour in evidence.neighbours]
+                assert weights == sorted(weights, reverse=True)
+                assert 0 < sum(weights) <= 1 + 1e-9
+                for neighbour in evidence.neighbours:
+                    scores = view.matrix()[view.datasets.index(neighbour.dataset)]
+                    assert neighbour.value == pytest.approx(scores[r.config["c"]])
+                    assert neighbour.rank == 1 + int((scores > neighbour.value + 1e-9).sum())
+                    assert neighbour.configs == C
+
+    def test_a_name_that_was_never_seen_is_an_error(self, make_one: MakeOne) -> None:
+        one = make_one().fit(example())
+        with pytest.raises(UnknownNameError, match="did you mean"):
+            one.recommend("d11")
+        assert one.recommend(AskedTask("d11"), n=2)
+
+    def test_asking_before_fit_is_an_error(self, make_one: MakeOne) -> None:
+        with pytest.raises(InvalidInputError, match="fit"):
+            make_one().recommend("d0")
