@@ -30,7 +30,7 @@ def describe(data: Any, target: Any = None, name: str = "") -> tuple[DatasetRef,
         return data, None
     if isinstance(data, int) and not isinstance(data, bool):
         data = f"openml:{data}"
-    if isinstance(data, str) and not _is_file(data):
+    if isinstance(data, str) and not is_table_file(data):
         return _named(data, target, name), None
     from metastore.fingerprint import fingerprint  # noqa: PLC0415 - pandas, only for cells
     from metastore.profiles import profile  # noqa: PLC0415
@@ -51,8 +51,9 @@ def describe(data: Any, target: Any = None, name: str = "") -> tuple[DatasetRef,
     return ref, table
 
 
-def _is_file(text: str) -> bool:
-    return text.lower().endswith(_FILES) and Path(text).exists()
+def is_table_file(text: str) -> bool:
+    """Whether a string is meant as the path of a table file rather than as a name."""
+    return text.lower().endswith(_FILES) or Path(text).is_file()
 
 
 def _named(data: str, target: Any, name: str) -> DatasetRef:

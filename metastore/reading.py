@@ -12,6 +12,7 @@ import numpy as np
 from metastore.duplicates import groups
 from metastore.errors import InvalidInputError, MixedDirectionError, UnknownNameError
 from metastore.queries import query
+from metastore.types import DatasetRef, dataset_id
 from metastore.view import FloatArray, IntArray, MetaFeatures, View
 
 if TYPE_CHECKING:
@@ -121,6 +122,35 @@ def dataset_labels(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
         first = not fingerprint or seen[name].index(fingerprint) == 0
         labels[number] = name if first else f"{name}@{fingerprint[:8]}"
     return labels
+
+
+def label_of(con: duckdb.DuckDBPyConnection, dataset: DatasetRef) -> str:
+    """Return the label of a dataset that runs name by `dataset`.
+
+    Raises:
+        UnknownNameError: if the store does not have it.
+    """
+    labels = dataset_labels(con)
+    label = labels.get(str(dataset_id(dataset)))
+    if label is not None:
+        return label
+    if dataset.name in labels.values():
+        return dataset.name
+    raise UnknownNameError(not_found("dataset", dataset.name, labels.values()))
+
+
+def id_of(con: duckdb.DuckDBPyConnection, label: str) -> str:
+    """Return the id of the dataset that a label names: the one whose cells were seen, if any.
+
+    Raises:
+        UnknownNameError: if the store does not have it.
+    """
+    labels = dataset_labels(con)
+    numbers = [number for number, name in labels.items() if name == label]
+    if not numbers:
+        raise UnknownNameError(not_found("dataset", label, labels.values()))
+    bare = str(dataset_id(DatasetRef(label)))
+    return next((number for number in numbers if number != bare), numbers[0])
 
 
 def read_metafeatures(

@@ -7,9 +7,12 @@ an environment and a config are written the first time a journal speaks of them.
 
 from __future__ import annotations
 
+import json
+import math
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -142,6 +145,40 @@ class Recorder:
         event = {"event": "metafeatures", "dataset_id": number, "written_at": time.time()}
         return self._dataset_line(dataset, number) + encode({**event, "features": rows})
 
+    def recommendation_line(
+        self, dataset: str, metric: str, place: int, recommendation: Any
+    ) -> bytes:
+        """Return the line of one recommendation.
+
+        Args:
+            dataset: the dataset's id.
+            metric: the metric.
+            place: 1 for the config to run first.
+            recommendation: a `recommenders.Recommendation`.
+        """
+        config = canonical_json(recommendation.config)
+        event = {
+            "event": "recommendation",
+            "id": str(uuid7()),
+            "dataset_id": dataset,
+            "algorithm": recommendation.algorithm,
+            "config_id": content_hex(config),
+            "written_at": time.time(),
+            "recommendation": {
+                "metric": metric,
+                "position": place,
+                "value": _or_none(recommendation.value),
+                "low": _or_none(recommendation.interval[0]),
+                "high": _or_none(recommendation.interval[1]),
+                "seconds": _or_none(recommendation.seconds),
+                "method": recommendation.evidence.method,
+                "abstained": recommendation.evidence.abstained,
+                "evidence": json.dumps(asdict(recommendation.evidence), default=str),
+            },
+        }
+        first = self._first(("config", content_hex(config)))
+        return encode(event, config if first else None)
+
     def _dataset_line(self, dataset: DatasetRef, number: str) -> bytes:
         if not self._first(("dataset", dataset)):
             return b""
@@ -216,6 +253,10 @@ def _direction(value: MetricValue) -> bool | None:
     if value.higher_is_better is not None:
         return value.higher_is_better
     return known_direction(value.metric)
+
+
+def _or_none(number: float) -> float | None:
+    return float(number) if math.isfinite(number) else None
 
 
 def _value(value: MetricValue) -> dict[str, Any]:

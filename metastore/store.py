@@ -17,14 +17,14 @@ from uuid import UUID
 import duckdb
 
 from metastore.absorb import Absorbed, absorb, waiting
-from metastore.datasets import describe
+from metastore.datasets import describe, is_table_file
 from metastore.engines import FileEngine, StaleReadWarning
 from metastore.errors import InvalidInputError, StoreBusyError
 from metastore.importers.metafeature_table import import_metafeatures
 from metastore.importers.table import ImportReport, TableOptions, import_table
 from metastore.journal import Journal, NotRecordedWarning
 from metastore.paths import StorePaths
-from metastore.reading import read_view
+from metastore.reading import id_of, label_of, read_view
 from metastore.recorder import Recorder
 from metastore.run import Run
 from metastore.types import Config, DatasetRef, RunRecord, dataset_id
@@ -386,6 +386,37 @@ class MetaStore:
         with self.reader() as con:
             return read_view(con, metric, algorithms, names, near_duplicates=near_duplicates)
 
+    def label(self, dataset: Any, target: Any = None) -> str:
+        """Return the name by which views speak of a dataset; cells are recorded for it.
+
+        Raises:
+            UnknownNameError: if it is a name that the store does not have.
+        """
+        if isinstance(dataset, str) and not is_table_file(dataset):
+            ref = describe(dataset, target)[0]
+        else:
+            ref = self.dataset(dataset, target)
+        with self.reader() as con:
+            return label_of(con, ref)
+
+    def record_recommendations(
+        self, dataset: str, metric: str, recommendations: Iterable[Any]
+    ) -> int:
+        """Record what was recommended, so that its worth can be told later.
+
+        Args:
+            dataset: the dataset's name in views.
+            metric: the metric that was asked about.
+            recommendations: `recommenders.Recommendation` values, the first to run first.
+        """
+        with self.reader() as con:
+            number = id_of(con, dataset)
+        lines = [
+            self._recorder.recommendation_line(number, metric, place, recommendation)
+            for place, recommendation in enumerate(recommendations, start=1)
+        ]
+        return len(lines) if self._recorder.journal.append(b"".join(lines)) else 0
+
     def query(
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
     ) -> pd.DataFrame:
@@ -394,10 +425,30 @@ class MetaStore:
         Raises:
             InvalidInputError: if DuckDB refuses the query.
         """
+        with self._asked(sql, parameters) as found:
+            return found.df()
+
+    def rows(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[dict[str, Any]]:
+        """Return the rows of a read-only SQL query as dictionaries by column name.
+
+        Raises:
+            InvalidInputError: if DuckDB refuses the query.
+        """
+        with self._asked(sql, parameters) as found:
+            names = [column[0] for column in found.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+    @contextmanager
+    def _asked(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object]
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield the result of a query that can reach no file but the store."""
         with self.reader() as con:
             con.execute("SET enable_external_access = false")
             try:
-                return con.execute(sql, parameters or None).df()
+                yield con.execute(sql, parameters or None)
             except duckdb.Error as error:
                 raise InvalidInputError(f"the query failed: {error}") from error
 

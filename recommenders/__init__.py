@@ -6,19 +6,9 @@
 'portfolio'
 """
 
-from __future__ import annotations
-
-import difflib
-from typing import Any
-
-from metastore.errors import InvalidInputError, UnknownNameError
 from metastore.types import Observation
-from recommenders.auto import Auto
-from recommenders.best_on_average import BestOnAverage
-from recommenders.nearest import Nearest
-from recommenders.pool_recommender import PoolRecommender
-from recommenders.portfolio import Portfolio
-from recommenders.random_search import RandomSearch
+from recommenders.asking import Answer, Question, ask
+from recommenders.enqueueing import enqueue
 from recommenders.recommender import (
     AskedTask,
     Evidence,
@@ -26,48 +16,19 @@ from recommenders.recommender import (
     Recommendation,
     Recommender,
 )
+from recommenders.registry import make, names
 
 __all__ = [
+    "Answer",
     "AskedTask",
     "Evidence",
     "Neighbour",
     "Observation",
+    "Question",
     "Recommendation",
     "Recommender",
+    "ask",
+    "enqueue",
     "make",
     "names",
 ]
-
-_MADE: dict[str, type[PoolRecommender]] = {
-    kind.name: kind for kind in (Auto, BestOnAverage, Nearest, Portfolio, RandomSearch)
-}
-
-
-def names() -> tuple[str, ...]:
-    """Return the names that `make` knows, in alphabetical order."""
-    return tuple(sorted(_MADE))
-
-
-def make(name: str, *, seed: int = 0, **options: Any) -> PoolRecommender:
-    """Return a recommender, not fitted yet.
-
-    Args:
-        name: one of `names()`.
-        seed: fixes whatever is left to chance.
-        options: further arguments of that recommender.
-
-    Raises:
-        UnknownNameError: if there is no recommender of that name.
-        InvalidInputError: if the recommender does not take an option.
-    """
-    kind = _MADE.get(name)
-    if kind is None:
-        near = difflib.get_close_matches(str(name), names(), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UnknownNameError(
-            f"no recommender named {name!r}{hint} There are: {', '.join(names())}"
-        )
-    try:
-        return kind(seed=seed, **options)
-    except TypeError as error:
-        raise InvalidInputError(f"recommender {name!r}: {error}") from error

@@ -17,7 +17,7 @@ import numpy as np
 
 from metastore.errors import InvalidInputError
 from metastore.view import FloatArray, IntArray, View
-from recommenders import make
+from recommenders.registry import make
 from recommenders.replay import BUDGETS, Answers, best_so_far, random_regret, replay
 from recommenders.scores import Past
 from recommenders.tasks import resolve

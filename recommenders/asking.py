@@ -1,0 +1,138 @@
+"""Asking a store about a dataset: the whole walk in one call.
+
+The dataset gets its meta-features, the view leaves it and its near-duplicates out, its own runs
+become what was observed, the recommender answers, and the answer is recorded, so that the store
+can say later what its advice was worth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from metastore.errors import UnknownNameError
+from metastore.store import MetaStore
+from metastore.types import Observation, RunStatus
+from metastore.view import View
+from recommenders.recommender import Recommendation
+from recommenders.registry import make
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked beyond the dataset.
+
+    Args:
+        metric: the metric to do well in; empty for the store's most recorded one.
+        algorithm: only configs of this algorithm; empty for all.
+        n: how many configs to recommend.
+        recommender: one of `recommenders.names()`.
+        seed: fixes whatever is left to chance.
+        near_duplicates: whether to learn from near-duplicates of the dataset too.
+        record: whether to store the answer.
+    """
+
+    metric: str = ""
+    algorithm: str = ""
+    n: int = 5
+    recommender: str = "auto"
+    seed: int = 0
+    near_duplicates: bool = False
+    record: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Recommendations and what they rest on.
+
+    Args:
+        dataset: the name of the dataset that was asked about.
+        metric: the metric.
+        higher_is_better: its direction.
+        recommendations: the configs, the first to run first.
+        observed: how many of the dataset's own runs were taken into account.
+        left_out: near-duplicates whose runs were left out.
+    """
+
+    dataset: str
+    metric: str
+    higher_is_better: bool
+    recommendations: tuple[Recommendation, ...]
+    observed: int
+    left_out: tuple[str, ...]
+
+
+def ask(
+    store: MetaStore, dataset: Any, target: Any = None, question: Question = Question()
+) -> Answer:
+    """Recommend configs for a dataset.
+
+    Args:
+        store: past runs.
+        dataset: a stored dataset's name, cells in any shape that `MetaStore.dataset` takes, or
+            the path of a table file.
+        target: name of the target column, or the target values.
+        question: metric, algorithm, number and recommender.
+
+    Raises:
+        UnknownNameError: if the store has no such dataset, metric, algorithm or recommender.
+        InvalidInputError: if the dataset cannot be read.
+    """
+    recommender = make(question.recommender, seed=question.seed)
+    metric = question.metric or most_recorded(store)
+    name = store.label(dataset, target)
+    everything = store.view(metric, question.algorithm or None)
+    observed = own_runs(everything, name)
+    twins = tuple(twin for twin in everything.group(name) if twin != name)
+    view = everything
+    if question.near_duplicates:
+        view = replace(view, groups={})
+    view = view.without([name])
+    found = recommender.fit(view).recommend(name, observed, question.n)
+    if question.record:
+        store.record_recommendations(name, metric, found)
+    left_out = () if question.near_duplicates else tuple(t for t in twins if t in view.excluded)
+    return Answer(name, metric, view.higher_is_better, tuple(found), len(observed), left_out)
+
+
+def most_recorded(store: MetaStore) -> str:
+    """Return the metric that was recorded on most datasets.
+
+    Raises:
+        UnknownNameError: if the store has no metric yet.
+    """
+    from metastore.reports import metrics  # noqa: PLC0415 - only when nobody names a metric
+
+    known = metrics(store)
+    if not known:
+        raise UnknownNameError(
+            "the store has no runs yet; record some with `with store.run(...)` or import them "
+            "with `headstart import table FILE`"
+        )
+    return str(known[0]["metric"])
+
+
+def own_runs(view: View, dataset: str) -> list[Observation]:
+    """Return what was already run on a dataset, values in the metric's own direction."""
+    if dataset not in view.datasets:
+        return []
+    number = view.datasets.index(dataset)
+    found = [
+        Observation(
+            view.algorithm(config),
+            view.config(config),
+            view.value(float(view.cell_score[cell])),
+            seconds=_known(view.cell_seconds[cell]),
+        )
+        for cell in (view.cell_dataset == number).nonzero()[0].tolist()
+        for config in [int(view.cell_config[cell])]
+    ]
+    found += [
+        Observation(view.algorithm(config), view.config(config), None, RunStatus.FAILED)
+        for config in view.failed_config[view.failed_dataset == number].tolist()
+    ]
+    return found
+
+
+def _known(seconds: float) -> float | None:
+    return float(seconds) if seconds == seconds else None  # noqa: PLR0124 - NaN is unknown
