@@ -174,7 +174,7 @@ def _value(value: Any, current: Any) -> Any:
         return tuple(value)
     if isinstance(value, str) and value.split(".")[0] in ROOTS and "." in value:
         module, _, name = value.rpartition(".")
-        if module in FUNCTION_MODULES:
+        if module in FUNCTION_MODULES and not name[:1].isupper():
             return _function(module, name)
         return _build(_Parser(value).parse(), {})
     return value
