@@ -210,11 +210,11 @@ def _resolve(path: str) -> type:
 
 
 def _import(path: str) -> Any:
-    """Return what a dotted path inside `ROOTS` names, None where there is nothing."""
+    """Return what a dotted path inside `ROOTS` names, None where nothing can be imported."""
     module, _, name = path.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name, None)
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         root = path.partition(".")[0]
         if error.name == root:
             raise MissingDependencyError(
