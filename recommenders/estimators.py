@@ -182,8 +182,8 @@ def _value(value: Any, current: Any) -> Any:
 
 def _function(module: str, name: str) -> Any:
     found = getattr(importlib.import_module(module), name, None)
-    if name.startswith("_") or not inspect.isfunction(inspect.unwrap(found) if found else None):
-        raise InvalidInputError(f"{module}.{name} is not a public function")
+    if not inspect.isfunction(found):
+        raise InvalidInputError(f"{module}.{name} is not a function")
     return found
 
 

@@ -112,8 +112,8 @@ def test_every_estimator_of_scikit_learn_has_a_name_that_comes_back() -> None:
         ),
         ("sklearn.svm.SVC", {"svc__C": 1.0}, "no parameter 'svc__C'; did you mean C"),
         ("sklearn.svm.SVC", {"kernel": "sklearn.datasets.load_files"}, "not an estimator"),
-        ("sklearn.svm.SVC", {"kernel": "sklearn.metrics._x"}, "not a public function"),
-        ("sklearn.svm.SVC", {"kernel": "sklearn.metrics.np"}, "not a public function"),
+        ("sklearn.svm.SVC", {"kernel": "sklearn.metrics._x"}, "not a function"),
+        ("sklearn.svm.SVC", {"kernel": "sklearn.metrics.np"}, "not a function"),
     ],
 )
 def test_what_cannot_be_built_says_why(name: str, config: dict[str, Any], message: str) -> None:
@@ -126,6 +126,20 @@ def test_a_missing_package_is_named() -> None:
         pytest.skip("catboost is installed")
     with pytest.raises(MissingDependencyError, match="pip install catboost"):
         to_estimator("catboost.CatBoostClassifier", {})
+
+
+def test_a_foreign_class_inside_an_allowed_module_is_not_built(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    foreign = type("Foreign", (SVC,), {"__module__": "elsewhere"})
+    monkeypatch.setattr("sklearn.svm.Foreign", foreign, raising=False)
+    with pytest.raises(InvalidInputError, match="not an estimator"):
+        to_estimator("sklearn.svm.Foreign", {})
+
+
+def test_settings_leave_out_what_is_no_hyperparameter() -> None:
+    forest = RandomForestClassifier(max_depth=2, random_state=3, n_jobs=2, verbose=1)
+    assert settings(forest) == {"max_depth": 2}
 
 
 def test_building_leaves_defaults_alone() -> None:

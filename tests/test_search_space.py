@@ -312,6 +312,12 @@ def test_vectors_of_the_wrong_shape_or_with_nan_are_refused() -> None:
         svc().decode(np.full((2, 10), np.nan))
 
 
+def test_bounds_too_near_for_a_logarithm_are_a_constant() -> None:
+    space = SearchSpace({"x": FloatDistribution(0.125, math.nextafter(0.125, 1), log=True)})
+    assert space.encode([{"x": 0.125}]).shape == (1, 0)
+    assert space.sample(1, 0) == [{"x": 0.125}]
+
+
 def test_a_space_without_parameters_encodes_to_no_columns() -> None:
     space = SearchSpace({})
     assert space.encode([{}, {}]).shape == (2, 0)

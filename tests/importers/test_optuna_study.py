@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -179,6 +180,7 @@ def test_the_callback_appends_what_an_import_would_find() -> None:
 
     def append(run: RunRecord) -> None:
         assert inside.acquire(blocking=False), "two threads in append at once"
+        time.sleep(0.02)
         appended.append(run)
         inside.release()
 

@@ -276,6 +276,7 @@ def halvings() -> Iterator[Any]:
         {"max_depth": [1, 2, 3, 4]},
         resource="n_estimators",
         max_resources=12,
+        min_resources="exhaust",
         n_candidates=4,
         cv=3,
         random_state=0,
@@ -297,6 +298,8 @@ def test_halving_keeps_every_rung_with_its_fidelity(halving: Any) -> None:
         assert run.tags["resource"] == halving.resource
         if halving.resource == "n_estimators":
             assert run.config["n_estimators"] == amount
+    if halving.resource == "n_estimators":
+        assert {run.fidelity for run in runs} == {4, None}
 
 
 def test_what_is_no_fitted_search_is_refused() -> None:
