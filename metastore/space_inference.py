@@ -15,9 +15,11 @@ log scale than on the linear one (repeated values count). A zero beside numbers 
 with a ratio of `ZERO_RATIO` becomes an alternative to a log range.
 
 Conditions: a parameter that some configs lack is conditional on a discrete parameter if it is
-there exactly when that has one of some of its values (each side seen at least twice). Of several
-such parents the one that shares the longest beginning of the name is taken, then the one that is
-there most often. A gap that no parent explains makes the parameter optional.
+there exactly when that has one of some of its values (each side seen at least twice); of an
+integer parent these must be its largest or its smallest values (`units3` if `layers` >= 3). Of
+several such parents a categorical goes before an integer, then the one that shares the longest
+beginning of the name, then the one that is there most often. A gap that no parent explains makes
+the parameter optional.
 """
 
 from __future__ import annotations
@@ -224,6 +226,7 @@ class _Parent:
     values: tuple[Any, ...]
     codes: IntArray
     counts: IntArray
+    ordered: bool = False
 
     def explains(self, rows: IntArray) -> tuple[Any, ...]:
         """Return the values that are there exactly in these rows; empty if they do not exist."""
@@ -233,6 +236,8 @@ class _Parent:
         seen = np.bincount(codes, minlength=len(self.values))
         used = seen > 0
         if used.all() or (seen[used] != self.counts[used]).any():
+            return ()
+        if self.ordered and np.count_nonzero(np.diff(used)) != 1:
             return ()
         return tuple(value for value, on in zip(self.values, used, strict=True) if on)
 
@@ -257,6 +262,7 @@ def _conditions(
             parent, values = max(
                 fitting,
                 key=lambda item: (
+                    not item[0].ordered,
                     _shared(item[0].name, column.name),
                     int(item[0].counts.sum()),
                 ),
@@ -277,6 +283,7 @@ def _parent(column: _Column, guess: _Guess, n: int) -> _Parent | None:
     from optuna.distributions import CategoricalDistribution, IntDistribution  # noqa: PLC0415
 
     distribution = guess.distribution
+    codec = None
     if isinstance(distribution, CategoricalDistribution):
         codec = Codec(column.name, None, tuple(distribution.choices), guess.structured)
         values, codes = codec.values, codec.parse(column.values).codes
@@ -289,4 +296,5 @@ def _parent(column: _Column, guess: _Guess, n: int) -> _Parent | None:
         return None
     everywhere = np.full(n, -1, dtype=np.int64)
     everywhere[column.rows] = codes
-    return _Parent(column.name, values, everywhere, np.bincount(codes, minlength=len(values)))
+    counts = np.bincount(codes, minlength=len(values))
+    return _Parent(column.name, values, everywhere, counts, ordered=codec is None)

@@ -60,8 +60,9 @@ class Scale:
 
     @property
     def constant(self) -> bool:
-        """Whether there is only one value."""
-        return self.low == self.high
+        """Whether there is only one value, or values so near that the scale cannot part them."""
+        low, high = self._ends()
+        return self.low == self.high or low == high
 
     def _ends(self) -> tuple[float, float]:
         low, high = self.low - self.step / 2, self.high + self.step / 2

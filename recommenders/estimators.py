@@ -174,7 +174,7 @@ def _value(value: Any, current: Any) -> Any:
         return tuple(value)
     if isinstance(value, str) and value.split(".")[0] in ROOTS and "." in value:
         module, _, name = value.rpartition(".")
-        if module in FUNCTION_MODULES:
+        if module in FUNCTION_MODULES and not name[:1].isupper():
             return _function(module, name)
         return _build(_Parser(value).parse(), {})
     return value
@@ -182,8 +182,8 @@ def _value(value: Any, current: Any) -> Any:
 
 def _function(module: str, name: str) -> Any:
     found = getattr(importlib.import_module(module), name, None)
-    if name.startswith("_") or not inspect.isfunction(inspect.unwrap(found) if found else None):
-        raise InvalidInputError(f"{module}.{name} is not a public function")
+    if not inspect.isfunction(found):
+        raise InvalidInputError(f"{module}.{name} is not a function")
     return found
 
 
@@ -210,11 +210,11 @@ def _resolve(path: str) -> type:
 
 
 def _import(path: str) -> Any:
-    """Return what a dotted path inside `ROOTS` names, None where there is nothing."""
+    """Return what a dotted path inside `ROOTS` names, None where nothing can be imported."""
     module, _, name = path.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name, None)
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         root = path.partition(".")[0]
         if error.name == root:
             raise MissingDependencyError(

@@ -312,6 +312,12 @@ def test_vectors_of_the_wrong_shape_or_with_nan_are_refused() -> None:
         svc().decode(np.full((2, 10), np.nan))
 
 
+def test_bounds_too_near_for_a_logarithm_are_a_constant() -> None:
+    space = SearchSpace({"x": FloatDistribution(0.125, math.nextafter(0.125, 1), log=True)})
+    assert space.encode([{"x": 0.125}]).shape == (1, 0)
+    assert space.sample(1, 0) == [{"x": 0.125}]
+
+
 def test_a_space_without_parameters_encodes_to_no_columns() -> None:
     space = SearchSpace({})
     assert space.encode([{}, {}]).shape == (2, 0)
@@ -329,8 +335,9 @@ def test_a_hundred_thousand_configs_encode_within_a_second_or_so() -> None:
     )
     configs = space.sample(100_000, 0)
     start = time.perf_counter()
-    space.encode(configs)
+    vectors = space.encode(configs)
     assert time.perf_counter() - start < 2.0  # 0.2 s on an idle core
+    np.testing.assert_array_equal(vectors[[9000, -1]], space.encode([configs[9000], configs[-1]]))
 
 
 def test_importing_the_store_does_not_import_optuna() -> None:

@@ -131,6 +131,28 @@ def test_an_integer_can_be_a_parent() -> None:
     }
 
 
+def test_an_integer_explains_only_by_a_threshold() -> None:
+    configs = [{"n": n, **({"x": 1} if n in (2, 5) else {})} for n in (1, 2, 3, 4, 5, 6)]
+    assert infer(configs).optional == {"x"}
+
+
+def test_a_categorical_parent_goes_before_an_integer_one() -> None:
+    configs = [
+        {"x_size": n, "kind": kind, **({"x_of_b": n} if kind == "b" else {})}
+        for n, kind in ((1, "a"), (2, "a"), (3, "b"), (4, "b"))
+    ]
+    assert infer(configs).conditions == {"x_of_b": Condition("kind", ("b",))}
+
+
+def test_of_two_parents_the_one_with_the_nearer_name_is_taken() -> None:
+    configs = [
+        {"model": kind, "prep": kind, **({"prep:b:k": k} if kind == "b" else {})}
+        for kind in ("a", "b")
+        for k in (1, 2)
+    ]
+    assert infer(configs).conditions["prep:b:k"].parent == "prep"
+
+
 def test_one_config_explains_nothing() -> None:
     space = infer([{"a": "x", "b": 1}, {"a": "y"}, {"a": "z"}])
     assert space.conditions == {}

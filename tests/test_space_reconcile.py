@@ -130,6 +130,12 @@ def test_inactive_parameters_are_left_out_and_missing_active_ones_need_a_default
     assert list(kept) == ["gamma", "kernel"]
 
 
+def test_the_first_reason_to_drop_is_the_one_given() -> None:
+    asked = SearchSpace({"C": FloatDistribution(0.01, 1.0), "kernel": FloatDistribution(0.0, 1.0)})
+    reason = fit(asked, {"C": "big", "kernel": "rbf"})
+    assert reason == "'C': 'big' is not a number"
+
+
 def test_wrong_types_drop_with_a_reason() -> None:
     asked = SearchSpace({"C": FloatDistribution(0.01, 100.0)})
     assert fit(asked, {"C": "big"}) == "'C': 'big' is not a number"

@@ -138,7 +138,8 @@ class _Recorder:
     def record(self, trial: FrozenTrial) -> RunRecord:
         """Return one finished trial as a run."""
         started = trial.datetime_start
-        status, error = _STATUS[trial.state.name], str(trial.system_attrs.get("fail_reason", ""))
+        status = _STATUS[trial.state.name]
+        error = "the objective failed; Optuna keeps no message" if status == "failed" else ""
         finals = self._finals(trial)
         if status is RunStatus.COMPLETED and len(finals) < len(self.metrics):
             status, error = RunStatus.FAILED, f"the objective returned {trial.values}"
