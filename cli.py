@@ -148,6 +148,9 @@ def recommend(
     near_duplicates: Annotated[
         bool, typer.Option("--near-duplicates", help="Learn from near-duplicates too.")
     ] = False,
+    as_new: Annotated[
+        bool, typer.Option("--as-new", help="Ask as if nothing had run on it yet.")
+    ] = False,
     seed: Seed = 0,
     json: Json = False,
     csv: Csv = False,
@@ -159,19 +162,16 @@ def recommend(
     """
     from metastore.rendering import Form, render  # noqa: PLC0415
     from recommenders import Question, ask  # noqa: PLC0415
-    from recommenders.explaining import as_json, evidence_lines, in_words, rows  # noqa: PLC0415
+    from recommenders.explaining import as_json, rows, text  # noqa: PLC0415
 
     form = _form(json, csv, table)
-    question = Question(metric, algorithm, n, recommender, seed, near_duplicates)
+    question = Question(metric, algorithm, n, recommender, seed, near_duplicates, as_new)
     with _working(f"looking for configs for {dataset}"):
         answer = ask(_open(store), dataset, target, question)
     if form is Form.JSON:
         print(render([as_json(answer)], form))
-        return
-    print(render(rows(answer), form))
-    if form is Form.TABLE:
-        print("\nWhere they did well:")
-        print("\n".join([*evidence_lines(answer), "", *in_words(answer)]))
+    else:
+        print(text(answer) if form is Form.TABLE else render(rows(answer), form))
 
 
 @app.command()
@@ -195,6 +195,7 @@ def backtest(
     from metastore.rendering import Form, render  # noqa: PLC0415
     from recommenders import names  # noqa: PLC0415
     from recommenders.backtest import backtest as measure  # noqa: PLC0415
+    from recommenders.explaining import backtest_rows, backtest_words  # noqa: PLC0415
 
     form = _form(json, csv, table)
     view = _open(store).view(metric, algorithm or None)
@@ -204,10 +205,10 @@ def backtest(
         )
     if form is Form.JSON:
         print(render([found.to_dict()], form))
+    elif form is Form.CSV:
+        print(render(found.rows(), form))
     else:
-        print(render(found.table() if form is Form.TABLE else found.rows(), form))
-        if form is Form.TABLE:
-            print(f"\n{found.explanation()}")
+        print(f"{render(backtest_rows(found), form)}\n\n{backtest_words(found)}")
 
 
 @app.command()

@@ -67,13 +67,22 @@ def _table(rows: Sequence[Mapping[str, Any]], width: int | None) -> str:
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for name in shown:
         numeric = all(isinstance(row[name], int | float | None) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(
+            name,
+            justify="right" if numeric else "left",
+            overflow="ellipsis" if name in _CROPPED else "fold",
+            no_wrap=name in _CROPPED + _WHOLE,
+        )
     for row in rows:
         table.add_row(*(Text(cell(row[name])) for name in shown))
     console = Console(file=io.StringIO(), width=width or _terminal_width(), highlight=False)
     console.print(table)
     written: str = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in written.rstrip("\n").split("\n"))
+
+
+_CROPPED = ("config", "error")
+_WHOLE = ("run", "dataset", "started", "recommender")
 
 
 def _terminal_width() -> int:

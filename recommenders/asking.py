@@ -29,6 +29,7 @@ class Question:
         recommender: one of `recommenders.names()`.
         seed: fixes whatever is left to chance.
         near_duplicates: whether to learn from near-duplicates of the dataset too.
+        as_new: whether to ignore what was run on the dataset itself.
         record: whether to store the answer.
     """
 
@@ -38,6 +39,7 @@ class Question:
     recommender: str = "auto"
     seed: int = 0
     near_duplicates: bool = False
+    as_new: bool = False
     record: bool = True
 
 
@@ -82,7 +84,7 @@ def ask(
     metric = question.metric or most_recorded(store)
     name = store.label(dataset, target)
     everything = store.view(metric, question.algorithm or None)
-    observed = own_runs(everything, name)
+    observed = [] if question.as_new else own_runs(everything, name)
     twins = tuple(twin for twin in everything.group(name) if twin != name)
     view = everything
     if question.near_duplicates:

@@ -3,29 +3,57 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from recommenders.asking import Answer
+from recommenders.backtest import BacktestResult
 from recommenders.recommender import Neighbour, Recommendation
 
 SHOWN_NEIGHBOURS = 3
 
 
 def rows(answer: Answer) -> list[dict[str, Any]]:
-    """Return one row a recommendation, for a table."""
+    """Return one row a recommendation, for CSV."""
     return [
         {
-            "": place,
+            "position": place,
             "algorithm": one.algorithm,
             "config": dict(one.config),
-            answer.metric: _number(one.value),
-            "80% interval": f"{_number(one.interval[0])} .. {_number(one.interval[1])}",
-            "seconds": _number(one.seconds, digits=3),
+            "metric": answer.metric,
+            "value": one.value,
+            "low": one.interval[0],
+            "high": one.interval[1],
+            "seconds": one.seconds,
+            "abstained": one.evidence.abstained,
         }
         for place, one in enumerate(answer.recommendations, start=1)
     ]
+
+
+def text(answer: Answer, width: int = 100) -> str:
+    """Return the answer as a person reads it: what to run, what to expect, and why.
+
+    Args:
+        answer: what was answered.
+        width: characters a line.
+    """
+    lines = []
+    for place, one in enumerate(answer.recommendations, start=1):
+        lines.append(f"{place}. {sentence(one, answer.metric)}")
+        for label, words in (("with", config_words(one.config)), ("because", _because(one))):
+            if words:
+                lines += textwrap.wrap(
+                    f"{label} {words}",
+                    width,
+                    initial_indent="   ",
+                    subsequent_indent="     ",
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                )
+    return "\n".join([*lines, "", *in_words(answer)]).lstrip("\n")
 
 
 def as_json(answer: Answer) -> dict[str, Any]:
@@ -54,7 +82,12 @@ def as_json(answer: Answer) -> dict[str, Any]:
 def in_words(answer: Answer) -> list[str]:
     """Return sentences that say what the recommendations rest on."""
     if not answer.recommendations:
-        return ["nothing to recommend: no past run is of use here"]
+        if answer.observed:
+            return [
+                f"Every config that the store knows was tried on {answer.dataset} already "
+                f"({answer.observed} of them); --as-new asks as if none had been."
+            ]
+        return ["Nothing to recommend: no other dataset has runs of this metric."]
     first = answer.recommendations[0].evidence
     sentences = []
     if first.abstained:
@@ -76,14 +109,37 @@ def in_words(answer: Answer) -> list[str]:
     return [f"{sentence[0].upper()}{sentence[1:].rstrip('.')}." for sentence in sentences]
 
 
-def evidence_lines(answer: Answer) -> list[str]:
-    """Return, for each recommendation, the datasets that speak for it."""
-    lines = []
-    for place, one in enumerate(answer.recommendations, start=1):
-        said = [_neighbour(near) for near in one.evidence.neighbours[:SHOWN_NEIGHBOURS]]
-        if said:
-            lines.append(f"{place}. {'; '.join(said)}")
-    return lines
+def _because(one: Recommendation) -> str:
+    """Return the datasets that speak for a recommendation."""
+    near = one.evidence.neighbours[:SHOWN_NEIGHBOURS]
+    return "; ".join(_neighbour(neighbour) for neighbour in near)
+
+
+def backtest_rows(found: BacktestResult) -> list[dict[str, Any]]:
+    """Return one row a recommender of a backtest, for a table: regrets x100 with errors."""
+    shown = []
+    for row in found.rows():
+        cells = {"recommender": row["recommender"]}
+        for k in found.budgets:
+            cells[f"@{k}"] = f"{row[f'regret@{k}']:.2f} ±{row[f'se@{k}']:.2f}"
+        cells["over random"] = f"{row['gain_over_random']:+.2f}"
+        cells["over single best"] = f"{row['gain_over_single']:+.2f}"
+        cells["harmed"] = f"{100 * row['harmed']:.0f}%"
+        cells["in 80% interval"] = f"{100 * row['coverage']:.0f}%" if row["coverage"] >= 0 else ""
+        cells["seconds"] = f"{row['seconds']:.1f}"
+        shown.append(cells)
+    return shown
+
+
+def backtest_words(found: BacktestResult) -> str:
+    """Return what the columns of a backtest mean, in sentences."""
+    return (
+        f"{len(found.datasets)} datasets, each left out with its near-duplicates and then asked "
+        f"about. @k: mean normalised regret in {found.metric} after k configs, x100, with its "
+        "standard error; 0 is the best of all tried there, 100 the worst. Over random and over "
+        f"the single best config: regret saved after {found.budget}. Harmed: share of datasets "
+        "that end worse than with random search."
+    )
 
 
 def config_words(config: Mapping[str, Any]) -> str:
@@ -98,12 +154,12 @@ def sentence(one: Recommendation, metric: str) -> str:
         one: the recommendation.
         metric: the metric it was asked for.
     """
-    text = f"{one.algorithm} {config_words(one.config)}: expected {metric} {_number(one.value)}"
+    words = f"{one.algorithm}: expected {metric} {_number(one.value)}"
     if math.isfinite(one.interval[0]):
-        text += f" ({_number(one.interval[0])} to {_number(one.interval[1])})"
+        words += f" ({_number(one.interval[0])} to {_number(one.interval[1])})"
     if math.isfinite(one.seconds):
-        text += f" in about {_number(one.seconds, digits=2)} s"
-    return text
+        words += f" in about {_number(one.seconds, digits=2)} s"
+    return words
 
 
 def _neighbour(near: Neighbour) -> str:
