@@ -93,9 +93,7 @@ def test_different_plants_of_the_same_shape_stay_apart(realdata):
 
 
 def test_meta_features_are_not_asked_where_both_cells_were_seen():
-    meta = MetaFeatures(
-        ("a", "b"), ("n_rows", *(f"f{i}" for i in range(9))), np.ones((2, 10))
-    )
+    meta = MetaFeatures(("a", "b"), ("n_rows", *(f"f{i}" for i in range(9))), np.ones((2, 10)))
     empty = ["", ""]
     same = groups(["a", "b"], source_ids=empty, fingerprints=["f", ""], profiles=empty, meta=meta)
     assert same == {"a": 0, "b": 0}
