@@ -259,7 +259,7 @@ def _split(frame: DataFrame, target: str) -> tuple[DataFrame, Series[Any]]:
     near = difflib.get_close_matches(target, labels, n=3, cutoff=0.5)
     if not near:
         near = [label for label in labels if label.lower() == target.lower()]
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
     shown = ", ".join(labels[:20]) + (f", ... ({len(labels)} in all)" if len(labels) > 20 else "")
     raise InvalidInputError(f"no column named {target!r}{hint} The columns are: {shown}")
 

@@ -299,10 +299,14 @@ class TestNasty:
 
     def test_one_missing_cell_poisons_nothing(self):
         frame = load_iris(as_frame=True).frame
-        frame.iloc[0, 0] = np.nan
+        for column in range(4):
+            frame.iloc[column, column] = np.nan
         one, two = extract(as_table(frame, "target")), extract(IRIS)
         computed = {f.name for f in two if f.status is Status.COMPUTED}
         assert computed <= {f.name for f in one if f.status is Status.COMPUTED}
+        found, whole = ({f.name: f.value for f in features} for features in (one, two))
+        for name in ("skewness.sd", "cor.mean", "pca_first", "can_cor.max", "one_nn", "linear"):
+            assert found[name] == pytest.approx(whole[name], rel=0.05), name
 
     def test_mixed_types_use_every_family(self):
         found = values(as_table(MIXED, "y"))
@@ -383,7 +387,7 @@ class TestTime:
         table = as_table((X, rng.integers(n_classes, size=20_000)))
         start = time.monotonic()
         extract(table, limit_seconds=0.5)
-        assert time.monotonic() - start < 6 * 0.5 + 12  # what was begun may end: see the docs
+        assert time.monotonic() - start < 6 * 0.5 + 5  # what was begun may end: see the docs
 
     def test_nothing_is_left_running(self):
         import threading  # noqa: PLC0415
@@ -429,10 +433,10 @@ class TestSample:
         assert codes.tolist() == [1, -1, 0, 1]
 
     def test_folds_are_stratified(self):
-        y = np.repeat([0, 1], [50, 10])
+        y = np.array([0, 0, 0, 0, 1] * 10)
         fold = folds(y, seed=0)
         for k in range(5):
-            assert np.bincount(y[fold == k]).tolist() == [10, 2]
+            assert np.bincount(y[fold == k]).tolist() == [8, 2]
 
 
 def test_penn_collection(realdata):

@@ -55,8 +55,10 @@ class TestShapes:
 
     def test_rows_pair_by_position_not_by_index(self):
         y = pd.Series([1, 0, 1, 0], index=[9, 8, 7, 6])
-        table = as_table((FRAME[["age"]], y))
+        table = as_table((FRAME[["age"]].iloc[::-1], y))
         assert table.target is not None and table.target.tolist() == [1, 0, 1, 0]
+        assert table.target.index.equals(table.features.index)
+        assert table.features["age"].tolist() == [4, 3, 2, 1]
 
     def test_array_without_target(self):
         table = as_table(np.eye(3))
