@@ -90,7 +90,7 @@ def _read_text(path: Path, suffix: str) -> DataFrame:
         raise InvalidInputError(
             f"{path} is not UTF-8 text (byte {error.start}); convert it, for example with iconv"
         ) from error
-    delimiter = "\t" if suffix in (".tsv", ".tab") else _delimiter(lines[0])
+    delimiter = "\t" if suffix in (".tsv", ".tab") else _delimiter("".join(lines[:1]))
     _check_fields(path, lines, delimiter)
     with warnings.catch_warnings():
         # pandas warns, and drops cells, where a later row is longer than the header
@@ -141,7 +141,8 @@ def _read_json(path: Path) -> DataFrame:
     """Read JSON lines, or a JSON list of records."""
     with _open(path) as file:
         start = file.read(1)
-    frame = pd.read_json(path, lines=start != "[", convert_dates=False)
+    # pandas' own conversion would turn a column into dates because of its name
+    frame = pd.read_json(path, lines=start != "[", dtype=False).infer_objects()
     nested = [
         label
         for label in frame.columns

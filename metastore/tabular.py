@@ -230,11 +230,22 @@ def _built(frame: DataFrame, target: Any, name: str = "", source_id: str = "") -
         raise InvalidInputError(
             f"the target {column.name!r} is missing in all {len(column)} rows; name another column"
         )
+    _refuse_nested(frame)
     features = frame.reset_index(drop=True)
     features.columns = pd.Index(_labels(features))
     return Table(
         features, None if column is None else column.reset_index(drop=True), name, source_id
     )
+
+
+def _refuse_nested(frame: DataFrame) -> None:
+    for i in (i for i, kind in enumerate(frame.dtypes) if pd.api.types.is_object_dtype(kind)):
+        column = frame.iloc[:, i].dropna()
+        if len(column) and isinstance(column.iloc[0], list | dict | set | np.ndarray):
+            raise InvalidInputError(
+                f"column {str(frame.columns[i])!r} holds {type(column.iloc[0]).__name__}s: a cell "
+                "is a number, a text, a boolean or a date; flatten it"
+            )
 
 
 def _split(frame: DataFrame, target: str) -> tuple[DataFrame, Series[Any]]:
@@ -248,7 +259,7 @@ def _split(frame: DataFrame, target: str) -> tuple[DataFrame, Series[Any]]:
     near = difflib.get_close_matches(target, labels, n=3, cutoff=0.5)
     if not near:
         near = [label for label in labels if label.lower() == target.lower()]
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
     shown = ", ".join(labels[:20]) + (f", ... ({len(labels)} in all)" if len(labels) > 20 else "")
     raise InvalidInputError(f"no column named {target!r}{hint} The columns are: {shown}")
 

@@ -1,11 +1,9 @@
 """Every meta-feature there is, by group, and the table of them in docs/metafeatures.md.
 
-`python -m metastore.metafeatures.catalogue > docs/metafeatures.md` writes the page anew.
+`python -m metastore.metafeatures > docs/metafeatures.md` writes the page anew.
 """
 
 from __future__ import annotations
-
-import sys
 
 from metastore.metafeatures import (
     categorical,
@@ -25,7 +23,7 @@ GROUPS: dict[str, tuple[Measure, ...]] = {
 
 _HEAD = f"""# Meta-features
 
-Extractor `{EXTRACTOR}`, version {VERSION}. Written by `python -m metastore.metafeatures.catalogue`.
+Extractor `{EXTRACTOR}`, version {VERSION}. Written by `python -m metastore.metafeatures`.
 
 A value carries a status: `computed`, `timed_out`, `not_applicable` or `failed`; only a computed
 one is a number. A name with a dot is a summary over columns (or classes): `mean`, `sd`
@@ -54,7 +52,3 @@ def markdown() -> str:
             names = ", ".join(f"`{name}`" for name in m.names)
             lines.append(f"| {names} | {group} | {m.meaning} | {m.source} |")
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(markdown())

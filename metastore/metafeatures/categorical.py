@@ -35,6 +35,8 @@ def _evenness(sample: Sample) -> FloatVector:
     for count in _counts(sample):
         p = count[count > 0] / count.sum()
         out.append(-(p * np.log(p)).sum() / np.log(len(p)) if len(p) > 1 else np.nan)
+    if np.isnan(out).all():
+        raise NotApplicable("no categorical column has two levels")
     return np.array(out)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from metastore.metafeatures.feature import ALL, FloatVector, Measure
+from metastore.metafeatures.feature import ALL, FloatVector, Measure, NotApplicable
 from metastore.metafeatures.sample import Sample
 
 GROUP = "information"
@@ -59,13 +59,21 @@ def _mutual_information(sample: Sample) -> FloatVector:
     return np.maximum(np.asarray(found, dtype=np.float64), 0.0)  # rounding goes below 0
 
 
+def _telling(sample: Sample) -> FloatVector:
+    """Return the mutual information, where there is any to divide by."""
+    found = _mutual_information(sample)
+    if found.mean() < 1e-9:
+        raise NotApplicable("no column tells anything about the target")
+    return found
+
+
 def _equivalent_columns(sample: Sample) -> float:
     return float(
         _pymfe().ft_eq_num_attr(
             C=sample.bins,
             y=sample.classes,
             class_ent=_class_entropy(sample),
-            mut_inf=_mutual_information(sample),
+            mut_inf=_telling(sample),
         )
     )
 
@@ -76,7 +84,7 @@ def _noise_ratio(sample: Sample) -> float:
             C=sample.bins,
             y=sample.classes,
             attr_ent=_attribute_entropy(sample),
-            mut_inf=_mutual_information(sample),
+            mut_inf=_telling(sample),
         )
     )
 

@@ -77,10 +77,15 @@ MEASURES = (
         _SOURCE,
         lambda s: _categorical(s) / _columns(s),
     ),
-    Measure("share_binary", "Share of columns with two distinct values.", _SOURCE, _binary),
+    Measure(
+        "share_binary",
+        "Share of columns with two distinct values among sampled rows.",
+        _SOURCE,
+        _binary,
+    ),
     Measure(
         "share_constant",
-        "Share of columns with at most one distinct value.",
+        "Share of columns with at most one distinct value among sampled rows.",
         "headstart",
         _constant,
     ),

@@ -1,0 +1,7 @@
+"""Prints docs/metafeatures.md."""
+
+import sys
+
+from metastore.metafeatures.catalogue import markdown
+
+sys.stdout.write(markdown())
