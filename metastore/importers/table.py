@@ -1,9 +1,10 @@
 """A table of runs (Parquet, CSV, JSON lines) into the store, in bulk.
 
-Identity: a run's id is the hash of everything that the table says of it, with a number for
-exact repeats. So importing a file twice changes nothing, whatever the order of its rows, and a
-file that has grown brings just its new runs. Rows that speak of the same run (several metrics,
-steps or folds of one dataset, config and seed) become one run.
+Identity: importing a file twice changes nothing, whatever the order of its rows, and a file that
+has grown brings just its new runs. Where every row is a run of its own, a row is known if an
+imported run says exactly the same, repeats counted. Rows that speak of the same run (several
+metrics, steps or folds of one dataset, config and seed) become one run, whose id is the hash of
+everything that the table says of it.
 
 A row without a finite value and without a status is a failed run: that it diverged is worth
 knowing. A row that cannot be understood is refused with its line and reason; the others land.
@@ -78,12 +79,15 @@ def import_table(
     con.execute("BEGIN")
     try:
         refused = _stage(con, source, columns, options, file)
+        con.execute("SET preserve_insertion_order = false")  # rows carry their line from here on
         _settle_directions(con, options)
         grouped = _identify(con)
         report = _insert(con, file, refused, notes, grouped)
     except BaseException:
         con.execute("ROLLBACK")
         raise
+    finally:
+        con.execute("RESET preserve_insertion_order")
     con.execute("COMMIT")
     return report
 
@@ -129,7 +133,7 @@ def _stage(
     stage_configs(con, numbered, columns)
     several = _several_rows_a_run(con, numbered, columns)
     staged = f"SELECT {_expressions(columns, options, file)} FROM {numbered} AS raw"
-    run_id = "NULL::UUID" if several else _RUN_ID
+    run_id = "NULL::UUID" if several else "uuidv7()"
     try:
         con.execute(
             "CREATE OR REPLACE TEMP TABLE staged AS "
@@ -146,14 +150,6 @@ def _stage(
         f"nullif({_text(columns, 'target')}, '') AS target FROM {numbered} AS raw"
     )
     return _reader_refusals(con, file)
-
-
-# The hash of everything that a row says, where every row is a run of its own.
-_RUN_ID = (
-    "md5(concat_ws(chr(31), dataset_id::VARCHAR, target, split, algorithm, config_id::VARCHAR, "
-    "metric, value::VARCHAR, 's' || seed, 'f' || fidelity, 't' || epoch_us(started_at), "
-    "said_status))::UUID"
-)
 
 
 def _dataset_id(columns: Columns) -> str:
@@ -321,18 +317,19 @@ def _settle_directions(con: duckdb.DuckDBPyConnection, options: TableOptions) ->
 
 
 def _identify(con: duckdb.DuckDBPyConnection) -> bool:
-    """Give every staged row its run, and say whether a run may have several rows."""
+    """Give every staged row its run, find known ones, and say whether a run has several rows."""
     counted = con.execute(
-        "SELECT count(run_id), count(DISTINCT run_id), count(*) - count(problem) FROM staged"
+        "SELECT count(run_id), count(*) - count(problem), "
+        "(SELECT count(*) FROM store.runs SEMI JOIN staged_datasets USING (dataset_id)) FROM staged"
     ).fetchone()
     assert counted is not None
-    identified, distinct, rows = counted
-    if rows and not identified:
+    identified, rows, recorded = counted
+    grouped = bool(rows and not identified)
+    if grouped:
         con.execute(query("identify_grouped_runs"))
-        return True
-    if distinct < identified:
-        con.execute(query("number_repeated_runs"))
-    return False
+    known = "known_grouped_runs" if grouped else "known_single_runs"
+    con.execute(query(known if recorded else "no_known_runs"))
+    return grouped
 
 
 def _insert(
@@ -341,7 +338,7 @@ def _insert(
     con.execute(query("insert_staged_runs"))
     con.execute(query("insert_grouped_runs" if grouped else "insert_single_runs"))
     con.execute(query("insert_staged_values"))
-    counts = con.execute(query("count_staged")).fetchone()
+    counts = con.execute(query("count_staged"), {"grouped": grouped}).fetchone()
     assert counts is not None
     rows, problems, runs, known, failed = counts
     reasons = con.execute(

@@ -1,6 +1,3 @@
-CREATE OR REPLACE TEMP TABLE known_runs AS
-SELECT DISTINCT run_id FROM staged SEMI JOIN store.runs USING (run_id);
-
 INSERT INTO store.datasets
 SELECT DISTINCT ON (name, source_id, target)
        dataset_id, name, source_id, NULL, NULL, target, NULL, NULL, now()::TIMESTAMP

@@ -1,0 +1,1 @@
+CREATE OR REPLACE TEMP TABLE known_runs (run_id UUID);
