@@ -249,13 +249,13 @@ def datasets(
 
 @app.command()
 def show(
-    what: Annotated[str, typer.Argument(help="A run's id or a dataset's name.")],
+    what: Annotated[str, typer.Argument(help="A run's id, or a dataset's or algorithm's name.")],
     store: Store = DEFAULT_STORE,
     json: Json = False,
     csv: Csv = False,
     table: Table = False,
 ) -> None:
-    """Show everything known of one run or one dataset.
+    """Show everything known of one run, one dataset or one algorithm with its search space.
 
     Example: headstart show iris
     """
@@ -267,13 +267,17 @@ def show(
     if form is not Form.TABLE:
         print(render([known], form))
         return
-    plain = {name: value for name, value in known.items() if not isinstance(value, list | dict)}
+    plain = {
+        n: v for n, v in known.items() if not isinstance(v, list | dict) and "\n" not in str(v)
+    }
     print(render([{"": name, "value": value} for name, value in plain.items()], form))
     for name, value in known.items():
         if value and isinstance(value, dict):
             value = [{"name": key, "value": item} for key, item in value.items()]  # noqa: PLW2901
         if value and isinstance(value, list):
             print(f"\n{name}\n{render(value, form)}")
+        elif isinstance(value, str) and name not in plain:
+            print(f"\n{name}\n{value}")
 
 
 @app.command()

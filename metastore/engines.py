@@ -28,12 +28,19 @@ STORAGE_VERSION = "v1.5.0"
 SNAPSHOT_SECONDS = 60.0
 """A snapshot is made anew after a change once it is older than this."""
 
+SAID_SECONDS = 1.0
+"""Who waits longer than this is told so."""
+
 _locks: dict[Path, threading.RLock] = {}
 _locks_guard = threading.Lock()
 
 
 class StaleReadWarning(UserWarning):
     """The answer was read from a snapshot, because another process holds the store."""
+
+
+class WaitedWarning(UserWarning):
+    """The answer is fresh, but another process held the store and had to be waited for."""
 
 
 class FileEngine:
@@ -111,11 +118,12 @@ class FileEngine:
 
     def _attach(self, *, write: bool) -> duckdb.DuckDBPyConnection:
         """Attach the file, waiting for other processes with growing pauses."""
-        deadline = time.monotonic() + self.wait_seconds
+        began = time.monotonic()
+        deadline = began + self.wait_seconds
         pause = 0.005
         while True:
             try:
-                return _attach(self.paths.database, write=write)
+                con = _attach(self.paths.database, write=write)
             except duckdb.IOException as error:
                 if "lock" not in str(error).lower():
                     raise HeadstartError(f"cannot open the store: {error}") from error
@@ -124,6 +132,9 @@ class FileEngine:
                         f"another process holds {self.paths.database} "
                         f"(waited {self.wait_seconds:g} seconds)"
                     ) from error
+            else:
+                _say_if_long(time.monotonic() - began)
+                return con
             time.sleep(pause)
             pause = min(2 * pause, 0.25)
 
@@ -146,6 +157,15 @@ class FileEngine:
         except (OSError, duckdb.IOException):
             # A snapshot is a convenience for readers; the next writer makes it.
             return
+
+
+def _say_if_long(waited: float) -> None:
+    if waited > SAID_SECONDS:
+        warnings.warn(
+            f"waited {waited:.1f} seconds for another process that held the store",
+            WaitedWarning,
+            stacklevel=6,
+        )
 
 
 def _attach(path: Path, *, write: bool) -> duckdb.DuckDBPyConnection:

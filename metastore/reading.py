@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from metastore.view import FloatArray, IntArray, MetaFeatures, View
 
 if TYPE_CHECKING:
     import duckdb
+
+    from metastore.search_space import SearchSpace
 
 
 def read_view(
@@ -181,6 +184,29 @@ def read_metafeatures(
         entry["fingerprint"] = entry["fingerprint"] or fingerprint
         entry["profile"] = entry["profile"] or profile
     return MetaFeatures(datasets, tuple(str(name) for name in names), values), details
+
+
+def read_space(con: duckdb.DuckDBPyConnection, algorithm: str) -> SearchSpace:
+    """Return the space recorded last for an algorithm, or one inferred from its configs.
+
+    Raises:
+        UnknownNameError: if the algorithm has no runs.
+    """
+    from metastore.search_space import SearchSpace  # noqa: PLC0415 - few reads need spaces
+    from metastore.space_inference import infer  # noqa: PLC0415
+
+    recorded = con.execute(
+        "SELECT space FROM store.search_spaces WHERE algorithm = ? "
+        "ORDER BY recorded_at DESC, space_id DESC LIMIT 1",
+        [algorithm],
+    ).fetchone()
+    if recorded is not None:
+        return SearchSpace.from_json(recorded[0])
+    configs = con.execute(query("configs_of"), {"algorithm": algorithm}).fetchall()
+    if not configs:
+        known = con.execute("SELECT DISTINCT algorithm FROM store.runs").fetchall()
+        raise UnknownNameError(not_found("algorithm", algorithm, [row[0] for row in known]))
+    return infer((json.loads(text) for (text,) in configs), name=algorithm)
 
 
 def not_found(kind: str, name: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from metastore.absorb import waiting
 from metastore.errors import InvalidInputError, UnknownNameError
 from metastore.journal import Claim
 from metastore.queries import query
-from metastore.reading import not_found
+from metastore.reading import not_found, read_space
 from metastore.store import MetaStore
 
 Row = dict[str, Any]
@@ -76,17 +76,19 @@ def metrics(store: MetaStore) -> list[Row]:
 
 
 def show(store: MetaStore, what: str) -> Row:
-    """Return everything known of a run (by id) or a dataset (by name).
+    """Return everything known of a run (by id), a dataset or an algorithm (by name).
 
     Raises:
-        UnknownNameError: if there is neither.
+        UnknownNameError: if there is none.
     """
     with store.reader() as con:
-        found = _show_run(con, what) or _show_dataset(con, what)
+        found = _show_run(con, what) or _show_dataset(con, what) or _show_algorithm(con, what)
         if found is not None:
             return found
-        names = con.execute("SELECT DISTINCT name FROM store.datasets").fetchall()
-    raise UnknownNameError(not_found("run or dataset", what, [row[0] for row in names]))
+        names = con.execute(
+            "SELECT name FROM store.datasets UNION SELECT algorithm FROM store.runs"
+        ).fetchall()
+    raise UnknownNameError(not_found("run, dataset or algorithm", what, [n for (n,) in names]))
 
 
 def _show_run(con: duckdb.DuckDBPyConnection, what: str) -> Row | None:
@@ -130,6 +132,20 @@ def _show_dataset(con: duckdb.DuckDBPyConnection, what: str) -> Row | None:
         for row in rows_of(con.execute(query("dataset_metafeatures"), {"dataset": what}))
     }
     return dataset
+
+
+def _show_algorithm(con: duckdb.DuckDBPyConnection, what: str) -> Row | None:
+    counted = rows_of(
+        con.execute(
+            "SELECT algorithm, count(*) AS runs, count(DISTINCT dataset_id) AS datasets, "
+            "count(DISTINCT config_id) AS configs, median(seconds) AS median_seconds "
+            "FROM store.run_states WHERE algorithm = ? GROUP BY algorithm",
+            [what],
+        )
+    )
+    if not counted:
+        return None
+    return {**counted[0], "space": read_space(con, what).describe()}
 
 
 @dataclass(frozen=True, slots=True)

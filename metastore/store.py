@@ -24,7 +24,7 @@ from metastore.importers.metafeature_table import import_metafeatures
 from metastore.importers.table import ImportReport, TableOptions, import_table
 from metastore.journal import Journal, NotRecordedWarning
 from metastore.paths import StorePaths
-from metastore.reading import id_of, label_of, read_view
+from metastore.reading import id_of, label_of, read_space, read_view
 from metastore.recorder import Recorder
 from metastore.run import Run
 from metastore.types import Config, DatasetRef, RunRecord, dataset_id
@@ -32,6 +32,7 @@ from metastore.types import Config, DatasetRef, RunRecord, dataset_id
 if TYPE_CHECKING:
     import pandas as pd
 
+    from metastore.search_space import SearchSpace
     from metastore.tabular import Table
     from metastore.view import View
 
@@ -122,6 +123,7 @@ class MetaStore:
         tags: Mapping[str, str] | None = None,
         parent: UUID | None = None,
         higher_is_better: Mapping[str, bool] | None = None,
+        space: SearchSpace | None = None,
         metafeatures: bool = True,
     ) -> Run:
         """Return a run to train in: `with store.run(...) as run: ... run.result(accuracy=0.9)`.
@@ -138,6 +140,7 @@ class MetaStore:
             tags: free text by name.
             parent: id of the run this one belongs to.
             higher_is_better: direction of metrics with unfamiliar names.
+            space: the search space that the config was drawn from.
             metafeatures: whether to compute the meta-features of cells not seen before, after
                 the run has ended.
 
@@ -154,6 +157,7 @@ class MetaStore:
             split=split,
             tags=dict(tags or {}),
             parent=parent,
+            space="" if space is None else space.to_json(),
         )
         self._recorder.check(record)
         after = None
@@ -416,6 +420,18 @@ class MetaStore:
             for place, recommendation in enumerate(recommendations, start=1)
         ]
         return len(lines) if self._recorder.journal.append(b"".join(lines)) else 0
+
+    def search_space(self, algorithm: str) -> SearchSpace:
+        """Return where an algorithm's configs may lie.
+
+        The space that was recorded last, or else one that is inferred from the recorded
+        configs; `describe()` shows it, detected log scales included.
+
+        Raises:
+            UnknownNameError: if the algorithm has no runs.
+        """
+        with self.reader() as con:
+            return read_space(con, algorithm)
 
     def query(
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()

@@ -1,11 +1,16 @@
 -- One row a (dataset, algorithm, config): the mean result over its completed runs, or NULL where
 -- it only ever failed. A run's result is its value over all folds, else the mean of its folds.
 CREATE OR REPLACE TEMP TABLE tried AS
-WITH results AS (
-    SELECT run_id, coalesce(avg(value) FILTER (fold IS NULL), avg(value)) AS value
-    FROM store.metric_values
-    WHERE metric = $metric AND step IS NULL
-    GROUP BY run_id
+WITH whole AS (
+    SELECT run_id, value FROM store.metric_values
+    WHERE metric = $metric AND step IS NULL AND fold IS NULL
+), folded AS (
+    SELECT run_id, value FROM store.metric_values
+    WHERE metric = $metric AND step IS NULL AND fold IS NOT NULL
+), results AS (
+    SELECT run_id, value FROM whole
+    UNION ALL
+    SELECT run_id, avg(value) FROM folded ANTI JOIN whole USING (run_id) GROUP BY run_id
 ), asked AS (
     SELECT DISTINCT dataset_id FROM store.tasks WHERE metric = $metric
 )
