@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from metastore.engines import FileEngine
-from metastore.journal import AHEAD_BYTES, SUFFIX, Claim
+from metastore.journal import AHEAD_BYTES, DEAD_AFTER_SECONDS, NEW, SUFFIX, Claim
 from metastore.paths import StorePaths
 from metastore.queries import query
+from metastore.recorder import MAX_LINE_BYTES
 
 BATCH_BYTES = 512 * 1024 * 1024
+WORKING = ".absorb-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ def absorb(engine: FileEngine) -> Absorbed:
 def _absorb_batch(engine: FileEngine) -> tuple[Absorbed, bool]:
     with contextlib.ExitStack() as stack:
         with engine.write() as con:
+            _sweep(engine.paths)
             parts, more = _unread(con, engine.paths, stack)
             if not parts:
                 return Absorbed(), False
@@ -99,9 +103,23 @@ def _absorb_batch(engine: FileEngine) -> tuple[Absorbed, bool]:
         deleted = 0
         for part in parts:
             if not part.claim.alive:
-                part.claim.path.unlink(missing_ok=True)
-                deleted += 1
+                with contextlib.suppress(PermissionError):  # another user's, who may
+                    part.claim.path.unlink(missing_ok=True)
+                    deleted += 1
         return done + Absorbed(deleted=deleted), more
+
+
+def _sweep(paths: StorePaths) -> None:
+    """Remove what absorbers and recorders that were killed left behind.
+
+    Whoever holds the tables is the only absorber, so any working folder is a dead one's.
+    """
+    for folder in paths.folder.glob(f"{WORKING}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for path in paths.journals.glob(f"*{NEW}"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > DEAD_AFTER_SECONDS:
+                path.unlink()
 
 
 def _unread(
@@ -164,12 +182,13 @@ def _stage_and_insert(
     con: duckdb.DuckDBPyConnection, parts: list[_Part], paths: StorePaths
 ) -> tuple[int, int]:
     """Stage the unread bytes and insert them; return lines and how many were rejected."""
-    with tempfile.TemporaryDirectory(dir=paths.folder, prefix=".absorb-") as folder:
-        files = [str(file) for file in _copies(parts, Path(folder))]
+    with tempfile.TemporaryDirectory(dir=paths.folder, prefix=WORKING) as folder:
+        read = [part for part in parts if part.end > part.start]
+        files = [_copy(part, Path(folder)) for part in read]
         lines = 0
         rejected = 0
         if files:
-            con.execute(query("stage_journals"), {"files": files})
+            rejected += _stage(con, read, files, Path(folder))
             counted = con.execute(
                 "SELECT count(*), count(*) FILTER (event IS NULL) FROM staged"
             ).fetchone()
@@ -177,50 +196,90 @@ def _stage_and_insert(
             lines, bad = counted
             con.execute(query("absorb_journals"))
             if bad:
-                rejected = sum(_reject(con, file, paths) for file in files)
+                rejected += sum(
+                    _reject(con, part, file) for part, file in zip(read, files, strict=True)
+                )
     for part in parts:
         if part.torn and not part.claim.alive:
-            _keep(paths, f"{part.name}.torn", part.torn)
+            _keep(part, part.torn, "torn")
             rejected += 1
     return lines, rejected
 
 
-def _copies(parts: list[_Part], folder: Path) -> Iterator[Path]:
-    """Yield files of the unread whole lines: the journal itself where it holds nothing else."""
-    for part in parts:
-        if part.end == part.start:
-            continue
-        whole = part.start == 0 and part.end == part.claim.path.stat().st_size
-        if whole and not part.claim.alive:
-            yield part.claim.path
-            continue
-        copy = folder / f"{part.name}{SUFFIX}"
-        with part.claim.path.open("rb") as source, copy.open("wb") as out:
-            source.seek(part.start)
-            left = part.end - part.start
-            while left:
-                block = source.read(min(left, 1 << 22))
-                out.write(block)
-                left -= len(block)
-        yield copy
+def _copy(part: _Part, folder: Path) -> Path:
+    """Return a file of the unread whole lines: the journal itself where it holds nothing else."""
+    whole = part.start == 0 and part.end == part.claim.path.stat().st_size
+    if whole and not part.claim.alive:
+        return part.claim.path
+    copy = folder / f"{part.name}{SUFFIX}"
+    with part.claim.path.open("rb") as source, copy.open("wb") as out:
+        source.seek(part.start)
+        left = part.end - part.start
+        while left:
+            block = source.read(min(left, 1 << 22))
+            if not block:
+                break  # its process cut off what it failed to write
+            out.write(block)
+            left -= len(block)
+    return copy
 
 
-def _reject(con: duckdb.DuckDBPyConnection, file: str, paths: StorePaths) -> int:
+def _stage(
+    con: duckdb.DuckDBPyConnection, parts: list[_Part], files: list[Path], folder: Path
+) -> int:
+    """Stage all lines of the files, and return how many were too long to be read at all.
+
+    Args:
+        con: the connection.
+        parts: what is read.
+        files: the file of each part; one without the long lines takes its place.
+        folder: for those.
+    """
+    try:
+        con.execute(query("stage_journals"), {"files": [str(file) for file in files]})
+    except duckdb.InvalidInputException:
+        dropped = 0
+        for i, part in enumerate(parts):
+            files[i], count = _drop_long(part, files[i], folder)
+            dropped += count
+        if not dropped:
+            raise
+        con.execute(query("stage_journals"), {"files": [str(file) for file in files]})
+        return dropped
+    return 0
+
+
+def _drop_long(part: _Part, file: Path, folder: Path) -> tuple[Path, int]:
+    """Keep lines that are longer than any this program writes, and return a file of the rest."""
+    lines = file.read_bytes().splitlines(keepends=True)
+    long = [line for line in lines if len(line) > MAX_LINE_BYTES]
+    if not long:
+        return file, 0
+    _keep(part, b"".join(long), "long")
+    rest = folder / f"{part.name}.rest{SUFFIX}"
+    rest.write_bytes(b"".join(line for line in lines if len(line) <= MAX_LINE_BYTES))
+    return rest, len(long)
+
+
+def _reject(con: duckdb.DuckDBPyConnection, part: _Part, file: Path) -> int:
     """Keep the lines of a file that are not events, as they were, and count them."""
-    con.execute(query("stage_journals"), {"files": [file]})
+    con.execute(query("stage_journals"), {"files": [str(file)]})
     flags = [row[0] for row in con.execute("SELECT event IS NULL FROM staged").fetchall()]
     if not any(flags):
         return 0
-    lines = Path(file).read_bytes().splitlines(keepends=True)
+    lines = file.read_bytes().split(b"\n")
+    lines = [line + b"\n" for line in lines if line.strip()]
     if len(lines) == len(flags):
         lines = [line for line, bad in zip(lines, flags, strict=True) if bad]
-    _keep(paths, Path(file).name, b"".join(lines))
+    _keep(part, b"".join(lines), "lines")
     return sum(flags)
 
 
-def _keep(paths: StorePaths, name: str, content: bytes) -> None:
-    paths.rejected.mkdir(exist_ok=True)
-    with (paths.rejected / name).open("ab") as out:
+def _keep(part: _Part, content: bytes, kind: str) -> None:
+    """Write what is rejected under a name of its own, so that doing it again changes nothing."""
+    folder = part.claim.path.parent.parent / "rejected"
+    folder.mkdir(exist_ok=True)
+    with (folder / f"{part.name}.{part.start}.{kind}").open("wb") as out:
         out.write(content)
         out.flush()
         os.fsync(out.fileno())

@@ -7,6 +7,7 @@ bounded time. A reader that would wait longer reads a snapshot of the file and s
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import threading
@@ -18,12 +19,16 @@ from pathlib import Path
 
 import duckdb
 
-from metastore.errors import HeadstartError, StoreBusyError
-from metastore.migrations import migrate
+from metastore.errors import HeadstartError, StoreBusyError, StoreReadOnlyError
+from metastore.migrations import migrate, missing
 from metastore.paths import StorePaths
 
 STORAGE_VERSION = "v1.5.0"
 """Read by DuckDB 1.5 and 2.x alike; without it 2.x writes files that 1.5 cannot read."""
+
+JUST_NOW_SECONDS = 1.0
+
+OLD_COPY_SECONDS = 3600.0
 
 SNAPSHOT_SECONDS = 60.0
 """A snapshot is made anew after a change once it is older than this."""
@@ -31,8 +36,16 @@ SNAPSHOT_SECONDS = 60.0
 SAID_SECONDS = 1.0
 """Who waits longer than this is told so."""
 
-_locks: dict[Path, threading.RLock] = {}
-_locks_guard = threading.Lock()
+_locks: dict[str, threading.RLock] = {}
+
+
+def _forget_locks() -> None:
+    """In a forked child nobody holds what other threads of the parent held."""
+    _locks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)
 
 
 class StaleReadWarning(UserWarning):
@@ -54,23 +67,43 @@ class FileEngine:
     def __init__(self, paths: StorePaths, wait_seconds: float = 10.0) -> None:
         self.paths = paths
         self.wait_seconds = wait_seconds
-        with _locks_guard:
-            self._lock = _locks.setdefault(paths.database, threading.RLock())
+        self._gave_up = -1.0
+        # One file under two names is one file: to close it once lets go of every lock that this
+        # process has on it.
+        self._key = os.path.realpath(paths.database)
 
-    def create(self) -> None:
+    @property
+    def _lock(self) -> threading.RLock:
+        return _locks.setdefault(self._key, threading.RLock())
+
+    def create(self, wait_seconds: float | None = None) -> None:
         """Make the file, or bring its tables up to this version.
+
+        Args:
+            wait_seconds: how long to wait here; by default as long as everywhere.
 
         Raises:
             StoreBusyError: if another process holds the file for longer than `wait_seconds`.
+            StoreReadOnlyError: if it would have to be changed and cannot be.
             StoreVersionError: if a newer Headstart wrote the store.
         """
         with self._lock:
-            con = self._attach(write=True)
+            if self.paths.database.exists() and not self._lacks_migrations(wait_seconds):
+                return
+            con = self._attach(write=True, wait_seconds=wait_seconds)
             try:
                 if migrate(con):
                     con.execute("CHECKPOINT store")
             finally:
                 con.close()
+
+    def _lacks_migrations(self, wait_seconds: float | None) -> bool:
+        """Look without writing: several processes may look at once."""
+        con = self._attach(write=False, wait_seconds=wait_seconds)
+        try:
+            return bool(missing(con))
+        finally:
+            con.close()
 
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -103,8 +136,10 @@ class FileEngine:
                 con.close()
 
     def _attach_to_read(self) -> duckdb.DuckDBPyConnection:
+        # Who has just waited in vain to absorb does not wait again to read.
+        in_vain = time.monotonic() - self._gave_up < JUST_NOW_SECONDS
         try:
-            return self._attach(write=False)
+            return self._attach(write=False, wait_seconds=0.0 if in_vain else None)
         except StoreBusyError as busy:
             if not self.paths.snapshot.exists():
                 raise
@@ -116,21 +151,24 @@ class FileEngine:
             )
             return _attach(self.paths.snapshot, write=False)
 
-    def _attach(self, *, write: bool) -> duckdb.DuckDBPyConnection:
+    def _attach(
+        self, *, write: bool, wait_seconds: float | None = None
+    ) -> duckdb.DuckDBPyConnection:
         """Attach the file, waiting for other processes with growing pauses."""
+        seconds = self.wait_seconds if wait_seconds is None else wait_seconds
         began = time.monotonic()
-        deadline = began + self.wait_seconds
+        deadline = began + seconds
         pause = 0.005
         while True:
             try:
                 con = _attach(self.paths.database, write=write)
-            except duckdb.IOException as error:
-                if "lock" not in str(error).lower():
-                    raise HeadstartError(f"cannot open the store: {error}") from error
+            except duckdb.Error as error:
+                if _LOCKED not in str(error):
+                    raise _cannot_open(self.paths.database, error) from error
                 if time.monotonic() + pause > deadline:
+                    self._gave_up = time.monotonic() if seconds else self._gave_up
                     raise StoreBusyError(
-                        f"another process holds {self.paths.database} "
-                        f"(waited {self.wait_seconds:g} seconds)"
+                        f"another process holds {self.paths.database} (waited {seconds:g} seconds)"
                     ) from error
             else:
                 _say_if_long(time.monotonic() - began)
@@ -144,19 +182,44 @@ class FileEngine:
         An attachment that only reads keeps writers of other processes out meanwhile.
         """
         snapshot = self.paths.snapshot
+        fresh = snapshot.with_name(f".{snapshot.name}.{os.getpid()}")
         try:
             if snapshot.exists() and time.time() - snapshot.stat().st_mtime < SNAPSHOT_SECONDS:
                 return
-            fresh = snapshot.with_name(f".{snapshot.name}.{os.getpid()}")
+            _remove_old_copies(fresh)
             con = _attach(self.paths.database, write=False)
             try:
                 shutil.copyfile(self.paths.database, fresh)
             finally:
                 con.close()
             fresh.replace(snapshot)
-        except (OSError, duckdb.IOException):
+        except (OSError, duckdb.Error):
             # A snapshot is a convenience for readers; the next writer makes it.
-            return
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
+
+
+def _remove_old_copies(fresh: Path) -> None:
+    """Remove copies that a process was killed over; none takes this long to make."""
+    for copy in fresh.parent.glob(f"{fresh.stem}.*"):
+        if time.time() - copy.stat().st_mtime > OLD_COPY_SECONDS:
+            copy.unlink(missing_ok=True)
+
+
+_LOCKED = "Could not set lock on file"
+_READ_ONLY = ("Permission denied", "Read-only file system", "Operation not permitted")
+
+
+def _cannot_open(path: Path, error: duckdb.Error) -> HeadstartError:
+    reason = str(error).splitlines()[0]
+    if any(words in reason for words in _READ_ONLY):
+        return StoreReadOnlyError(f"cannot open {path} to write: {reason}")
+    if "not a valid DuckDB database" in reason:
+        return HeadstartError(
+            f"{path} is no Headstart store: it is not a DuckDB database; name a new path, or move "
+            "the file away"
+        )
+    return HeadstartError(f"cannot open the store: {reason}")
 
 
 def _say_if_long(waited: float) -> None:

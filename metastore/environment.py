@@ -50,7 +50,10 @@ def code_version() -> str | None:
 
     None where there is no repository or no git. Asked once a process and folder.
     """
-    return _code_version(os.getcwd())  # noqa: PTH109 - asked at every run, a string is enough
+    try:
+        return _code_version(os.getcwd())  # noqa: PTH109 - asked at every run, a string is enough
+    except FileNotFoundError:  # the working folder was deleted
+        return None
 
 
 @lru_cache(maxsize=8)

@@ -26,6 +26,10 @@ class StoreBusyError(HeadstartError, TimeoutError):
     """Another process held the store for longer than the caller was ready to wait."""
 
 
+class StoreReadOnlyError(HeadstartError, PermissionError):
+    """The store lies where this process cannot write."""
+
+
 class StoreVersionError(HeadstartError, RuntimeError):
     """The store was written by a newer Headstart than this one."""
 

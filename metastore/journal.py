@@ -39,6 +39,8 @@ AHEAD_BYTES = 256 * 1024
 HEARTBEAT_SECONDS = 10.0
 DEAD_AFTER_SECONDS = 120.0
 SUFFIX = ".jsonl"
+NEW = ".new"
+"""Suffix of a journal that is not locked yet."""
 
 
 class NotRecordedWarning(UserWarning):
@@ -48,15 +50,17 @@ class NotRecordedWarning(UserWarning):
 def encode(event: dict[str, Any], config_text: str | None = None) -> bytes:
     """Return an event as one line of JSON, with a config that is JSON text already.
 
-    NaN and infinities, which JSON does not have, become the strings DuckDB casts from.
+    The config stands there as a string, which no reader spells anew. NaN and infinities, which
+    JSON does not have, become the strings DuckDB casts from; half of a surrogate pair, which
+    UTF-8 does not have, becomes a question mark.
     """
     try:
         text = json.dumps(event, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except ValueError:
         text = json.dumps(_finite(event), separators=(",", ":"), ensure_ascii=False)
     if config_text is not None:
-        text = f'{text[:-1]},"config":{config_text}}}'
-    return text.encode("utf-8", "backslashreplace") + b"\n"
+        text = f'{text[:-1]},"config":{json.dumps(config_text, ensure_ascii=False)}}}'
+    return text.encode("utf-8", "replace") + b"\n"
 
 
 def _finite(value: Any) -> Any:
@@ -79,8 +83,9 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.lost = 0
+        self.lock = threading.RLock()
+        """Held while lines are written; who composes lines from shared state holds it too."""
         self._warned = False
-        self._lock = threading.Lock()
         self._forget()
         _journals.add(self)
 
@@ -89,6 +94,7 @@ class Journal:
         self._path: Path | None = None
         self._size = 0
         self._filled = 0
+        self._broken = False
         self._segment = 0
         self._identity = uuid7()
         self._pid = os.getpid()
@@ -96,7 +102,7 @@ class Journal:
 
     def after_fork(self) -> None:
         """Let go of the parent's file in a forked child, which gets a journal of its own."""
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
         if self._fd is not None:
             os.close(self._fd)
         self._forget()
@@ -113,7 +119,7 @@ class Journal:
 
     def append(self, lines: bytes) -> bool:
         """Write whole lines durably and return whether that worked; never raise OSError."""
-        with self._lock:
+        with self.lock:
             try:
                 self._write(lines)
             except OSError as error:
@@ -125,18 +131,33 @@ class Journal:
             return True
 
     def _write(self, lines: bytes) -> None:
-        if self._fd is None or self._size >= SEGMENT_BYTES:
+        if self._fd is None or self._size >= SEGMENT_BYTES or self._broken or self._is_gone():
             self._open_segment()
         assert self._fd is not None
         end = self._size + len(lines)
         if end > self._filled:
-            self._filled = end + AHEAD_BYTES
-            _write_all(self._fd, lines + bytes(AHEAD_BYTES), self._size)
+            self._write_ahead(lines, end)
             os.fsync(self._fd)
         else:
             _write_all(self._fd, lines, self._size)
             _fdatasync(self._fd)
         self._size = end
+
+    def _write_ahead(self, lines: bytes, end: int) -> None:
+        """Write lines and zeros after them, or on a disk that is nearly full the lines alone."""
+        assert self._fd is not None
+        try:
+            _write_all(self._fd, lines + bytes(AHEAD_BYTES), self._size)
+            self._filled = end + AHEAD_BYTES
+        except OSError:
+            os.ftruncate(self._fd, self._size)
+            _write_all(self._fd, lines, self._size)
+            self._filled = end
+
+    def _is_gone(self) -> bool:
+        """Whether somebody deleted the file, having taken this process for dead."""
+        assert self._fd is not None
+        return os.fstat(self._fd).st_nlink == 0
 
     def _open_segment(self) -> None:
         """Open the next file, locked before it has the name that absorbers look for.
@@ -147,7 +168,7 @@ class Journal:
         if self._fd is not None:
             self._segment += 1
         path = self.folder / f"{self.name}{SUFFIX}"
-        new = path.with_suffix(".new")
+        new = path.with_suffix(NEW)
         fd = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _CLOEXEC, 0o644)
         try:
             if fcntl is not None:
@@ -157,29 +178,33 @@ class Journal:
             _fsync_folder(self.folder)
         except BaseException:
             os.close(fd)
+            new.unlink(missing_ok=True)
             raise
         if self._fd is not None:
             self._finish()
         self._fd, self._path, self._size, self._filled = fd, path, 0, 0
+        self._broken = False
         self._start_heart()
 
     def _recover(self) -> None:
-        """Cut off what a failed write left, so that the next line starts a line."""
+        """Cut off what a failed write left, and go on in another file.
+
+        Not in this one: an absorber may have read some of what is cut off, and would look for
+        more behind it.
+        """
         if self._fd is None:
             return
-        try:
+        self._broken = True
+        with contextlib.suppress(OSError):  # whoever absorbs it keeps the rest in `rejected`
             os.ftruncate(self._fd, self._size)
-            self._filled = self._size
-        except OSError:
-            os.close(self._fd)
-            self._fd = None
-            self._segment += 1
 
     def _finish(self) -> None:
-        """Cut off the zeros ahead and close the file."""
+        """Cut off the zeros ahead and close the file; one without a line is not left behind."""
         assert self._fd is not None
         with contextlib.suppress(OSError):  # whoever absorbs it knows zeros
             os.ftruncate(self._fd, self._size)
+            if self._size == 0 and self._path is not None:
+                self._path.unlink()
         os.close(self._fd)
         self._fd = None
 
@@ -210,7 +235,7 @@ class Journal:
 
     def close(self) -> None:
         """Release the journal; whoever absorbs next may delete it."""
-        with self._lock:
+        with self.lock:
             if self._fd is not None:
                 self._finish()
             self._forget()
@@ -266,7 +291,10 @@ class Claim:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_RDWR | _CLOEXEC)
+        try:
+            self._fd = os.open(path, os.O_RDWR | _CLOEXEC)
+        except PermissionError:  # another user's; most file systems lock what is read, too
+            self._fd = os.open(path, os.O_RDONLY | _CLOEXEC)
         self.alive = self._is_alive()
 
     def _is_alive(self) -> bool:

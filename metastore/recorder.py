@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
 from metastore.environment import code_version, environment_json
+from metastore.errors import InvalidInputError
 from metastore.journal import Journal, encode
 from metastore.metrics import known_direction
+from metastore.records import checked
 from metastore.types import (
     DatasetRef,
     MetricValue,
@@ -32,6 +33,9 @@ from metastore.types import (
 
 BATCH_LINES = 500
 
+MAX_LINE_BYTES = 32 * 1024 * 1024
+"""What absorbers read as one line; some millions of points of a learning curve."""
+
 
 class Recorder:
     """Writes runs to this process's journal; safe for threads."""
@@ -40,20 +44,48 @@ class Recorder:
         self.journal = journal
         self._seen: set[tuple[object, ...]] = set()
         self._seen_in = ""
-        self._lock = threading.Lock()
+
+    def write(self, compose: Callable[[], bytes]) -> bool:
+        """Compose lines and append them; return whether that worked.
+
+        What lines refer to is only taken for written once they are: after a failure the next
+        line says it again.
+
+        Args:
+            compose: returns whole lines, made by the methods below.
+        """
+        with self.journal.lock:
+            try:
+                if self.journal.append(compose()):
+                    return True
+            except BaseException:
+                self._seen.clear()
+                raise
+            self._seen.clear()
+            return False
 
     def add(self, records: Iterable[RunRecord]) -> int:
-        """Write finished runs and return how many were written durably."""
-        written, batch, count = 0, [], 0
-        for record in records:
-            batch.append(self.run_lines(record))
-            count += 1
-            if count >= BATCH_LINES:
-                written += count if self.journal.append(b"".join(batch)) else 0
-                batch, count = [], 0
-        if batch:
-            written += count if self.journal.append(b"".join(batch)) else 0
+        """Write finished runs and return how many were written durably.
+
+        Raises:
+            InvalidInputError: at the first run that cannot be stored; those before it are.
+        """
+        written, batch = 0, []
+        try:
+            for record in records:
+                batch.append(checked(record))
+                if len(batch) >= BATCH_LINES:
+                    written += self._add_batch(batch)
+                    batch = []
+        finally:
+            written += self._add_batch(batch)
         return written
+
+    def _add_batch(self, records: list[RunRecord]) -> int:
+        if not records:
+            return 0
+        done = self.write(lambda: b"".join(self.run_lines(record) for record in records))
+        return len(records) if done else 0
 
     def run_lines(self, record: RunRecord) -> bytes:
         """Return the lines of a run: what it refers to for the first time, then the run.
@@ -75,36 +107,35 @@ class Recorder:
         if self._first(("environment", environment_hex)):
             event = {"event": "environment", "id": environment_hex, "text": environment}
             lines.append(encode(event))
-        lines.append(
-            encode(
-                {
-                    "event": "run",
-                    "run_id": str(record.run_id or uuid7()),
-                    "dataset_id": dataset,
-                    "algorithm": record.algorithm,
-                    "config_id": config_hex,
-                    "environment_id": environment_hex,
-                    "status": record.status.value,
-                    "written_at": time.time(),
-                    **_said(record),
-                    **({"space_id": space} if space else {}),
-                    **self._open(record),
-                    "values": [_value(value) for value in record.values],
-                },
-                config if self._first(("config", config_hex)) else None,
-            )
+        line = encode(
+            {
+                "event": "run",
+                "run_id": str(record.run_id or uuid7()),
+                "dataset_id": dataset,
+                "algorithm": record.algorithm,
+                "config_id": config_hex,
+                "environment_id": environment_hex,
+                "status": record.status.value,
+                "written_at": time.time(),
+                **_said(record),
+                **({"space_id": space} if space else {}),
+                **self._open(record),
+                "values": [_value(value) for value in record.values],
+            },
+            config if self._first(("config", config_hex)) else None,
         )
-        return b"".join(lines)
+        if len(line) > MAX_LINE_BYTES:
+            raise InvalidInputError(
+                f"a run of {len(line):,} bytes, at most {MAX_LINE_BYTES:,} can be stored; it has "
+                f"{len(record.values):,} values: record fewer points of its curves"
+            )
+        return b"".join([*lines, line])
 
     def _open(self, record: RunRecord) -> dict[str, str]:
         """Say whose death would end a run that is open."""
         if record.status is not RunStatus.RUNNING:
             return {}
         return {"journal": self.journal.identity}
-
-    def check(self, record: RunRecord) -> None:
-        """Raise InvalidInputError if the run's config cannot be stored."""
-        canonical_json(record.config)
 
     def dataset_lines(self, dataset: DatasetRef) -> bytes:
         """Return the line of a dataset, when first seen."""
@@ -215,7 +246,7 @@ class Recorder:
 
     def _first(self, what: tuple[object, ...]) -> bool:
         """Whether this journal has not spoken of something yet; after this call it has."""
-        with self._lock:
+        with self.journal.lock:
             if self._seen_in != self.journal.identity:
                 self._seen, self._seen_in = set(), self.journal.identity
             if what in self._seen:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
-import threading
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +19,7 @@ from metastore.errors import HeadstartError, InvalidInputError
 from metastore.journal import Journal
 from metastore.paths import StorePaths
 from metastore.recorder import Recorder
+from metastore.records import integer, text
 from metastore.types import MetricValue, RunRecord, RunStatus, uuid7
 
 STORE_VARIABLE = "HEADSTART_STORE"
@@ -54,12 +55,9 @@ class Run:
         self.id: UUID = record.run_id or uuid7()
         self._recorder = recorder
         self._record = replace(record, run_id=self.id, status=RunStatus.RUNNING)
-        self._directions = dict(higher_is_better or {})
+        self._said = _Said(higher_is_better or {})
         self._after = after
-        self._last: dict[str, float] = {}
-        self._results: dict[str, float] = {}
-        self._steps: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self._pid = os.getpid()
         self._status: RunStatus | None = None
         self._error = ""
         self._clock = time.monotonic()
@@ -68,7 +66,7 @@ class Run:
     def __enter__(self) -> Self:
         self._clock = time.monotonic()
         record = replace(self._record, started_at=self._record.started_at or time.time())
-        self._recorder.journal.append(self._recorder.run_lines(record))
+        self._recorder.write(lambda: self._recorder.run_lines(record))
         self._token = _current.set(self)
         return self
 
@@ -82,14 +80,8 @@ class Run:
         Raises:
             InvalidInputError: if a value is no number or `step` no integer.
         """
-        with self._lock:
-            values = []
-            for name, value in metrics.items():
-                number = _number(name, value)
-                at = self._next_step(name) if step is None else _step(step)
-                values.append(MetricValue(name, number, at, self._directions.get(name)))
-                self._last[name] = number
-            self._append(values)
+        with self._recorder.journal.lock:
+            self._append(self._said.points(step, metrics))
 
     def result(self, **metrics: float) -> None:
         """Record final results, durably.
@@ -100,21 +92,15 @@ class Run:
         Raises:
             InvalidInputError: if a value is no number.
         """
-        with self._lock:
-            values = []
-            for name, value in metrics.items():
-                number = _number(name, value)
-                values.append(MetricValue(name, number, None, self._directions.get(name)))
-                self._results[name] = number
-                if not _finite(number):
-                    self._status = RunStatus.FAILED
-                    self._error = f"{name} is {number}"
-                    warnings.warn(
-                        f"{self._error}: the run is recorded as failed",
-                        NotFiniteWarning,
-                        stacklevel=2,
-                    )
+        with self._recorder.journal.lock:
+            values = self._said.finals(metrics)
             self._append(values)
+        for value in values:
+            if not _finite(value.value):
+                self.failed(f"{value.metric} is {value.value}")
+                warnings.warn(
+                    f"{self._error}: the run is recorded as failed", NotFiniteWarning, stacklevel=2
+                )
 
     def pruned(self) -> None:
         """Say that the run was stopped early on purpose."""
@@ -137,34 +123,29 @@ class Run:
         seconds = time.monotonic() - self._clock
         if self._token is not None:
             _current.reset(self._token)
+        if os.getpid() != self._pid:
+            return  # a forked child leaves the block: the run goes on in its parent
         if error is not None and self._status is None:
             self._status = RunStatus.FAILED
             self._error = "".join(traceback.format_exception_only(error)).strip()[:2000]
-        with self._lock:
-            logged = {name: v for name, v in self._last.items() if name not in self._results}
+        with self._recorder.journal.lock:
             if self._status is None:
-                self._append(
-                    [
-                        MetricValue(name, value, None, self._directions.get(name))
-                        for name, value in logged.items()
-                        if _finite(value)
-                    ]
-                )
+                self._append(self._said.left())
             status = self._status or RunStatus.COMPLETED
-            self._recorder.journal.append(
-                self._recorder.end_line(self.id, status, seconds, self._error)
+            self._recorder.write(
+                lambda: self._recorder.end_line(self.id, status, seconds, self._error)
             )
         if self._after is not None and error is None:
             self._after()
 
-    def _next_step(self, name: str) -> int:
-        self._steps[name] = self._steps.get(name, -1) + 1
-        return self._steps[name]
-
     def _append(self, values: list[MetricValue]) -> None:
         if values:
-            lines = self._recorder.task_lines(self._record, values)
-            self._recorder.journal.append(lines + self._recorder.values_line(self.id, values))
+            self._recorder.write(
+                lambda: (
+                    self._recorder.task_lines(self._record, values)
+                    + self._recorder.values_line(self.id, values)
+                )
+            )
 
     def environment(self, paths: StorePaths) -> dict[str, str]:
         """Return the variables that let a child process find this run."""
@@ -172,21 +153,84 @@ class Run:
         return {STORE_VARIABLE: str(store), RUN_VARIABLE: str(self.id)}
 
 
-@dataclass(frozen=True, slots=True)
 class AttachedRun:
-    """A run that another process opened and will end: values can be added to it."""
+    """A run that another process opened and will end: values can be added to it.
 
-    id: UUID
-    recorder: Recorder
+    As in `Run`, a metric that was only logged counts with its last value: it is recorded when
+    this process ends.
+
+    Args:
+        number: the run's id.
+        recorder: where its lines go.
+    """
+
+    def __init__(self, number: UUID, recorder: Recorder) -> None:
+        self.id = number
+        self._recorder = recorder
+        self._said = _Said({})
+        atexit.register(self._finish)
 
     def log(self, step: int | None = None, **metrics: float) -> None:
-        """Record points of learning curves; `step` None records results."""
-        values = [MetricValue(name, _number(name, v), step) for name, v in metrics.items()]
-        self.recorder.journal.append(self.recorder.values_line(self.id, values))
+        """Record points of learning curves, durably; as `Run.log`."""
+        with self._recorder.journal.lock:
+            self._write(self._said.points(step, metrics))
 
     def result(self, **metrics: float) -> None:
-        """Record final results."""
-        self.log(None, **metrics)
+        """Record final results, durably."""
+        with self._recorder.journal.lock:
+            self._write(self._said.finals(metrics))
+
+    def _write(self, values: list[MetricValue]) -> None:
+        if values:
+            self._recorder.write(lambda: self._recorder.values_line(self.id, values))
+
+    def _finish(self) -> None:
+        self._write(self._said.left())
+
+
+class _Said:
+    """What a run has said of each metric so far.
+
+    Args:
+        directions: whether larger is better, for metrics of unfamiliar names.
+    """
+
+    def __init__(self, directions: Mapping[str, bool]) -> None:
+        self._directions = dict(directions)
+        self._last: dict[str, float] = {}
+        self._results: set[str] = set()
+        self._steps: dict[str, int] = {}
+
+    def points(self, step: int | None, metrics: Mapping[str, float]) -> list[MetricValue]:
+        """Return points of learning curves; without a step each metric counts from 0."""
+        numbers = {name: _number(name, value) for name, value in metrics.items()}
+        whole = None if step is None else _step(step)
+        self._last |= numbers
+        return [
+            self._value(name, number, self._next_step(name) if whole is None else whole)
+            for name, number in numbers.items()
+        ]
+
+    def finals(self, metrics: Mapping[str, float]) -> list[MetricValue]:
+        """Return final results."""
+        numbers = {name: _number(name, value) for name, value in metrics.items()}
+        self._results |= numbers.keys()
+        return [self._value(name, number) for name, number in numbers.items()]
+
+    def left(self) -> list[MetricValue]:
+        """Return the last finite values of metrics that were logged and never a result."""
+        return [
+            self._value(name, value)
+            for name, value in self._last.items()
+            if name not in self._results and _finite(value)
+        ]
+
+    def _value(self, name: str, number: float, step: int | None = None) -> MetricValue:
+        return MetricValue(name, number, step, self._directions.get(name))
+
+    def _next_step(self, name: str) -> int:
+        self._steps[name] = self._steps.get(name, -1) + 1
+        return self._steps[name]
 
 
 def current_run() -> Run | AttachedRun:
@@ -222,11 +266,12 @@ _attachments: dict[tuple[str, str, int], AttachedRun] = {}
 
 
 def _number(name: str, value: object) -> float:
+    text("metric", name)
     if isinstance(value, str | bytes | bool) or value is None:
         raise InvalidInputError(f"metric {name}: expected a number, got {value!r}")
     try:
         return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInputError(
             f"metric {name}: expected a number, got {type(value).__name__}"
         ) from error
@@ -235,11 +280,11 @@ def _number(name: str, value: object) -> float:
 def _step(step: object) -> int:
     try:
         whole = int(step)  # type: ignore[call-overload]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInputError(f"step: expected an integer, got {step!r}") from error
     if whole != step:
         raise InvalidInputError(f"step: expected an integer, got {step!r}")
-    return int(whole)
+    return integer("step", whole) or 0
 
 
 def _finite(value: float) -> bool:

@@ -6,6 +6,7 @@ needs no lock, and a reader sees every run whose call returned before it asked.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,13 +20,14 @@ import duckdb
 from metastore.absorb import Absorbed, absorb, waiting
 from metastore.datasets import describe, is_table_file
 from metastore.engines import FileEngine, StaleReadWarning
-from metastore.errors import InvalidInputError, StoreBusyError
+from metastore.errors import InvalidInputError
 from metastore.importers.metafeature_table import import_metafeatures
 from metastore.importers.table import ImportReport, TableOptions, import_table
 from metastore.journal import Journal, NotRecordedWarning
 from metastore.paths import StorePaths
 from metastore.reading import id_of, label_of, read_space, read_view
 from metastore.recorder import Recorder
+from metastore.records import checked
 from metastore.run import Run
 from metastore.types import Config, DatasetRef, RunRecord, dataset_id
 
@@ -76,22 +78,18 @@ class MetaStore:
         self._check()
 
     def _check(self) -> None:
-        """Make the tables now where that is possible; recording does without."""
-        try:
-            self._ensure_tables()
-        except (OSError, StoreBusyError) as error:
-            warnings.warn(
-                f"the store's tables at {self.paths.database} cannot be opened now ({error}); "
-                "what is recorded waits in journals",
-                NotRecordedWarning,
-                stacklevel=4,
-            )
+        """Make the tables now where that is possible at once; recording does without.
 
-    def _ensure_tables(self) -> None:
+        Nothing is said where it is not: whoever reads hears of it, and whoever cannot record.
+        """
+        with contextlib.suppress(OSError):  # StoreBusyError is one
+            self._ensure_tables(wait_seconds=0.0 if self.paths.database.exists() else None)
+
+    def _ensure_tables(self, wait_seconds: float | None = None) -> None:
         if not self._made:
             self.paths.folder.mkdir(parents=True, exist_ok=True)
             self.paths.database.parent.mkdir(parents=True, exist_ok=True)
-            self._engine.create()
+            self._engine.create(wait_seconds)
             self._made = True
 
     # Recording
@@ -105,7 +103,7 @@ class MetaStore:
             name: what to call it.
         """
         ref, table = describe(data, target, name)
-        self._recorder.journal.append(self._recorder.dataset_lines(ref))
+        self._recorder.write(lambda: self._recorder.dataset_lines(ref))
         if table is not None:
             self._extract(ref, table)
         return ref
@@ -148,18 +146,19 @@ class MetaStore:
             InvalidInputError: if the dataset or the config cannot be recorded.
         """
         ref, table = describe(dataset, target)
-        record = RunRecord(
-            dataset=ref,
-            algorithm=_named(algorithm),
-            config=config,
-            seed=seed,
-            fidelity=fidelity,
-            split=split,
-            tags=dict(tags or {}),
-            parent=parent,
-            space="" if space is None else space.to_json(),
+        record = checked(
+            RunRecord(
+                dataset=ref,
+                algorithm=_named(algorithm),
+                config=config,
+                seed=seed,
+                fidelity=fidelity,
+                split=split,
+                tags={} if tags is None else tags,
+                parent=parent,
+                space="" if space is None else space.to_json(),
+            )
         )
-        self._recorder.check(record)
         after = None
         if table is not None and metafeatures:
             after = functools.partial(self._extract, ref, table)
@@ -274,7 +273,7 @@ class MetaStore:
             if mark.exists():
                 return
             features = extract(table)
-            if self._recorder.journal.append(self._recorder.metafeature_lines(ref, features)):
+            if self._recorder.write(lambda: self._recorder.metafeature_lines(ref, features)):
                 mark.parent.mkdir(parents=True, exist_ok=True)
                 mark.touch()
         except OSError as error:
@@ -346,12 +345,15 @@ class MetaStore:
         """Absorb where that is possible, and say so where it is not."""
         try:
             self.absorb()
-        except (StoreBusyError, PermissionError) as error:
-            warnings.warn(
-                f"{len(waiting(self.paths))} journals are not absorbed yet: {error}",
-                StaleReadWarning,
-                stacklevel=4,
-            )
+        except OSError as error:  # busy, not to be written, or the disk is full
+            left = len(waiting(self.paths))
+            if left:
+                warnings.warn(
+                    f"{left} journals are not absorbed yet, so the answer may lack their runs: "
+                    f"{error}",
+                    StaleReadWarning,
+                    stacklevel=4,
+                )
 
     @contextmanager
     def reader(self) -> Iterator[duckdb.DuckDBPyConnection]:

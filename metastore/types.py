@@ -189,6 +189,7 @@ def canonical_json(config: Config) -> str:
             )
     try:
         text = _dumps(config)
+        text.encode()  # half of a surrogate pair is no text
     except (TypeError, ValueError, RecursionError) as error:
         raise _name_the_culprit(config) from error
     if len(text) > MAX_CONFIG_BYTES:
@@ -226,7 +227,7 @@ def _plain(value: object) -> object:
 def _name_the_culprit(config: Config) -> InvalidInputError:
     for name, value in config.items():
         try:
-            _dumps({name: value})
+            _dumps({name: value}).encode()
         except (TypeError, ValueError, RecursionError):
             return InvalidInputError(
                 f"config: {name}={str(value)[:80]!r} ({type(value).__name__}) cannot be stored. "

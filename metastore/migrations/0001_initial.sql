@@ -151,9 +151,9 @@ GROUP BY dataset_id;
 CREATE VIEW latest_run_ends AS
 SELECT run_id,
        arg_max(status, (status <> 'crashed', recorded_at)) AS status,
-       arg_max(ended_at, (status <> 'crashed', recorded_at)) AS ended_at,
-       arg_max(seconds, (status <> 'crashed', recorded_at)) AS seconds,
-       arg_max(error, (status <> 'crashed', recorded_at)) AS error
+       arg_max_null(ended_at, (status <> 'crashed', recorded_at)) AS ended_at,
+       arg_max_null(seconds, (status <> 'crashed', recorded_at)) AS seconds,
+       arg_max_null(error, (status <> 'crashed', recorded_at)) AS error
 FROM run_ends
 GROUP BY run_id;
 

@@ -46,8 +46,8 @@ def applied(con: duckdb.DuckDBPyConnection) -> set[int]:
     return {row[0] for row in con.execute("SELECT number FROM store.migrations").fetchall()}
 
 
-def migrate(con: duckdb.DuckDBPyConnection) -> int:
-    """Apply what the store lacks and return how many migrations that were.
+def missing(con: duckdb.DuckDBPyConnection) -> list[Migration]:
+    """Return the migrations that the store lacks, in order.
 
     Raises:
         StoreVersionError: if the store has a migration that this Headstart does not know.
@@ -60,7 +60,16 @@ def migrate(con: duckdb.DuckDBPyConnection) -> int:
             f"the store was made by a newer Headstart (it has migration {max(unknown)}, this "
             f"one knows {known[-1].number}); upgrade with: pip install --upgrade headstart"
         )
-    todo = [migration for migration in known if migration.number not in have]
+    return [migration for migration in known if migration.number not in have]
+
+
+def migrate(con: duckdb.DuckDBPyConnection) -> int:
+    """Apply what the store lacks and return how many migrations that were.
+
+    Raises:
+        StoreVersionError: if the store has a migration that this Headstart does not know.
+    """
+    todo = missing(con)
     for migration in todo:
         con.execute("BEGIN")
         try:

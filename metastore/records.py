@@ -1,0 +1,134 @@
+"""Runs as they may be stored: what a person gave, made plain, or refused by name.
+
+A journal line that absorbers cannot read would be a lost run, so everything that goes into one
+is looked at before training starts.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from metastore.errors import InvalidInputError
+from metastore.types import DatasetRef, MetricValue, RunRecord, RunStatus, canonical_json
+
+MAX_INTEGER = 2**63 - 1
+MAX_NAME = 1000
+MAX_ERROR = 2000
+
+
+def checked(record: RunRecord) -> RunRecord:
+    """Return a run with plain numbers and texts in it.
+
+    NumPy's numbers become Python's, tags become text, a long error message is cut to
+    `MAX_ERROR` characters.
+
+    Raises:
+        InvalidInputError: if the dataset, the config, the seed or something else of it cannot be
+            stored.
+    """
+    canonical_json(record.config)
+    _check_dataset(record.dataset)
+    try:
+        status = RunStatus(record.status)
+    except ValueError as error:
+        known = ", ".join(RunStatus)
+        raise InvalidInputError(
+            f"status: expected one of {known}; got {record.status!r}"
+        ) from error
+    if not isinstance(record.tags, Mapping):
+        raise InvalidInputError(f"tags: expected texts by name, got {record.tags!r}")
+    return replace(
+        record,
+        algorithm=text("algorithm", record.algorithm),
+        values=tuple(_plain(value) for value in record.values),
+        status=status,
+        split=str(record.split),
+        seed=integer("seed", record.seed),
+        fidelity=real("fidelity", record.fidelity),
+        started_at=real("started_at", record.started_at),
+        seconds=real("seconds", record.seconds),
+        error=str(record.error)[:MAX_ERROR],
+        tags={str(name): str(value) for name, value in record.tags.items()},
+    )
+
+
+def integer(what: str, value: Any) -> int | None:
+    """Return a whole number that fits 64 bits, or None for none.
+
+    Raises:
+        InvalidInputError: if it is no such number; the message calls it `what`.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise InvalidInputError(f"{what}: expected an integer, got {value!r}")
+    if not -MAX_INTEGER <= int(value) <= MAX_INTEGER:
+        raise InvalidInputError(
+            f"{what}: {value} does not fit 64 bits; store a smaller one, for example its "
+            f"remainder: {int(value) % 2**32}"
+        )
+    return int(value)
+
+
+def real(what: str, value: Any) -> float | None:
+    """Return a finite number, or None for none and for NaN.
+
+    Raises:
+        InvalidInputError: if it is no number, or infinite; the message calls it `what`.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise InvalidInputError(f"{what}: expected a number, got {value!r}")
+    number = float(value)
+    if math.isinf(number):
+        raise InvalidInputError(f"{what}: expected a finite number, got {number}")
+    return None if math.isnan(number) else number
+
+
+def text(what: str, value: Any) -> str:
+    """Return a name of at most `MAX_NAME` characters.
+
+    Raises:
+        InvalidInputError: if it is empty, too long, or no text that a file can hold.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidInputError(f"{what}: expected a name, got {value!r}")
+    if len(value) > MAX_NAME or "\0" in value:
+        raise InvalidInputError(f"{what}: a name has at most {MAX_NAME} characters, and no NUL")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            f"{what}: {value!r} holds half of a surrogate pair, which is no text; decode the "
+            "name with the encoding that it was written in"
+        ) from error
+    return value
+
+
+def _check_dataset(dataset: DatasetRef) -> None:
+    if not isinstance(dataset, DatasetRef):
+        raise InvalidInputError(
+            f"dataset: expected a DatasetRef such as store.dataset(...) returns, got "
+            f"{type(dataset).__name__}"
+        )
+    text("dataset", dataset.name)
+    if dataset.target:
+        text("target", dataset.target)
+
+
+def _plain(value: MetricValue) -> MetricValue:
+    if isinstance(value.value, bool) or not isinstance(value.value, numbers.Real):
+        raise InvalidInputError(f"metric {value.metric}: expected a number, got {value.value!r}")
+    return replace(
+        value,
+        metric=text("metric", value.metric),
+        value=float(value.value),
+        step=integer("step", value.step),
+        fold=integer("fold", value.fold),
+        higher_is_better=None if value.higher_is_better is None else bool(value.higher_is_better),
+    )
