@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
     from metastore.search_space import SearchSpace
     from metastore.tabular import Table
     from metastore.view import View
+
+REABSORB_SECONDS = 5.0
+"""Journals that did not change are looked at again after this time: their process may be dead."""
+
+TICK_NANOSECONDS = 50_000_000
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -75,6 +81,8 @@ class MetaStore:
         self._engine = FileEngine(paths, wait_seconds)
         self._recorder = Recorder(Journal(paths.journals))
         self._made = False
+        self._absorbed: tuple[tuple[str, int, int], ...] | None = None
+        self._absorbed_at = 0.0
         self._check()
 
     def _check(self) -> None:
@@ -337,9 +345,19 @@ class MetaStore:
             StoreBusyError: if another process holds the tables too long; nothing is lost.
         """
         self._ensure_tables()
-        if not waiting(self.paths):
+        journals = waiting(self.paths)
+        if not journals:
             return Absorbed()
-        return absorb(self._engine)
+        seen = _state(journals)
+        if (
+            seen is not None
+            and seen == self._absorbed
+            and time.monotonic() - self._absorbed_at < REABSORB_SECONDS
+        ):
+            return Absorbed()
+        done = absorb(self._engine)
+        self._absorbed, self._absorbed_at = seen, time.monotonic()
+        return done
 
     def _refresh(self) -> None:
         """Absorb where that is possible, and say so where it is not."""
@@ -417,11 +435,14 @@ class MetaStore:
         """
         with self.reader() as con:
             number = id_of(con, dataset)
-        lines = [
-            self._recorder.recommendation_line(number, metric, place, recommendation)
-            for place, recommendation in enumerate(recommendations, start=1)
-        ]
-        return len(lines) if self._recorder.journal.append(b"".join(lines)) else 0
+        kept = list(recommendations)
+        done = self._recorder.write(
+            lambda: b"".join(
+                self._recorder.recommendation_line(number, metric, place, recommendation)
+                for place, recommendation in enumerate(kept, start=1)
+            )
+        )
+        return len(kept) if done else 0
 
     def search_space(self, algorithm: str) -> SearchSpace:
         """Return where an algorithm's configs may lie.
@@ -473,6 +494,24 @@ class MetaStore:
     def close(self) -> None:
         """Release this process's journal; recording again opens a new one."""
         self._recorder.journal.close()
+
+
+def _state(journals: Iterable[Path]) -> tuple[tuple[str, int, int], ...] | None:
+    """Return what changes when a journal is written to, None where that cannot be told.
+
+    Clocks of file systems tick every few milliseconds: a file that changed just now may change
+    again within the same tick.
+    """
+    found = []
+    for path in journals:
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            return None
+        if time.time_ns() - stat.st_mtime_ns < TICK_NANOSECONDS:
+            return None
+        found.append((path.name, stat.st_size, stat.st_mtime_ns))
+    return tuple(found)
 
 
 def _named(algorithm: object) -> str:
