@@ -12,15 +12,18 @@ from dataclasses import dataclass
 import duckdb
 
 from metastore.errors import InvalidInputError
+from metastore.importers.table_cells import plain
 from metastore.importers.table_columns import NUMERIC, Columns, name
-from metastore.types import canonical_json
+from metastore.types import MAX_CONFIG_BYTES, canonical_json
 
 _IS_CANONICAL = r"""
     text[1] = '{' AND list_sort(keys) = keys AND len(list_distinct(keys)) = len(keys)
+    AND length(text) <= {limit} AND NOT regexp_matches(text, '(?i)nan|inf')
     AND NOT regexp_matches(text, '\\|[0-9][eE]|\.[0-9]+0[,}\]]|0\.0000|-0[,}\]]|.\{')
     AND NOT regexp_matches(text, '0\.0*[1-9][0-9]{17,}|[1-9]\.[0-9]{17,}')
     AND NOT regexp_matches(text, '[0-9]{2,}\.[0-9]{16,}|[:\[,-][0-9]{15,}')
 """
+_IS_CANONICAL = _IS_CANONICAL.replace("{limit}", str(MAX_CONFIG_BYTES))
 # Refused there, of JSON without spaces: escapes, exponents, trailing zeros, numbers that are
 # tiny or longer than a shortest float, nested objects. The rest is spelled as
 # `canonical_json` spells it.
@@ -47,7 +50,11 @@ def config_sql(columns: Columns) -> ConfigSql:
 def _raw(columns: Columns) -> str:
     """Return the SQL of a row's config as text, `{}` where it has none."""
     if columns.has("config"):
-        return f"coalesce(nullif(raw.{name(columns.known['config'])}::VARCHAR, ''), '{{}}')"
+        column = columns.known["config"]
+        kind = columns.types[column]
+        if kind.startswith(("STRUCT", "MAP")):
+            return f"coalesce(to_json(raw.{name(column)})::VARCHAR, '{{}}')"
+        return f"coalesce(nullif({plain(column, kind)}::VARCHAR, ''), '{{}}')"
     pairs = []
     for parameter in sorted(columns.config):
         column = columns.config[parameter]

@@ -1,6 +1,8 @@
 -- Rows, refused rows, runs, known runs, and new runs that gave no value for any metric.
-SELECT count(*), count(problem), count(DISTINCT run_id),
-       (SELECT count(*) FROM known_runs),
+SELECT count(*), count(DISTINCT line) FILTER (problem IS NOT NULL),
+       count(DISTINCT run_id) FILTER (problem IS NULL),
+       (SELECT count(DISTINCT run_id) FROM staged SEMI JOIN known_runs USING (run_id)
+        WHERE problem IS NULL),
        (SELECT count(*) FROM (
            SELECT run_id FROM staged ANTI JOIN known_runs USING (run_id)
            WHERE problem IS NULL GROUP BY run_id HAVING min(status) <> 'completed'))
