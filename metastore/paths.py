@@ -40,6 +40,10 @@ class StorePaths:
         if not str(path):
             raise InvalidInputError("a store needs a path: a folder, or a file ending in .duckdb")
         path = Path(path).expanduser().absolute()
+        if "?" in str(path) or "\0" in str(path):
+            raise InvalidInputError(
+                f"{path}: DuckDB opens no file with a question mark in its path"
+            )
         if path.suffix in SUFFIXES and not path.is_dir():
             return cls(path.with_name(path.name + ".store"), path)
         if path.is_file():

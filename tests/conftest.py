@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import metastore
 from benchmarks.realdata import RealDataMissing
 from benchmarks.realdata import realdata as find
+from metastore import MetaStore
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +22,9 @@ def realdata() -> Callable[[str], Path]:
             pytest.skip(str(missing))
 
     return get
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> MetaStore:
+    """A new store that gives up on other processes soon."""
+    return metastore.open(tmp_path / "store", wait_seconds=2.0)

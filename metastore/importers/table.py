@@ -12,18 +12,22 @@ knowing. A row that cannot be understood is refused with its line and reason; th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
 
 from metastore.errors import InvalidInputError
+from metastore.importers.table_cells import KINDS, cast, plain, problem, text
 from metastore.importers.table_columns import STATUSES, Columns, literal, name, reader
 from metastore.importers.table_configs import config_sql, stage_configs
 from metastore.metrics import known_direction
 from metastore.queries import query
 
 MAX_REPORTED = 1000
+
+LINE = "headstart_line"
+"""The column that numbers a file's rows, by a name that no file has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,9 @@ def import_table(
         _settle_directions(con, options)
         grouped = _identify(con)
         report = _insert(con, file, refused, notes, grouped)
+        report = replace(
+            report, rows=refused + (report.rows - refused) // max(1, len(columns.metrics))
+        )
     except BaseException:
         con.execute("ROLLBACK")
         raise
@@ -127,7 +134,7 @@ def _stage(
     line = "file_row_number + 1" if is_parquet else "row_number() OVER ()"
     if file.suffix.lower() in (".csv", ".tsv"):
         line += " + 1"
-    numbered = f"(SELECT {line} AS line, * FROM {source})"
+    numbered = f"(SELECT {line} AS {LINE}, * FROM {source})"
     if columns.metrics:
         numbered = _unpivot(numbered, columns)
     stage_configs(con, numbered, columns)
@@ -145,31 +152,33 @@ def _stage(
         raise InvalidInputError(f"{str(file)!r} cannot be read as a table: {reason}") from error
     con.execute(
         "CREATE OR REPLACE TEMP TABLE staged_datasets AS SELECT DISTINCT "
-        f"{_dataset_id(columns)} AS dataset_id, trim({_text(columns, 'dataset')}) AS name, "
-        f"nullif({_text(columns, 'dataset_source_id')}, '') AS source_id, "
-        f"nullif({_text(columns, 'target')}, '') AS target FROM {numbered} AS raw"
+        f"{_dataset_id(columns)} AS dataset_id, trim({text(columns, 'dataset')}) AS name, "
+        f"nullif({text(columns, 'dataset_source_id')}, '') AS source_id, "
+        f"nullif({text(columns, 'target')}, '') AS target FROM {numbered} AS raw"
     )
     return _reader_refusals(con, file)
 
 
 def _dataset_id(columns: Columns) -> str:
-    return f"md5(trim({_text(columns, 'dataset')}) || chr(31))::UUID"
+    return f"md5(trim({text(columns, 'dataset')}) || chr(31))::UUID"
 
 
 def _several_rows_a_run(con: duckdb.DuckDBPyConnection, numbered: str, columns: Columns) -> bool:
     """Whether rows may have to be put together: several metrics, steps or folds."""
     if columns.has("step") or columns.has("fold") or len(columns.metrics) > 1:
         return True
-    metric = _text(columns, "metric", "metric")
+    metric = text(columns, "metric", "metric")
     counted = con.execute(f"SELECT count(DISTINCT {metric}) FROM {numbered} AS raw").fetchone()
     return bool(counted and counted[0] > 1)
 
 
 def _unpivot(numbered: str, columns: Columns) -> str:
     metrics = ", ".join(name(c) for c in columns.metrics)
-    casts = ", ".join(f"{name(c)}::VARCHAR AS {name(c)}" for c in columns.metrics)
+    casts = ", ".join(
+        f"{plain(c, columns.types[c])}::VARCHAR AS {name(c)}" for c in columns.metrics
+    )
     return (
-        f"(SELECT * FROM (SELECT * REPLACE ({casts}) FROM {numbered}) "
+        f"(SELECT * FROM (SELECT * REPLACE ({casts}) FROM {numbered} AS raw) "
         f"UNPIVOT INCLUDE NULLS (value FOR metric IN ({metrics})))"
     )
 
@@ -193,9 +202,9 @@ def _expressions(columns: Columns, options: TableOptions, file: Path) -> str:
     config = config_sql(columns)
     value = columns.known.get("value", "value")
     algorithm = literal(options.algorithm or file.stem)
-    number = f"try_cast(raw.{name(value)} AS DOUBLE)"
-    direction = _cast(columns, "higher_is_better", "BOOLEAN")
-    status = f"lower(trim({_text(columns, 'status')}))"
+    said = plain(value, columns.types.get(value, "VARCHAR"))
+    number = f"try_cast({said} AS DOUBLE)"
+    status = f"lower(trim({text(columns, 'status')}))"
     spelled = " ".join(
         f"WHEN {status} IN ({', '.join(literal(s) for s in spellings)}) THEN {literal(known)}"
         for known, spellings in STATUSES.items()
@@ -203,78 +212,66 @@ def _expressions(columns: Columns, options: TableOptions, file: Path) -> str:
     finite = f"coalesce(isfinite({number}), false)"
     known_status = f"CASE WHEN {status} IS NULL OR {status} = '' THEN "
     known_status += f"CASE WHEN {finite} THEN 'completed' ELSE 'failed' END {spelled} END"
-    problems = {
-        f"coalesce(trim({_text(columns, 'dataset')}), '') = ''": "'no dataset'",
-        f"coalesce(trim({_text(columns, 'metric', 'metric')}), '') = ''": "'no metric'",
+    problems = {_nothing(columns): "'the line is no JSON object'"} if _is_json(columns) else {}
+    problems |= {
+        f"coalesce(trim({text(columns, 'dataset')}), '') = ''": "'no dataset'",
+        f"coalesce(trim({text(columns, 'metric', 'metric')}), '') = ''": "'no metric'",
         f"{config.problem} IS NOT NULL": config.problem,
-        f"{number} IS NULL AND coalesce(trim(raw.{name(value)}::VARCHAR), '') <> ''": (
-            f"'value ' || left(raw.{name(value)}::VARCHAR, 40) || ' is not a number'"
+        f"{number} IS NULL AND coalesce(trim({said}::VARCHAR), '') <> ''": (
+            f"'value ' || left({said}::VARCHAR, 40) || ' is not a number'"
         ),
         f"({known_status}) IS NULL": (
-            f"'unknown status ' || left({_text(columns, 'status')}, 40) || '; expected one of "
+            f"'unknown status ' || left({text(columns, 'status')}, 40) || '; expected one of "
             f"{', '.join(STATUSES)}'"
         ),
     }
-    for meaning, kind in (("higher_is_better", "BOOLEAN"), ("seed", "BIGINT"), ("step", "BIGINT"),
-                          ("fold", "BIGINT"), ("fidelity", "DOUBLE"), ("runtime_s", "DOUBLE"),
-                          ("started_at", "TIMESTAMP"), ("ended_at", "TIMESTAMP")):  # fmt: skip
-        if columns.has(meaning):
-            text = _text(columns, meaning)
-            problems[f"{_cast(columns, meaning, kind)} IS NULL AND coalesce({text}, '') <> ''"] = (
-                f"'{columns.known[meaning]} ' || left({text}, 40) || ' is no {kind.lower()}'"
-            )
+    for meaning in KINDS:
+        wrong = problem(columns, meaning)
+        if wrong is not None:
+            problems[wrong[0]] = wrong[1]
     whens = " ".join(f"WHEN {when} THEN {then}" for when, then in problems.items())
-    started = _cast(columns, "started_at", "TIMESTAMP")
-    ended = _cast(columns, "ended_at", "TIMESTAMP")
-    seconds = _cast(columns, "runtime_s", "DOUBLE")
+    started, seconds = cast(columns, "started_at"), cast(columns, "runtime_s")
     if columns.has("ended_at") and not columns.has("runtime_s"):
-        seconds = f"epoch({ended}) - epoch({started})"
+        seconds = f"epoch({cast(columns, 'ended_at')}) - epoch({started})"
     staged = {
-        "line": "raw.line",
+        "line": f"raw.{LINE}",
         "dataset_id": _dataset_id(columns),
-        "target": f"coalesce({_text(columns, 'target')}, '')",
-        "split": f"coalesce({_text(columns, 'split')}, '')",
-        "algorithm": f"coalesce(nullif({_text(columns, 'algorithm')}, ''), {algorithm})",
+        "target": f"coalesce({text(columns, 'target')}, '')",
+        "split": f"coalesce({text(columns, 'split')}, '')",
+        "algorithm": f"coalesce(nullif({text(columns, 'algorithm')}, ''), {algorithm})",
         "config_id": config.id,
-        "metric": f"trim({_text(columns, 'metric', 'metric')})",
+        "metric": f"trim({text(columns, 'metric', 'metric')})",
         "value": number,
-        "higher_is_better": direction,
-        "seed": _cast(columns, "seed", "BIGINT"),
-        "step": _cast(columns, "step", "BIGINT"),
-        "fold": _cast(columns, "fold", "BIGINT"),
-        "fidelity": _cast(columns, "fidelity", "DOUBLE"),
+        "higher_is_better": cast(columns, "higher_is_better"),
+        "seed": cast(columns, "seed"),
+        "step": cast(columns, "step"),
+        "fold": cast(columns, "fold"),
+        "fidelity": cast(columns, "fidelity"),
         "seconds": seconds,
         "said_status": f"CASE WHEN coalesce({status}, '') <> '' THEN {known_status} END",
         "status": known_status,
         "error": _failure(columns, number, finite),
         "started_at": started,
-        "source": f"coalesce({_text(columns, 'source')}, {literal('table:' + file.name)})",
+        "source": f"coalesce({text(columns, 'source')}, {literal('table:' + file.name)})",
         "problem": f"CASE {whens} END",
     }
     return ", ".join(f"{sql} AS {column}" for column, sql in staged.items())
 
 
+def _is_json(columns: Columns) -> bool:
+    return all(kind == "JSON" for kind in columns.types.values())
+
+
+def _nothing(columns: Columns) -> str:
+    """Return the SQL of whether a line gave nothing at all."""
+    return f"coalesce({', '.join(f'raw.{name(c)}::VARCHAR' for c in columns.types)}) IS NULL"
+
+
 def _failure(columns: Columns, number: str, finite: str) -> str:
     return (
-        f"coalesce(nullif({_text(columns, 'error')}, ''), CASE WHEN NOT {finite} THEN "
+        f"coalesce(nullif({text(columns, 'error')}, ''), CASE WHEN NOT {finite} THEN "
         f"'no finite value: ' || coalesce({number}::VARCHAR, 'missing') END)"
     )
-
-
-def _text(columns: Columns, meaning: str, wide: str = "") -> str:
-    column = columns.known.get(meaning) or (wide if columns.metrics else "")
-    return f"raw.{name(column)}::VARCHAR" if column else "NULL::VARCHAR"
-
-
-def _cast(columns: Columns, meaning: str, kind: str) -> str:
-    column = columns.known.get(meaning)
-    if not column:
-        return f"NULL::{kind}"
-    if kind == "TIMESTAMP" and columns.types[column].startswith(
-        ("DOUBLE", "FLOAT", "BIGINT", "INT")
-    ):
-        return f"make_timestamp((raw.{name(column)} * 1e6)::BIGINT)"
-    return f"try_cast(raw.{name(column)} AS {kind})"
 
 
 def _settle_directions(con: duckdb.DuckDBPyConnection, options: TableOptions) -> None:
@@ -327,8 +324,17 @@ def _identify(con: duckdb.DuckDBPyConnection) -> bool:
     grouped = bool(rows and not identified)
     if grouped:
         con.execute(query("identify_grouped_runs"))
-    known = "known_grouped_runs" if grouped else "known_single_runs"
-    con.execute(query(known if recorded else "no_known_runs"))
+    if not recorded:
+        con.execute(query("no_known_runs"))
+        return grouped
+    lone = "QUALIFY count(*) OVER (PARTITION BY run_id) = 1" if grouped else ""
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE lone_rows AS "
+        f"SELECT * FROM staged WHERE problem IS NULL AND step IS NULL AND fold IS NULL {lone}"
+    )
+    con.execute(query("known_single_runs"))
+    if grouped:
+        con.execute(query("known_grouped_runs"))
     return grouped
 
 
@@ -342,10 +348,10 @@ def _insert(
     assert counts is not None
     rows, problems, runs, known, failed = counts
     reasons = con.execute(
-        "SELECT line, problem FROM staged WHERE problem IS NOT NULL "
-        "UNION ALL SELECT line, reason FROM refused_lines ORDER BY line LIMIT ?",
+        "SELECT DISTINCT line, problem FROM staged WHERE problem IS NOT NULL ORDER BY line LIMIT ?",
         [MAX_REPORTED],
     ).fetchall()
+    unread = con.execute("SELECT line, reason FROM refused_lines ORDER BY line").fetchall()
     return ImportReport(
         file=str(file),
         rows=rows + refused,
@@ -353,6 +359,19 @@ def _insert(
         known_runs=known,
         failed_runs=failed,
         refused=problems + refused,
-        reasons=tuple((line, reason) for line, reason in reasons),
+        reasons=_in_file(reasons, unread),
         notes=tuple(notes),
     )
+
+
+def _in_file(
+    reasons: list[tuple[int, str]], unread: list[tuple[int, str]]
+) -> tuple[tuple[int, str], ...]:
+    """Return all refusals by their lines in the file; what was not read was not counted."""
+    moved = []
+    for at, reason in reasons:
+        line = at
+        for skipped, _ in unread:
+            line += skipped <= line
+        moved.append((line, reason))
+    return tuple(sorted([*moved, *unread])[:MAX_REPORTED])

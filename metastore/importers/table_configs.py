@@ -7,23 +7,27 @@ SQL tells those apart and keeps them as they are; the others go through `canonic
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 import duckdb
 
 from metastore.errors import InvalidInputError
+from metastore.importers.table_cells import plain
 from metastore.importers.table_columns import NUMERIC, Columns, name
-from metastore.types import canonical_json
+from metastore.types import MAX_CONFIG_BYTES, canonical_json
 
-_IS_CANONICAL = r"""
-    text[1] = '{' AND list_sort(keys) = keys AND len(list_distinct(keys)) = len(keys)
-    AND NOT regexp_matches(text, '\\|[0-9][eE]|\.[0-9]+0[,}\]]|0\.0000|-0[,}\]]|.\{')
-    AND NOT regexp_matches(text, '0\.0*[1-9][0-9]{17,}|[1-9]\.[0-9]{17,}')
-    AND NOT regexp_matches(text, '[0-9]{2,}\.[0-9]{16,}|[:\[,-][0-9]{15,}')
-"""
-# Refused there, of JSON without spaces: escapes, exponents, trailing zeros, numbers that are
-# tiny or longer than a shortest float, nested objects. The rest is spelled as
-# `canonical_json` spells it.
+# A value as `canonical_json` spells it; strings with a comma, a colon or an escape are left out.
+_VALUE = (
+    r'(?:"[^"\\,:]*"|true|false|null|-?[1-9][0-9]*|0'
+    r"|-?(?:0|[1-9][0-9]*)\.(?:0|[0-9]*[1-9])"
+    r"|-?[1-9](?:\.[0-9]*[1-9])?e-(?:0[5-9]|[1-9][0-9]))"
+)
+# Numbers that match but are spelled longer than a shortest float, or are too small or too large
+# to be written without an exponent.
+_UNUSUAL = r"[0-9.]{19}|0\.0000|-0\.0[,}]|[0-9]{16,}\."
+_KINDS = 20
+_SAMPLE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,11 @@ def config_sql(columns: Columns) -> ConfigSql:
 def _raw(columns: Columns) -> str:
     """Return the SQL of a row's config as text, `{}` where it has none."""
     if columns.has("config"):
-        return f"coalesce(nullif(raw.{name(columns.known['config'])}::VARCHAR, ''), '{{}}')"
+        column = columns.known["config"]
+        kind = columns.types[column]
+        if kind.startswith(("STRUCT", "MAP")):
+            return f"coalesce(to_json(raw.{name(column)})::VARCHAR, '{{}}')"
+        return f"coalesce(nullif({plain(column, kind)}::VARCHAR, ''), '{{}}')"
     pairs = []
     for parameter in sorted(columns.config):
         column = columns.config[parameter]
@@ -76,20 +84,36 @@ def _quoted(text: str) -> str:
 def stage_configs(con: duckdb.DuckDBPyConnection, numbered: str, columns: Columns) -> None:
     """Fill `staged_configs` (raw, config, config_id, problem), one row a distinct raw text."""
     con.execute(
+        "CREATE OR REPLACE TEMP TABLE raw_configs AS "
+        f"SELECT DISTINCT {_raw(columns)} AS raw FROM {numbered} AS raw"
+    )
+    con.execute(
         "CREATE OR REPLACE TEMP TABLE staged_configs AS "
-        "SELECT raw, CASE WHEN canonical THEN text END AS config, "
-        "CASE WHEN canonical THEN md5(text)::UUID END AS config_id, NULL::VARCHAR AS problem "
-        f"FROM (SELECT raw, text, coalesce({_IS_CANONICAL}, false) AS canonical "
-        "FROM (SELECT raw, text, json_keys(text) AS keys "
-        "FROM (SELECT raw, CASE WHEN json_valid(raw) THEN json(raw)::VARCHAR END AS text "
-        f"FROM (SELECT DISTINCT {_raw(columns)} AS raw FROM {numbered} AS raw))))"
+        "SELECT raw, config, md5(config)::UUID AS config_id, NULL::VARCHAR AS problem FROM ("
+        "SELECT raw, CASE WHEN coalesce(regexp_full_match(raw, $usual) "
+        "AND NOT regexp_matches(raw, $unusual) AND length(raw) <= $limit, false) THEN "
+        """replace(replace(raw, '": ', '":'), ', "', ',"') END AS config FROM raw_configs)""",
+        {"usual": _usual(con), "unusual": _UNUSUAL, "limit": MAX_CONFIG_BYTES},
     )
     rest = con.execute("SELECT raw FROM staged_configs WHERE config IS NULL").fetchall()
-    if not rest:
-        return
-    canonical = [(raw, *_canonical(raw)) for (raw,) in rest]
-    con.execute("DELETE FROM staged_configs WHERE config IS NULL")
-    _append(con, canonical)
+    if rest:
+        con.execute("DELETE FROM staged_configs WHERE config IS NULL")
+        _append(con, [(raw, *_canonical(raw)) for (raw,) in rest])
+
+
+def _usual(con: duckdb.DuckDBPyConnection) -> str:
+    """Return a pattern of the canonical texts with the commonest sets of hyperparameters."""
+    found = con.execute(
+        "SELECT keys FROM (SELECT json_keys(raw) AS keys FROM "
+        f"(SELECT raw FROM raw_configs LIMIT {_SAMPLE}) WHERE json_valid(raw) AND raw[1] = '{{') "
+        f"GROUP BY keys ORDER BY count(*) DESC, keys LIMIT {_KINDS}"
+    ).fetchall()
+    kinds = [
+        ", ?".join(f'"{re.escape(key)}": ?{_VALUE}' for key in keys)
+        for (keys,) in found
+        if keys == sorted(set(keys)) and not any(re.search(r'["\\,:\x00-\x1f]', k) for k in keys)
+    ]
+    return rf"\{{(?:{'|'.join(kinds)})\}}"
 
 
 def _append(con: duckdb.DuckDBPyConnection, rows: list[tuple[str, str | None, str | None]]) -> None:

@@ -18,8 +18,7 @@ WITH recorded AS (
                             started_at, CASE WHEN value IS NOT NULL THEN metric END, value
                ORDER BY line
            ) AS number
-    FROM staged
-    WHERE problem IS NULL
+    FROM lone_rows
 )
 SELECT n.run_id
 FROM numbered AS n
