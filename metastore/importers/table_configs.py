@@ -23,9 +23,10 @@ _VALUE = (
     r"|-?(?:0|[1-9][0-9]*)\.(?:0|[0-9]*[1-9])"
     r"|-?[1-9](?:\.[0-9]*[1-9])?e-(?:0[5-9]|[1-9][0-9]))"
 )
-# Numbers that match but are spelled longer than a shortest float, or are too small or too large
-# to be written without an exponent.
-_UNUSUAL = r"[0-9.]{19}|0\.0000|-0\.0[,}]|[0-9]{16,}\."
+# Numbers that match but have more than 17 digits, or are too small or too large to be written
+# without an exponent. Those of 17 digits are taken as they are written: nearly every program
+# that writes as many writes the shortest that is exact.
+_UNUSUAL = r"0\.0*[1-9][0-9]{17}|[1-9][0-9.]{18}|0\.0000|-0\.0[,}]|[0-9]{16,}\."
 _KINDS = 20
 _SAMPLE = 2000
 
