@@ -342,6 +342,11 @@ def _insert(
     con: duckdb.DuckDBPyConnection, file: Path, refused: int, notes: list[str], grouped: bool
 ) -> ImportReport:
     con.execute(query("insert_staged_runs"))
+    spelled = con.execute(
+        "SELECT count(config_id) = count(DISTINCT config_id) FROM staged_configs"
+    ).fetchone()
+    one_way = spelled is not None and spelled[0]
+    con.execute(query("insert_distinct_configs" if one_way else "insert_repeated_configs"))
     con.execute(query("insert_grouped_runs" if grouped else "insert_single_runs"))
     con.execute(query("insert_staged_values"))
     counts = con.execute(query("count_staged"), {"grouped": grouped}).fetchone()

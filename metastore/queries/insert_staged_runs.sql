@@ -19,17 +19,3 @@ FROM (
           FROM staged WHERE problem IS NULL)
 ) AS s
 WHERE NOT EXISTS (SELECT 1 FROM store.tasks AS t WHERE t.task_id = s.task_id);
-
--- Raw texts are distinct, so those that were canonical already are too.
-INSERT INTO store.configs
-SELECT config_id, config
-FROM staged_configs AS s
-WHERE raw = config
-  AND NOT EXISTS (SELECT 1 FROM store.configs AS c WHERE c.config_id = s.config_id);
-
-INSERT INTO store.configs
-SELECT config_id, any_value(config)
-FROM staged_configs AS s
-WHERE raw <> config
-  AND NOT EXISTS (SELECT 1 FROM store.configs AS c WHERE c.config_id = s.config_id)
-GROUP BY config_id;
