@@ -119,7 +119,7 @@ def machine() -> dict[str, Any]:
 
 def _disk() -> str:
     """Return how the current folder's disk presents itself, as far as Linux says."""
-    device = os.stat(".").st_dev
+    device = Path.cwd().stat().st_dev
     node = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
     for folder in (node, node.parent):
         flag = folder / "queue" / "rotational"

@@ -168,7 +168,7 @@ def main() -> None:
 def _measure(report: Report, shape: str, size: scale.Size, repetitions: int, work: Path) -> None:
     """Measure one table, and say how it stands to what was asked."""
     shared = shape == "shared configs"
-    folder = work / shape.split()[0]
+    folder = work / shape.split(maxsplit=1)[0]
     file, journals = _inputs(folder, size, shared)
     timed: dict[str, list[Timed]] = {"raw": [], "import": [], "absorb": []}
     for _ in range(repetitions):

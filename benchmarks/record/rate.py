@@ -35,6 +35,16 @@ DISK = "disk: fdatasync"
 
 
 @dataclass(frozen=True)
+class Job:
+    """What one process does: which way of recording, where, how long, as which of them."""
+
+    name: str
+    folder: Path
+    seconds: float
+    number: int
+
+
+@dataclass(frozen=True)
 class Measured:
     """One measurement: how fast, and whether everything arrived."""
 
@@ -44,18 +54,16 @@ class Measured:
     seconds: float
 
 
-def _work(
-    name: str, folder: str, seconds: float, number: int, barrier: Any, results: Any
-) -> None:
+def _work(job: Job, barrier: Any, results: Any) -> None:
     """Record runs in this process until the time is up; say when it began and ended."""
     done, errors, start = 0, 0, 0.0
     try:
-        tracker = TRACKERS[name]
-        most = max(50, int(4 * tracker.speed * seconds))
-        points = np.random.default_rng((SEED, number)).random((most, 10))
+        tracker = TRACKERS[job.name]
+        most = max(50, int(4 * tracker.speed * job.seconds))
+        points = np.random.default_rng((SEED, job.number)).random((most, 10))
         configs = scale.configs(points)
         metrics = [{"accuracy": u[0], "log_loss": u[1], "roc_auc": u[2]} for u in points.tolist()]
-        record = tracker.open(Path(folder))
+        record = tracker.open(job.folder)
         record(configs[0], metrics[0])
         barrier.wait()
         start = time.monotonic()
@@ -67,7 +75,7 @@ def _work(
                 errors += 1
                 if errors == 1:
                     traceback.print_exc(limit=-1)
-            if time.monotonic() > start + seconds:
+            if time.monotonic() > start + job.seconds:
                 break
         results.put((start, time.monotonic(), done, errors))
     except BaseException:
@@ -76,12 +84,12 @@ def _work(
         raise
 
 
-def _prepare(name: str, folder: str) -> None:
-    TRACKERS[name].prepare(Path(folder))
+def _prepare(name: str, folder: Path) -> None:
+    TRACKERS[name].prepare(folder)
 
 
-def _count(name: str, folder: str, results: Any) -> None:
-    results.put(TRACKERS[name].count(Path(folder)))
+def _count(name: str, folder: Path, results: Any) -> None:
+    results.put(TRACKERS[name].count(folder))
 
 
 def measure(context: Any, name: str, folder: Path, processes: int, seconds: float) -> Measured:
@@ -90,17 +98,17 @@ def measure(context: Any, name: str, folder: Path, processes: int, seconds: floa
     Raises:
         RuntimeError: if a process died, or fewer runs arrived than calls returned.
     """
-    _join([_started(context, _prepare, name, str(folder))])
+    _join([_started(context, _prepare, name, folder)])
     barrier, results = context.Barrier(processes), context.Queue()
     workers = [
-        _started(context, _work, name, str(folder), seconds, number, barrier, results)
+        _started(context, _work, Job(name, folder, seconds, number), barrier, results)
         for number in range(processes)
     ]
     found = [results.get(timeout=300) for _ in workers]
     _join(workers)
     done, errors = (sum(one[i] for one in found) for i in (2, 3))
     took = max(one[1] for one in found) - min(one[0] for one in found)
-    _join([_started(context, _count, name, str(folder), results)])
+    _join([_started(context, _count, name, folder, results)])
     recorded = results.get(timeout=60)
     if recorded < done + processes:
         raise RuntimeError(f"{name}: {done} calls returned but {recorded} runs are there")

@@ -5,6 +5,7 @@ hyperparameters and three metrics. Each peer is given twice: the way its documen
 run, and its fastest way to write down a run that is over.
 """
 
+# ruff: noqa: PLC0415 - each peer is imported by the processes that measure it alone
 from __future__ import annotations
 
 import logging
@@ -221,9 +222,7 @@ class _Optuna(Tracker):
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         storage = self.storage(folder)
-        optuna.create_study(
-            storage=storage, study_name="measured", directions=["maximize"] * 3
-        )
+        optuna.create_study(storage=storage, study_name="measured", directions=["maximize"] * 3)
 
     def count(self, folder: Path) -> int:
         storage = self.storage(folder)
