@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from metastore.view import FloatArray, IntArray
-from recommenders.scores import Past, Table
+from recommenders.scores import Past, Table, spread_over
 
 CELLS = 32_000
+PREDICTED = 500_000
 SMALLEST = 64
 LARGEST = 256
+SHARED = 0.5
 
 
 def own_pool(past: Past, row: int) -> tuple[Table, FloatArray]:
@@ -21,17 +23,22 @@ def own_pool(past: Past, row: int) -> tuple[Table, FloatArray]:
     """
     most = int(np.clip(CELLS // len(past.datasets), SMALLEST, LARGEST))
     table = past.default_pool
-    if len(table.keys) > most or table.known[row].mean() < 0.5:
+    if len(table.keys) > most or table.known[row].mean() < SHARED:
         cells, _ = past.own(row)
-        keys = sorted(past.keys_of(past.view.cell_config[spread_over(cells, most)]))
-        columns = [table.number.get(key, -1) for key in keys]
-        inside = min(columns) >= 0
-        table = table.take(np.array(columns)) if inside else past.table(tuple(keys))
+        configs = past.view.cell_config[spread_over(cells, most)]
+        columns = [table.number.get(key, -1) for key in past.keys_of(configs)]
+        table = past.table_at(configs) if min(columns) < 0 else table.take(np.sort(columns))
     score = past.best[row] - table.regret[row] * past.spread[row]
     return table, np.where(table.repeats[row] > 0, score, np.nan)
 
 
-def spread_over(items: IntArray, most: int) -> IntArray:
-    """Return at most `most` of the items, evenly spaced, the first and the last among them."""
-    places = np.linspace(0, len(items) - 1, min(len(items), most)).round().astype(np.int64)
-    return items[places] if len(items) else items
+def left_out_rows(past: Past, most: int) -> IntArray:
+    """Return which datasets to leave out in turn: one a group, spread over the alphabet.
+
+    At most `most`, and fewer, but 8, where their configs did not run elsewhere and too many
+    scores would have to be predicted.
+    """
+    _, first = np.unique(past.groups, return_index=True)
+    if past.view.density < SHARED:
+        most = min(most, max(8, PREDICTED // (max(1, len(past.datasets)) * SMALLEST)))
+    return spread_over(np.sort(first), most)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ MAX_POOL = 1_000
 MAX_DENSE_CELLS = 4_000_000
 MIN_DENSITY = 0.1
 MAX_ENCODED = 60_000
+MAX_ENCODER = 10_000
+MAX_PREDICTED = 30_000_000
 MAX_OWN = 500
 MAX_ARD_DATASETS = 128
 
@@ -167,17 +169,20 @@ class Past:
         mine = slice(starts[row], starts[row + 1])
         return order[mine], regret[mine]
 
-    def keys_of(self, configs: IntArray) -> tuple[Key, ...]:
-        """Return the keys of configs of the view, by their numbers there."""
-        return tuple(_keys(self.view, configs))
-
     @cached_property
     def default_pool(self) -> Table:
         """The configs of the view, or the best of each dataset where there are too many."""
-        columns = _pool_columns(self)
-        keys = _keys(self.view, columns)
+        return self.table_at(_pool_columns(self))
+
+    def keys_of(self, configs: IntArray) -> list[Key]:
+        """Return the keys of configs of the view, by their numbers there."""
+        return _keys(self.view, configs)
+
+    def table_at(self, configs: IntArray) -> Table:
+        """Return what the past says of configs of the view, by their numbers there."""
+        keys = _keys(self.view, configs)
         order = sorted(range(len(keys)), key=keys.__getitem__)
-        return self._table(tuple(keys[i] for i in order), columns[order])
+        return self._table(tuple(keys[i] for i in order), configs[order])
 
     @cached_property
     def _numbers(self) -> dict[Key, int]:
@@ -241,6 +246,12 @@ SHRINK = 5.0
 """How many datasets a config must have run on to weigh as much as a dataset's own runs."""
 
 
+def spread_over(items: IntArray, most: int) -> IntArray:
+    """Return at most `most` of the items, evenly spaced, the first and the last among them."""
+    places = np.linspace(0, len(items) - 1, min(len(items), most)).round().astype(np.int64)
+    return items[places] if len(items) else items
+
+
 def _regret(score: FloatArray, best: FloatArray, worst: FloatArray) -> FloatArray:
     spread = best - worst
     regret: FloatArray = (best - score) / np.where(spread > 0, spread, 1.0)
@@ -248,9 +259,9 @@ def _regret(score: FloatArray, best: FloatArray, worst: FloatArray) -> FloatArra
 
 
 def _keys(view: View, columns: IntArray) -> list[Key]:
-    names, which = view.algorithms, view.config_algorithms.tolist()
-    texts = view.config_texts
-    return [(names[which[i]], str(texts[i])) for i in columns.tolist()]
+    names, texts = view.algorithms, view.config_texts
+    which = view.config_algorithms[columns].tolist()
+    return [(names[a], str(texts[i])) for a, i in zip(which, columns.tolist(), strict=True)]
 
 
 def _pool_columns(past: Past) -> IntArray:
@@ -259,7 +270,8 @@ def _pool_columns(past: Past) -> IntArray:
     dense = view.n_datasets * view.n_configs <= MAX_DENSE_CELLS and view.density >= MIN_DENSITY
     if view.n_configs <= MAX_POOL or dense:
         return np.arange(view.n_configs)
-    each = max(1, MAX_POOL // max(1, len(past.datasets)))
+    most = min(MAX_POOL, MAX_PREDICTED // min(view.n_cells, MAX_ENCODED))
+    each = max(1, most // max(1, len(past.datasets)))
     starts, order, _ = past.cells
     place = np.arange(len(order)) - np.repeat(starts[:-1], np.diff(starts))
     return np.unique(view.cell_config[order[place < each]])
@@ -268,18 +280,18 @@ def _pool_columns(past: Past) -> IntArray:
 def _surrogates(view: View) -> Surrogates:
     """Return surrogates over at most `MAX_ENCODED` runs of the view, spread over the scores."""
     most = int(np.clip(MAX_ENCODED // max(1, view.n_datasets), 8, MAX_OWN))
-    order = np.lexsort((view.cell_config, view.cell_score, view.cell_dataset))
-    ends = np.cumsum(np.bincount(view.cell_dataset, minlength=view.n_datasets))
-    number = {name: i for i, name in enumerate(view.datasets)}
+
+    @cache
+    def ordered() -> tuple[IntArray, IntArray]:
+        order = np.lexsort((view.cell_config, view.cell_score, view.cell_dataset))
+        return order, np.searchsorted(view.cell_dataset[order], np.arange(view.n_datasets + 1))
 
     def cells(dataset: int) -> IntArray:
-        mine = order[ends[dataset - 1] if dataset else 0 : ends[dataset]]
-        spread = np.linspace(0, len(mine) - 1, min(most, len(mine))).round().astype(np.int64)
-        chosen: IntArray = mine[spread]
-        return chosen
+        order, starts = ordered()
+        return spread_over(order[starts[dataset] : starts[dataset + 1]], most)
 
     def own(dataset: str) -> OwnRuns:
-        chosen = cells(number[dataset])
+        chosen = cells(view.datasets.index(dataset))
         score = view.cell_score[chosen]
         regrets = _regret(score, score.max(), score.min())
         return OwnRuns(_keys(view, view.cell_config[chosen]), regrets)
@@ -287,6 +299,6 @@ def _surrogates(view: View) -> Surrogates:
     def encoder() -> Encoder:
         used = [cells(i) for i in range(view.n_datasets)]
         columns = np.unique(view.cell_config[np.concatenate(used)])
-        return Encoder.infer(_keys(view, columns))
+        return Encoder.infer(_keys(view, spread_over(columns, MAX_ENCODER)))
 
     return Surrogates(own, encoder, ard=view.n_datasets <= MAX_ARD_DATASETS)
