@@ -19,7 +19,8 @@ def own_pool(past: Past, row: int) -> tuple[Table, FloatArray]:
 
     The default pool where it is small and the dataset ran most of it: configs that did not run
     there, or failed, have score NaN. Else up to 64 to 256 of the dataset's own configs, the
-    fewer the more datasets there are, spread from its best to its worst.
+    fewer the more datasets there are, spread from its best to its worst. The dataset and its
+    near-duplicates teach the table nothing about the others.
     """
     most = int(np.clip(CELLS // len(past.datasets), SMALLEST, LARGEST))
     table = past.default_pool
@@ -28,6 +29,7 @@ def own_pool(past: Past, row: int) -> tuple[Table, FloatArray]:
         configs = past.view.cell_config[spread_over(cells, most)]
         columns = [table.number.get(key, -1) for key in past.keys_of(configs)]
         table = past.table_at(configs) if min(columns) < 0 else table.take(np.sort(columns))
+    table = table.hiding(past.groups == past.groups[row])
     score = past.best[row] - table.regret[row] * past.spread[row]
     return table, np.where(table.repeats[row] > 0, score, np.nan)
 

@@ -42,17 +42,37 @@ class Table:
 
     Args:
         keys: the P configs.
-        regret: `(D, P)` in [0, 1], predicted where not known.
+        own: `(D, P)` regrets in [0, 1]: exact where known, else predicted from the dataset's runs.
         known: `(D, P)` whether the config ran, or failed, on the dataset.
         seconds: `(D, P)` mean duration, NaN where unknown.
         repeats: `(D, P)` how many runs the score is a mean of, 0 where not known.
+        hidden: `(D,)` datasets that teach nothing about the others; None for no dataset.
     """
 
     keys: tuple[Key, ...]
-    regret: FloatArray
+    own: FloatArray
     known: NDArray[np.bool_]
     seconds: FloatArray
     repeats: IntArray
+
+    hidden: NDArray[np.bool_] | None = None
+
+    @cached_property
+    def regret(self) -> FloatArray:
+        """`(D, P)` regrets: exact where known, else also from what the config did elsewhere."""
+        if self.known.all():
+            return self.own
+        told = self.known if self.hidden is None else self.known & ~self.hidden[:, None]
+        times = told.sum(axis=0)
+        elsewhere = np.where(told, self.own, 0).sum(axis=0) / np.maximum(times, 1)
+        share = times / (times + SHRINK)
+        mixed = (1 - share) * self.own + share * elsewhere
+        regret: FloatArray = np.where(self.known, self.own, mixed)
+        return regret
+
+    def hiding(self, hidden: NDArray[np.bool_]) -> Table:
+        """Return the table in which some datasets, `(D,)`, teach nothing about the others."""
+        return replace(self, hidden=hidden)
 
     @cached_property
     def hashes(self) -> IntArray:
@@ -69,7 +89,7 @@ class Table:
         """Return the table of some of the configs, in the order given."""
         return Table(
             tuple(self.keys[i] for i in columns.tolist()),
-            self.regret[:, columns],
+            self.own[:, columns],
             self.known[:, columns],
             self.seconds[:, columns],
             self.repeats[:, columns],
@@ -79,7 +99,7 @@ class Table:
         """Return one table of the configs of both."""
         return Table(
             self.keys + other.keys,
-            np.concatenate([self.regret, other.regret], axis=1),
+            np.concatenate([self.own, other.own], axis=1),
             np.concatenate([self.known, other.known], axis=1),
             np.concatenate([self.seconds, other.seconds], axis=1),
             np.concatenate([self.repeats, other.repeats], axis=1),
@@ -225,21 +245,11 @@ class Past:
     def _filled(
         self, keys: tuple[Key, ...], regret: FloatArray, known: NDArray[np.bool_]
     ) -> FloatArray:
-        """Predict what is not known, from the dataset's own runs and the config's others."""
-        if known.all():
-            return regret
+        """Predict what is not known from the dataset's own runs."""
         for row in np.flatnonzero(~known.all(axis=1)):
             holes = ~known[row]
             regret[row, holes] = self.surrogates.predict(self.datasets[row], keys)[holes]
-        times = known.sum(axis=0)
-        if not times.any():
-            return regret
-        # What a config did elsewhere, against what was to be expected of it there.
-        guess = np.where(known, regret, 0).sum(axis=0) / np.maximum(times, 1)
-        share = times / (times + SHRINK)
-        mixed = (1 - share) * regret + share * guess
-        out: FloatArray = np.where(known, regret, mixed)
-        return out
+        return regret
 
 
 SHRINK = 5.0

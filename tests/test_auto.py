@@ -6,6 +6,8 @@ import numpy as np
 
 from metastore.types import Observation
 from recommenders.auto import Auto
+from recommenders.own_pools import own_pool
+from recommenders.scores import Past
 from tests.views import small_view
 
 
@@ -37,6 +39,21 @@ def test_nearest_is_refused_where_meta_features_mislead() -> None:
     place = [member.name for member in auto.members].index("nearest")
     assert auto.table[place, 0] > auto.table[:, 0].min()
     assert auto.chosen[0] != "nearest"
+
+
+def test_what_is_left_out_teaches_the_others_nothing() -> None:
+    """Where every dataset has configs of its own, predictions must not see the one left out."""
+    rng = np.random.default_rng(0)
+    scores = np.full((4, 40), np.nan)
+    for d in range(4):
+        scores[d, 10 * d : 10 * d + 10] = rng.random(10)
+    other = scores.copy()
+    other[0, 1:9] = rng.permutation(scores[0, 1:9])
+    tables = [own_pool(Past.of(small_view(s)), 0)[0] for s in (scores, other)]
+    first, second = ({k: t.regret[1:, i] for i, k in enumerate(t.keys)} for t in tables)
+    assert first.keys() == second.keys()
+    for key, regret in first.items():
+        assert regret.tolist() == second[key].tolist()
 
 
 def test_nobody_who_is_chosen_is_worse_than_a_simpler_one() -> None:
