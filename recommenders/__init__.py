@@ -1,1 +1,73 @@
-"""Recommenders: what to run next on a dataset, and why."""
+"""Recommenders: they learn from a view of past runs and say what to run next.
+
+>>> names()
+('auto', 'best_on_average', 'nearest', 'portfolio', 'random')
+>>> make("portfolio", seed=1).name
+'portfolio'
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from metastore.errors import InvalidInputError, UnknownNameError
+from metastore.types import Observation
+from recommenders.auto import Auto
+from recommenders.best_on_average import BestOnAverage
+from recommenders.nearest import Nearest
+from recommenders.pool_recommender import PoolRecommender
+from recommenders.portfolio import Portfolio
+from recommenders.random_search import RandomSearch
+from recommenders.recommender import (
+    AskedTask,
+    Evidence,
+    Neighbour,
+    Recommendation,
+    Recommender,
+)
+
+__all__ = [
+    "AskedTask",
+    "Evidence",
+    "Neighbour",
+    "Observation",
+    "Recommendation",
+    "Recommender",
+    "make",
+    "names",
+]
+
+_MADE: dict[str, type[PoolRecommender]] = {
+    kind.name: kind for kind in (Auto, BestOnAverage, Nearest, Portfolio, RandomSearch)
+}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names that `make` knows, in alphabetical order."""
+    return tuple(sorted(_MADE))
+
+
+def make(name: str, *, seed: int = 0, **options: Any) -> PoolRecommender:
+    """Return a recommender, not fitted yet.
+
+    Args:
+        name: one of `names()`.
+        seed: fixes whatever is left to chance.
+        options: further arguments of that recommender.
+
+    Raises:
+        UnknownNameError: if there is no recommender of that name.
+        InvalidInputError: if the recommender does not take an option.
+    """
+    kind = _MADE.get(name)
+    if kind is None:
+        near = difflib.get_close_matches(str(name), names(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UnknownNameError(
+            f"no recommender named {name!r}{hint} There are: {', '.join(names())}"
+        )
+    try:
+        return kind(seed=seed, **options)
+    except TypeError as error:
+        raise InvalidInputError(f"recommender {name!r}: {error}") from error

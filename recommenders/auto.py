@@ -1,0 +1,136 @@
+"""Choosing a recommender by what each would have been worth on the store's own datasets.
+
+Past datasets are left out in turn with their near-duplicates, and every member replays on the
+configs that ran there. For the step at hand the member with the lowest mean regret at the
+nearest budget of 1, 3, 5, 10 and 25 that is not smaller answers; of equals, the simplest. So a
+recommender that the store shows to be worse than a simpler one is never the one that answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from metastore.errors import InvalidInputError
+from metastore.view import FloatArray, IntArray
+from recommenders.best_on_average import BestOnAverage
+from recommenders.nearest import Nearest
+from recommenders.own_pools import own_pool, spread_over
+from recommenders.pool_recommender import PoolRecommender
+from recommenders.portfolio import Portfolio
+from recommenders.random_search import RandomSearch
+from recommenders.recommender import AskedTask
+from recommenders.replay import BUDGETS, best_so_far, random_regret, regrets, seen_of
+from recommenders.scores import Past, Table
+from recommenders.sessions import Case, Seen, Session, Step
+from recommenders.table_recommender import TableRecommender
+
+MAX_LEFT_OUT = 24
+FEWEST_GROUPS = 3
+
+
+class Auto(PoolRecommender):
+    """Answers by the recommender that does best on the store's own datasets at this step.
+
+    After `fit`, `budgets` are the numbers of configs at which members were compared, `table`
+    `(members, budgets)` their mean regrets, and `chosen` the member's name for each budget.
+    """
+
+    name: ClassVar[str] = "auto"
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        kinds = (RandomSearch, BestOnAverage, Portfolio, Nearest)
+        self.members: tuple[TableRecommender, ...] = tuple(kind(seed=seed) for kind in kinds)
+        self.budgets = BUDGETS
+        self.table: FloatArray = np.empty((0, 0))
+        self.chosen: tuple[str, ...] = ()
+
+    def prepare(self) -> None:
+        """Compare the members on datasets left out in turn."""
+        for member in self.members:
+            member.fit_past(self.past)
+        left_out = _left_out(self.past)
+        names = [member.name for member in self.members]
+        if len(set(self.past.groups[left_out].tolist())) < FEWEST_GROUPS:
+            self.table, self.chosen = np.empty((0, 0)), (Portfolio.name,) * len(self.budgets)
+            return
+        at = np.array(self.budgets) - 1
+        paths = [_paths(member, left_out, max(self.budgets))[:, at] for member in self.members]
+        self.table = np.array([path.mean(axis=0) for path in paths])
+        self.chosen = tuple(names[i] for i in np.argmin(self.table.round(12), axis=0))
+        self._compared = len(left_out)
+
+    def member(self, observed: int) -> tuple[TableRecommender, str]:
+        """Return who answers once `observed` configs ran, and why."""
+        place = min(int(np.searchsorted(self.budgets, observed + 1)), len(self.budgets) - 1)
+        name = self.chosen[place]
+        chosen = next(member for member in self.members if member.name == name)
+        if not self.table.size:
+            return chosen, f"{name}: too few past datasets to compare recommenders on"
+        others = ", ".join(
+            f"{member.name} {100 * value:.1f}"
+            for member, value in zip(self.members, self.table[:, place], strict=True)
+        )
+        return chosen, (
+            f"{name} has the lowest regret after {self.budgets[place]} on {self._compared} past "
+            f"datasets left out in turn (x100: {others})"
+        )
+
+    def session(self, task: AskedTask, table: Table) -> Session:
+        """Open a session that asks the member of each step."""
+        if not self.chosen:
+            raise InvalidInputError("auto: call fit(view) before asking")
+        return AutoSession(self, task, table, {})
+
+
+@dataclass(frozen=True, eq=False)
+class AutoSession:
+    """Sessions of the members that were needed so far, by name."""
+
+    auto: Auto
+    task: AskedTask
+    table: Table
+    opened: dict[str, Session]
+
+    def step(self, seen: Seen, n: int) -> Step:
+        """Ask the member whose turn it is."""
+        member, why = self.auto.member(len(seen.columns))
+        if member.name not in self.opened:
+            self.opened[member.name] = member.session(self.task, self.table)
+        step = self.opened[member.name].step(seen, n)
+        return replace(
+            step, method=f"auto: {member.name}", note="; ".join(filter(None, (why, step.note)))
+        )
+
+
+def _left_out(past: Past) -> IntArray:
+    """Return which datasets are left out in turn: spread over the alphabet, one a group."""
+    _, first = np.unique(past.groups, return_index=True)
+    return spread_over(np.sort(first), MAX_LEFT_OUT)
+
+
+def _paths(member: TableRecommender, rows: IntArray, budget: int) -> FloatArray:
+    """Return the regret `(len(rows), budget)` after each step on each dataset left out."""
+    weights = member.believe_left_out()
+    return np.array([_path(member, int(row), weights[row], budget) for row in rows])
+
+
+def _path(member: TableRecommender, row: int, weights: FloatArray, budget: int) -> FloatArray:
+    past = member.past
+    table, score = own_pool(past, row)
+    closed = np.isnan(score) & ~table.known[row]
+    regret = regrets(score)
+    budget_here = min(budget, int((~closed).sum()))
+    if isinstance(member, RandomSearch):
+        return random_regret(regret[~closed], budget)
+    task = past.datasets[row]
+    columns: list[int] = []
+    while len(columns) < budget_here:
+        seen = seen_of(columns, score, closed)
+        case = Case(task, table, past.spread, weights, seen)
+        ahead = 1 if member.adaptive else budget_here
+        columns.extend(member.choose(case, ahead).columns.tolist())
+    return best_so_far(regret, np.array(columns), budget)

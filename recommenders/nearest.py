@@ -1,0 +1,87 @@
+"""Configs that did well on the datasets most like this one.
+
+Past datasets are weighted by their distance in meta-features (kernel regression: Nadaraya, 1964;
+for initial configurations: Feurer, Springenberg and Hutter, 2015, who take the nearest ones'
+best configs). The first config is the best guess, the lowest weighted mean regret; the following
+ones cover, under the same weights, what the ones before left uncovered. Once scores of the task
+itself are observed, datasets that disagree with them lose weight (`recommenders.agreement`).
+
+A dataset out of support, or without meta-features, has no near one: all past datasets count
+alike, as in the portfolio, and the evidence says so.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from metastore.view import FloatArray
+from recommenders.agreement import explain, improving
+from recommenders.distances import Support, distances, kernel_weights, squash
+from recommenders.portfolio import covering
+from recommenders.recommender import AskedTask
+from recommenders.sessions import Belief, Case, Choice
+from recommenders.table_recommender import TableRecommender
+
+
+class Nearest(TableRecommender):
+    """Weighs past datasets by their meta-features, then by what was observed.
+
+    Args:
+        seed: not used; here so that every recommender is made alike.
+        adapt: whether observed scores change the weights.
+    """
+
+    name: ClassVar[str] = "nearest"
+    adaptive: ClassVar[bool] = True
+
+    def __init__(self, seed: int = 0, adapt: bool = True) -> None:
+        super().__init__(seed)
+        self.adapt = adapt
+
+    def prepare(self) -> None:
+        """Learn how meta-features are scaled and how near past datasets are to each other."""
+        past = self.past
+        self._values = past.view.meta.aligned(past.datasets)
+        described = np.isfinite(self._values).any(axis=1)
+        self._support = Support.fit(self._values[described], past.groups[described])
+
+    def believe(self, task: AskedTask) -> Belief:
+        """Return kernel weights, or equal ones when nothing tells the datasets apart."""
+        count, given = len(self.past.datasets), task.meta_features
+        if given is None or not np.isfinite(given).any():
+            return Belief.equal(count, True, f"no meta-features of {task.name}: {FALLBACK}")
+        apart = distances(squash(self._support.scaling(given)), self._z)
+        if not np.isfinite(apart).any():
+            return Belief.equal(count, True, f"no past dataset has its meta-features: {FALLBACK}")
+        nearest, limit = self._support.nearest(given), self._support.threshold
+        if nearest > limit:
+            why = f"nearest past dataset at {nearest:.2f}, in support up to {limit:.2f}"
+            return Belief(np.full(count, 1 / count), apart, True, f"{why}: {FALLBACK}")
+        return Belief(kernel_weights(apart), apart)
+
+    @property
+    def _z(self) -> FloatArray:
+        return squash(self._support.scaling(self._values))
+
+    def believe_left_out(self) -> FloatArray:
+        """Return the kernel weights of the others for each past dataset."""
+        groups, z = self.past.groups, self._z
+        weights = np.zeros((len(z), len(z)))
+        for row in range(len(z)):
+            others = groups != groups[row]
+            if others.any():
+                weights[row, others] = kernel_weights(distances(z[row], z[others]))
+        return weights
+
+    def choose(self, case: Case, n: int) -> Choice:
+        """Return best guess and coverage first, expected improvement once there are scores."""
+        usable = ((case.weights > 0) & (case.spread > 0)).any()
+        if not self.adapt or not len(case.seen.columns) or not usable:
+            return Choice(covering(case, n), case.weights)
+        mixture = explain(case)
+        return Choice(improving(case, mixture, n), mixture.datasets)
+
+
+FALLBACK = "every past dataset counts alike, as in the portfolio"

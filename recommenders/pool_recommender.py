@@ -1,0 +1,146 @@
+"""The base of recommenders that choose from a pool: everything but the choice.
+
+Resolving the task and the pool, leaving out what was observed, and turning an answer into
+recommendations with evidence. A subclass opens sessions.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from metastore.errors import InvalidInputError
+from metastore.search_space import SearchSpace
+from metastore.types import Observation, canonical_json
+from metastore.view import View
+from recommenders.encoding import Key
+from recommenders.recommender import AskedTask, Candidate, Recommendation
+from recommenders.scores import Past, Table
+from recommenders.sessions import Seen, Session, Step, evidence, seconds
+from recommenders.tasks import resolve
+
+
+class PoolRecommender(ABC):
+    """Chooses configs from a pool, in sessions.
+
+    Args:
+        seed: fixes whatever is left to chance.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self._past: Past | None = None
+        self._algorithms: frozenset[str] | None = None
+
+    @property
+    def past(self) -> Past:
+        """What was learned from.
+
+        Raises:
+            InvalidInputError: before `fit`.
+        """
+        if self._past is None:
+            raise InvalidInputError(f"{self.name}: call fit(view) before recommend(...)")
+        return self._past
+
+    def fit(self, view: View, search_space: Mapping[str, SearchSpace] | None = None) -> Self:
+        """Learn from `view`, and return self.
+
+        Args:
+            view: past runs.
+            search_space: by algorithm; the pool keeps configs of these algorithms only.
+        """
+        self._algorithms = None if search_space is None else frozenset(search_space)
+        return self.fit_past(Past.of(view))
+
+    def fit_past(self, past: Past) -> Self:
+        """Learn from a prepared past, which several recommenders can share."""
+        self._past = past
+        self.prepare()
+        return self
+
+    def prepare(self) -> None:  # noqa: B027 - most have nothing to prepare
+        """Learn whatever a subclass needs from `self.past`; nothing by default."""
+
+    @abstractmethod
+    def session(self, task: AskedTask, table: Table) -> Session:
+        """Open a session for a resolved task over a pool."""
+
+    def recommend(
+        self,
+        task: Any,
+        observed: Sequence[Observation] = (),
+        n: int = 1,
+        candidates: Sequence[Candidate] | None = None,
+    ) -> list[Recommendation]:
+        """Return at most `n` distinct configs to run next, the most urgent first.
+
+        Args:
+            task: what is asked about, see `recommenders.tasks.resolve`.
+            observed: what was already run on this task, values in the metric's own direction.
+            n: how many to return; fewer come back only when the pool has no more.
+            candidates: the pool to choose from; None for the configs of the view.
+
+        Raises:
+            InvalidInputError: if `n` is not a positive integer or nothing was fitted.
+            UnknownNameError: if `task` is a name that the view does not know.
+        """
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+            raise InvalidInputError(f"n: expected a positive whole number, got {n!r}")
+        asked = resolve(task, self.past.view)
+        table, seen = self._pool(observed, candidates)
+        step = self.session(asked, table).step(seen, int(n))
+        return [self._speak(table, step, i) for i in range(len(step.choice.columns))]
+
+    def _pool(
+        self, observed: Sequence[Observation], candidates: Sequence[Candidate] | None
+    ) -> tuple[Table, Seen]:
+        """Return the table of the pool and of what was observed, and what was seen in it."""
+        done = [(o.algorithm, canonical_json(o.config)) for o in observed]
+        if candidates is None:
+            table = self.past.default_pool
+        else:
+            pool = {(a, canonical_json(c)) for a, c in candidates}
+            table = self.past.table(tuple(sorted(pool)))
+        offered = len(table.keys)
+        strange = tuple(sorted(set(done) - table.number.keys()))
+        if strange:
+            table = table.joined(self.past.table(strange))
+        return table, self._seen(table, offered, done, observed)
+
+    def _seen(
+        self, table: Table, offered: int, done: list[Key], observed: Sequence[Observation]
+    ) -> Seen:
+        values: dict[int, list[float]] = {}
+        taken = np.arange(len(table.keys)) >= offered
+        for key, one in zip(done, observed, strict=True):
+            column = table.number[key]
+            taken[column] = True
+            if one.usable and one.value is not None:
+                values.setdefault(column, []).append(self.past.view.score(float(one.value)))
+        if self._algorithms is not None:
+            taken |= np.array([a not in self._algorithms for a, _ in table.keys], dtype=bool)
+        columns = sorted(values)
+        scores = [float(np.mean(values[c])) for c in columns]
+        return Seen(np.array(columns, dtype=np.int64), np.array(scores, dtype=np.float64), taken)
+
+    def _speak(self, table: Table, step: Step, place: int) -> Recommendation:
+        """Turn one choice into a recommendation, in the metric's own direction."""
+        column = int(step.choice.columns[place])
+        algorithm, text = table.keys[column]
+        value = self.past.view.value
+        ends = sorted((value(float(step.low[place])), value(float(step.high[place]))))
+        return Recommendation(
+            algorithm=algorithm,
+            config=json.loads(text),
+            value=value(float(step.score[place])),
+            interval=(ends[0], ends[1]),
+            seconds=seconds(table, column, step.choice.weights),
+            evidence=evidence(self.past, table, step, column),
+        )

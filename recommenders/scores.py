@@ -1,0 +1,292 @@
+"""Past scores on one footing: how far each config was from the best, dataset by dataset.
+
+The regret of a config on a dataset is `(best - score) / (best - worst)` over the dataset's own
+completed runs: 0 for its best config, 1 for its worst and for a config that failed there. A
+dataset whose scores are all equal has regret 0 everywhere. Where a config did not run on a
+dataset, its regret is predicted from the dataset's own runs (`recommenders.surrogates`) and, as
+far as none of those is near it, from what the config did elsewhere.
+
+Everything is brought into one order first (datasets by name, configs by algorithm and text),
+so that advice does not depend on the order in which runs were recorded.
+
+Notation: D datasets, P configs of a pool.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metastore.view import FloatArray, IntArray, View
+from recommenders.encoding import Encoder, Key
+from recommenders.surrogates import OwnRuns, Surrogates
+
+MAX_POOL = 1_000
+MAX_DENSE_CELLS = 4_000_000
+MIN_DENSITY = 0.1
+MAX_ENCODED = 60_000
+MAX_OWN = 500
+MAX_ARD_DATASETS = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """What past datasets say about the configs of a pool.
+
+    Args:
+        keys: the P configs.
+        regret: `(D, P)` in [0, 1], predicted where not known.
+        known: `(D, P)` whether the config ran, or failed, on the dataset.
+        seconds: `(D, P)` mean duration, NaN where unknown.
+        repeats: `(D, P)` how many runs the score is a mean of, 0 where not known.
+    """
+
+    keys: tuple[Key, ...]
+    regret: FloatArray
+    known: NDArray[np.bool_]
+    seconds: FloatArray
+    repeats: IntArray
+
+    @cached_property
+    def hashes(self) -> IntArray:
+        """`(P,)` a hash of each config, the same on any machine."""
+        pairs = ("\x1f".join(key).encode() for key in self.keys)
+        return np.fromiter((zlib.crc32(pair) for pair in pairs), np.int64, len(self.keys))
+
+    @cached_property
+    def number(self) -> dict[Key, int]:
+        """Position of each config in the pool."""
+        return {key: i for i, key in enumerate(self.keys)}
+
+    def take(self, columns: IntArray) -> Table:
+        """Return the table of some of the configs, in the order given."""
+        return Table(
+            tuple(self.keys[i] for i in columns.tolist()),
+            self.regret[:, columns],
+            self.known[:, columns],
+            self.seconds[:, columns],
+            self.repeats[:, columns],
+        )
+
+    def joined(self, other: Table) -> Table:
+        """Return one table of the configs of both."""
+        return Table(
+            self.keys + other.keys,
+            np.concatenate([self.regret, other.regret], axis=1),
+            np.concatenate([self.known, other.known], axis=1),
+            np.concatenate([self.seconds, other.seconds], axis=1),
+            np.concatenate([self.repeats, other.repeats], axis=1),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """The datasets of a view, ready to be asked about any config.
+
+    Args:
+        view: the view this came from.
+        datasets: D names in alphabetical order.
+        best: `(D,)` best score of each dataset.
+        worst: `(D,)` worst score of each dataset.
+        surrogates: predict what did not run; shared by the pasts of narrowed views.
+    """
+
+    view: View
+    datasets: tuple[str, ...]
+    best: FloatArray
+    worst: FloatArray
+    surrogates: Surrogates
+    _tables: dict[tuple[Key, ...], Table] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, view: View) -> Past:
+        """Return the past of a view; datasets that have failures only are left out."""
+        base = cls(view, (), np.empty(0), np.empty(0), _surrogates(view))
+        return base._narrowed(view)
+
+    def without(self, datasets: Sequence[str]) -> Past:
+        """Return the past less these datasets and their near-duplicates."""
+        return self._narrowed(self.view.without(datasets))
+
+    def _narrowed(self, view: View) -> Past:
+        best = np.full(view.n_datasets, -np.inf)
+        worst = np.full(view.n_datasets, np.inf)
+        np.maximum.at(best, view.cell_dataset, view.cell_score)
+        np.minimum.at(worst, view.cell_dataset, view.cell_score)
+        names = [n for n, b in zip(view.datasets, best, strict=True) if np.isfinite(b)]
+        order = np.array([view.datasets.index(n) for n in sorted(names)], dtype=np.int64)
+        return replace(
+            self,
+            view=view,
+            datasets=tuple(sorted(names)),
+            best=best[order],
+            worst=worst[order],
+            _tables={},
+        )
+
+    @property
+    def spread(self) -> FloatArray:
+        """`(D,)` best less worst score of each dataset."""
+        return self.best - self.worst
+
+    def scores(self, table: Table) -> FloatArray:
+        """Return the scores `(D, P)`, larger-is-better, that the regrets stand for."""
+        scores: FloatArray = self.best[:, None] - table.regret * self.spread[:, None]
+        return scores
+
+    @cached_property
+    def rows(self) -> IntArray:
+        """`(view.n_datasets,)` position of each dataset of the view here, -1 if left out."""
+        number = {name: i for i, name in enumerate(self.datasets)}
+        return np.array([number.get(n, -1) for n in self.view.datasets], dtype=np.int64)
+
+    @cached_property
+    def groups(self) -> IntArray:
+        """`(D,)` number of each dataset's near-duplicate group."""
+        ids = [self.view.groups.get(name, name) for name in self.datasets]
+        number = {group: i for i, group in enumerate(dict.fromkeys(ids))}
+        return np.array([number[group] for group in ids], dtype=np.int64)
+
+    @cached_property
+    def cells(self) -> tuple[IntArray, IntArray, FloatArray]:
+        """Cells by dataset, the best first: `(D + 1,)` starts, `(N,)` numbers and regrets."""
+        at = self.rows[self.view.cell_dataset]
+        regret = _regret(self.view.cell_score, self.best[at], self.worst[at])
+        order = np.lexsort((self.view.cell_config, regret, at))
+        starts = np.searchsorted(at[order], np.arange(len(self.datasets) + 1))
+        return starts, order, regret[order]
+
+    def own(self, row: int) -> tuple[IntArray, FloatArray]:
+        """Return the cells of one dataset and their regrets, the best first."""
+        starts, order, regret = self.cells
+        mine = slice(starts[row], starts[row + 1])
+        return order[mine], regret[mine]
+
+    def keys_of(self, configs: IntArray) -> tuple[Key, ...]:
+        """Return the keys of configs of the view, by their numbers there."""
+        return tuple(_keys(self.view, configs))
+
+    @cached_property
+    def default_pool(self) -> Table:
+        """The configs of the view, or the best of each dataset where there are too many."""
+        columns = _pool_columns(self)
+        keys = _keys(self.view, columns)
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        return self._table(tuple(keys[i] for i in order), columns[order])
+
+    @cached_property
+    def _numbers(self) -> dict[Key, int]:
+        keys = _keys(self.view, np.arange(self.view.n_configs))
+        return {key: i for i, key in enumerate(keys)}
+
+    def table(self, keys: tuple[Key, ...]) -> Table:
+        """Return what the past says of any configs, whether they are in the view or not."""
+        found = self._tables.get(keys)
+        if found is None:
+            numbers = np.array([self._numbers.get(key, -1) for key in keys], dtype=np.int64)
+            found = self._table(keys, numbers)
+            if len(self._tables) >= 4:
+                self._tables.pop(next(iter(self._tables)))
+            self._tables[keys] = found
+        return found
+
+    def _table(self, keys: tuple[Key, ...], numbers: IntArray) -> Table:
+        """Fill the table of `keys`, whose numbers in the view are `numbers`, -1 if absent."""
+        view, shape = self.view, (len(self.datasets), len(keys))
+        column = np.full(view.n_configs + 1, -1, dtype=np.int64)
+        column[numbers] = np.arange(len(keys))
+        column[-1] = -1
+        score, seconds = np.full(shape, np.nan), np.full(shape, np.nan)
+        failed, repeats = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=np.int64)
+        at, to = self.rows[view.failed_dataset], column[view.failed_config]
+        inside = (at >= 0) & (to >= 0)
+        failed[at[inside], to[inside]] = True
+        seconds[at[inside], to[inside]] = view.failed_seconds[inside]
+        at, to = self.rows[view.cell_dataset], column[view.cell_config]
+        inside = to >= 0
+        score[at[inside], to[inside]] = view.cell_score[inside]
+        seconds[at[inside], to[inside]] = view.cell_seconds[inside]
+        repeats[at[inside], to[inside]] = view.cell_repeats[inside]
+        regret = _regret(score, self.best[:, None], self.worst[:, None])
+        regret[failed & np.isnan(score)] = 1.0
+        known = ~np.isnan(regret)
+        return Table(keys, self._filled(keys, regret, known), known, seconds, repeats)
+
+    def _filled(
+        self, keys: tuple[Key, ...], regret: FloatArray, known: NDArray[np.bool_]
+    ) -> FloatArray:
+        """Predict what is not known, from the dataset's own runs and the config's others."""
+        if known.all():
+            return regret
+        for row in np.flatnonzero(~known.all(axis=1)):
+            holes = ~known[row]
+            regret[row, holes] = self.surrogates.predict(self.datasets[row], keys)[holes]
+        times = known.sum(axis=0)
+        if not times.any():
+            return regret
+        # What a config did elsewhere, against what was to be expected of it there.
+        guess = np.where(known, regret, 0).sum(axis=0) / np.maximum(times, 1)
+        share = times / (times + SHRINK)
+        mixed = (1 - share) * regret + share * guess
+        out: FloatArray = np.where(known, regret, mixed)
+        return out
+
+
+SHRINK = 5.0
+"""How many datasets a config must have run on to weigh as much as a dataset's own runs."""
+
+
+def _regret(score: FloatArray, best: FloatArray, worst: FloatArray) -> FloatArray:
+    spread = best - worst
+    regret: FloatArray = (best - score) / np.where(spread > 0, spread, 1.0)
+    return regret
+
+
+def _keys(view: View, columns: IntArray) -> list[Key]:
+    names, which = view.algorithms, view.config_algorithms.tolist()
+    texts = view.config_texts
+    return [(names[which[i]], str(texts[i])) for i in columns.tolist()]
+
+
+def _pool_columns(past: Past) -> IntArray:
+    """Return which configs of the view make the pool when nobody names one."""
+    view = past.view
+    dense = view.n_datasets * view.n_configs <= MAX_DENSE_CELLS and view.density >= MIN_DENSITY
+    if view.n_configs <= MAX_POOL or dense:
+        return np.arange(view.n_configs)
+    each = max(1, MAX_POOL // max(1, len(past.datasets)))
+    starts, order, _ = past.cells
+    place = np.arange(len(order)) - np.repeat(starts[:-1], np.diff(starts))
+    return np.unique(view.cell_config[order[place < each]])
+
+
+def _surrogates(view: View) -> Surrogates:
+    """Return surrogates over at most `MAX_ENCODED` runs of the view, spread over the scores."""
+    most = int(np.clip(MAX_ENCODED // max(1, view.n_datasets), 8, MAX_OWN))
+    order = np.lexsort((view.cell_config, view.cell_score, view.cell_dataset))
+    ends = np.cumsum(np.bincount(view.cell_dataset, minlength=view.n_datasets))
+    number = {name: i for i, name in enumerate(view.datasets)}
+
+    def cells(dataset: int) -> IntArray:
+        mine = order[ends[dataset - 1] if dataset else 0 : ends[dataset]]
+        spread = np.linspace(0, len(mine) - 1, min(most, len(mine))).round().astype(np.int64)
+        chosen: IntArray = mine[spread]
+        return chosen
+
+    def own(dataset: str) -> OwnRuns:
+        chosen = cells(number[dataset])
+        score = view.cell_score[chosen]
+        regrets = _regret(score, score.max(), score.min())
+        return OwnRuns(_keys(view, view.cell_config[chosen]), regrets)
+
+    def encoder() -> Encoder:
+        used = [cells(i) for i in range(view.n_datasets)]
+        columns = np.unique(view.cell_config[np.concatenate(used)])
+        return Encoder.infer(_keys(view, columns))
+
+    return Surrogates(own, encoder, ard=view.n_datasets <= MAX_ARD_DATASETS)

@@ -1,0 +1,191 @@
+"""One asked task over one pool: what was seen, what to run next, what to expect of it.
+
+A session holds what a recommender believes about a task before anything is observed, and
+answers any number of times. It never changes: `recommend` opens one and asks it once, a backtest
+opens one and asks it step by step, and both get the same answers.
+
+Notation: D datasets, P configs of the pool, k observed configs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metastore.view import FloatArray, IntArray
+from recommenders.forecast import Calibration, Forecast, forecast
+from recommenders.recommender import AskedTask, Evidence, Neighbour
+from recommenders.scores import Past, Table
+
+SHOWN = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Belief:
+    """What each past dataset counts for a task before anything is observed.
+
+    Args:
+        weights: `(D,)`, adding up to 1.
+        distance: `(D,)` distance in meta-features, NaN where unknown.
+        abstained: whether nothing tells this task from any other.
+        note: why, or what else a person should know.
+    """
+
+    weights: FloatArray
+    distance: FloatArray
+    abstained: bool = False
+    note: str = ""
+
+    @classmethod
+    def equal(cls, count: int, abstained: bool = False, note: str = "") -> Belief:
+        """Return the belief that any past dataset is as good a guide as another."""
+        return cls(np.full(count, 1 / max(1, count)), np.full(count, np.nan), abstained, note)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What was observed: `columns` `(k,)` of the pool and their larger-is-better `scores`.
+
+    `taken` `(P,)` says which configs may not be recommended: those observed, also the ones that
+    gave no score, and those outside of the candidates.
+    """
+
+    columns: IntArray
+    scores: FloatArray
+    taken: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """All that a strategy may look at: past regrets, what they weigh, and what was seen.
+
+    Datasets of weight 0 must not change what a strategy does: that is how they are left out.
+    """
+
+    task: str
+    table: Table
+    spread: FloatArray
+    weights: FloatArray
+    seen: Seen
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Configs to run next, `columns` of the pool, and the weights `(D,)` that chose them."""
+
+    columns: IntArray
+    weights: FloatArray
+
+
+Strategy = Callable[[Case, int], Choice]
+"""Chooses at most n configs of a case, the most urgent first."""
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """An answer: configs, what to expect of them, and by whom.
+
+    Args:
+        choice: the configs.
+        score: `(n,)` expected scores, larger-is-better, NaN where nothing is known.
+        low: `(n,)` lower ends of the 80% intervals.
+        high: `(n,)` upper ends.
+        belief: what the past datasets counted before anything was observed.
+        method: name of the recommender that chose.
+        note: what a person should know.
+    """
+
+    choice: Choice
+    score: FloatArray
+    low: FloatArray
+    high: FloatArray
+    belief: Belief
+    method: str
+    note: str
+
+
+class Session(Protocol):
+    """One asked task over one pool."""
+
+    def step(self, seen: Seen, n: int) -> Step:
+        """Return at most `n` configs to run next."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class TableSession:
+    """A session of one strategy over a table of past scores."""
+
+    method: str
+    task: AskedTask
+    past: Past
+    table: Table
+    belief: Belief
+    strategy: Strategy
+    calibration: Callable[[], Calibration]
+    _scores: list[FloatArray] = field(default_factory=list)
+
+    def step(self, seen: Seen, n: int) -> Step:
+        """Return at most `n` configs to run next; none when there is no past."""
+        weights = self.belief.weights
+        case = Case(self.task.name, self.table, self.past.spread, weights, seen)
+        choice = self.strategy(case, n)
+        expected, observed = self._expected(choice, seen), len(seen.columns)
+        low, high = self.calibration().interval(expected, observed)
+        belief = self.belief
+        return Step(choice, expected.score, low, high, belief, self.method, belief.note)
+
+    def _expected(self, choice: Choice, seen: Seen) -> Forecast:
+        if not len(choice.weights):
+            nothing = np.full(len(choice.columns), np.nan)
+            return Forecast(nothing, nothing)
+        if not self._scores:
+            self._scores.append(self.past.scores(self.table))
+        scores = self._scores[0]
+        before = scores[:, seen.columns]
+        return forecast(scores[:, choice.columns], choice.weights, before, seen.scores)
+
+
+def seconds(table: Table, column: int, weights: FloatArray) -> float:
+    """Return the weighted geometric mean of a config's past durations; NaN where unknown."""
+    known = np.isfinite(table.seconds[:, column]) & (table.seconds[:, column] > 0) & (weights > 0)
+    if not known.any():
+        return float("nan")
+    share = weights[known] / weights[known].sum()
+    return float(np.exp(share @ np.log(table.seconds[known, column])))
+
+
+def evidence(past: Past, table: Table, step: Step, column: int) -> Evidence:
+    """Return which past datasets speak for a config, the heaviest first."""
+    weights = step.choice.weights
+    heavy = np.argsort(-weights, kind="stable")[:SHOWN]
+    return Evidence(
+        method=step.method,
+        neighbours=tuple(_neighbour(past, table, step, int(d), column) for d in heavy),
+        n_datasets=len(past.datasets),
+        n_runs=int(past.view.cell_repeats.sum()) + len(past.view.failed_config),
+        abstained=step.belief.abstained,
+        note=step.note,
+    )
+
+
+def _neighbour(past: Past, table: Table, step: Step, row: int, column: int) -> Neighbour:
+    cells, regrets = past.own(row)
+    known = bool(table.known[row, column])
+    runs = int(table.repeats[row, column])
+    regret = float(table.regret[row, column])
+    score = float(past.best[row] - regret * past.spread[row])
+    ran = known and runs > 0
+    return Neighbour(
+        dataset=past.datasets[row],
+        distance=float(step.belief.distance[row]),
+        weight=float(step.choice.weights[row]),
+        runs=max(runs, 1) if known else len(cells),
+        value=past.view.value(score) if ran else float("nan"),
+        rank=int(np.searchsorted(regrets, regret - 1e-12)) + 1 if ran else 0,
+        configs=len(cells),
+    )
