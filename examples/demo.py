@@ -53,16 +53,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     begun = time.monotonic()
     found = tables()
     options = _parsed(arguments, list(found))
-    folder = _fresh(options.out)
+    folder = fresh(options.out)
     store = metastore.open(folder)
+    past = {name: table for name, table in found.items() if name != options.dataset}
     with processes(options.processes) as pool:
-        _record(pool, options, found, folder)
+        record(pool, past, options.seed, folder)
         view = _ask(store, options.dataset, found[options.dataset])
-        race = _race(pool, options, view, folder)
-    print(report.evidence(race))
+        outcome = race(pool, options.dataset, view, options.seed, folder)
+    print(report.evidence(outcome))
     print(f"\n3. RACED   advice against random search, {RUNS} runs each, best accuracy so far\n")
-    print(report.comparison(race), report.verdict(race), sep="\n\n")
-    _picture(race, options)
+    print(report.comparison(outcome), report.verdict(outcome), sep="\n\n")
+    _picture(outcome, options)
     _backtest(store, options.dataset)
     print(f"\nThe store is {folder}; all of it took {time.monotonic() - begun:.0f} s.")
 
@@ -86,7 +87,7 @@ def _parsed(arguments: Sequence[str] | None, names: list[str]) -> Options:
     return Options(given.dataset, given.out, given.seed, given.processes)
 
 
-def _fresh(out: Path) -> Path:
+def fresh(out: Path) -> Path:
     """Return a folder for a store that is not there yet: earlier ones are kept."""
     out.mkdir(parents=True, exist_ok=True)
     taken = sum(1 for _ in out.glob("store-*"))
@@ -95,16 +96,11 @@ def _fresh(out: Path) -> Path:
     return out / f"store-{taken + 1}"
 
 
-def _record(
-    pool: ProcessPoolExecutor, options: Options, found: dict[str, Table], folder: Path
-) -> None:
-    """Record what a team might have in store: the same random configs on every other table."""
-    past = {name: table for name, table in found.items() if name != options.dataset}
-    choices = draw(PAST_CONFIGS, seed=options.seed)
+def record(pool: ProcessPoolExecutor, past: dict[str, Table], seed: int, folder: Path) -> None:
+    """Record what a team might have in store: the same random configs on every past table."""
+    choices = draw(PAST_CONFIGS, seed=seed)
     largest = sorted(past, key=lambda name: -past[name].features.size)
-    jobs = [
-        Job(folder, name, choices, "past", options.seed, grid=name in SEARCHED) for name in largest
-    ]
+    jobs = [Job(folder, name, choices, "past", seed, grid=name in SEARCHED) for name in largest]
     begun = time.monotonic()
     run_all(pool, jobs, "training on past datasets")
     seconds = time.monotonic() - begun
@@ -140,30 +136,31 @@ def _ask(store: metastore.MetaStore, asked: str, table: Table) -> metastore.View
     return view
 
 
-def _race(pool: ProcessPoolExecutor, options: Options, view: metastore.View, folder: Path) -> Race:
+def race(
+    pool: ProcessPoolExecutor, asked: str, view: metastore.View, seed: int, folder: Path
+) -> Race:
     """Follow the advice, and do as many runs of several random searches."""
-    recommender = recommenders.make("auto", seed=options.seed).fit(view)
+    recommender = recommenders.make("auto", seed=seed).fit(view)
 
     def train(advice: Recommendation) -> float:
         choice = (advice.algorithm, dict(advice.config))
-        job = Job(folder, options.dataset, [choice], "recommended", options.seed)
-        return pool.submit(work, job).result()[0]
+        return pool.submit(work, Job(folder, asked, [choice], "recommended", seed)).result()[0]
 
-    advice, results = follow(recommender.recommend, options.dataset, RUNS, train)
+    advice, results = follow(recommender.recommend, asked, RUNS, train)
     jobs = [
-        Job(folder, options.dataset, draw(RUNS, seed=1000 + options.seed + i), f"random {i}")
+        Job(folder, asked, draw(RUNS, seed=1000 * (seed + 1) + i), f"random {i}", seed)
         for i in range(RANDOM_SEARCHES)
     ]
-    return compared(advice, results, run_all(pool, jobs, "random search"))
+    return compared(advice, results, run_all(pool, jobs, f"random search on {asked}"))
 
 
-def _picture(race: Race, options: Options) -> None:
+def _picture(outcome: Race, options: Options) -> None:
     file = options.out / f"race-{options.dataset}.png"
     title = f"{options.dataset}: advice against random search"
-    if draw_picture(race, title, file):
+    if draw_picture(outcome, title, file):
         print(f"\n    The picture is {file}.")
     else:
-        print(f"\n{plot_text(race)}\n\n    (pip install matplotlib for a picture)")
+        print(f"\n{plot_text(outcome)}\n\n    (pip install matplotlib for a picture)")
 
 
 def _backtest(store: metastore.MetaStore, asked: str) -> None:

@@ -45,7 +45,7 @@ def describe(config: dict[str, Any] | Any) -> str:
         if isinstance(value, float)
         else f"{name.split('__')[-1]}={value}"
         for name, value in config.items()
-        if name != "clf__max_iter"
+        if not name.endswith("max_iter") or value < 3000
     )
     return " ".join(parts)
 
@@ -76,8 +76,6 @@ def _why(advice: Recommendation, what: str) -> str:
             else f"it did not run, but {near.configs} others did"
         )
         said += f" On {near.dataset} ({distance}weight {near.weight:.0%}) {did}."
-    if told.abstained:
-        said += " No past dataset is like this one, so this is what is good on average."
     return paragraph(said + (f" Why so: {told.note}." if told.note else ""))
 
 
