@@ -65,7 +65,10 @@ def read_view(
         if name not in names:
             raise UnknownNameError(not_found("dataset", name, names))
     view = replace(view, meta=meta, groups={} if near_duplicates else twins)
-    return replace(view.without(left_out) if left_out else view, groups=twins)
+    known = {*view.datasets, *view.meta.datasets}
+    bare = {name for name in left_out if not known.intersection(view.group(name))}
+    view = view.without(set(left_out) - bare)
+    return replace(view, groups=twins, excluded=tuple(sorted({*view.excluded, *bare})))
 
 
 def direction(con: duckdb.DuckDBPyConnection, metric: str) -> bool:
