@@ -32,6 +32,8 @@ _PAIR = re.compile(
 )
 _STEPS = ("step", "epoch", "iteration", "iter", "global_step")
 HIDDEN = "***"
+CHUNK_BYTES = 1 << 16
+LINE_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,13 +235,55 @@ class _Last:
 
 
 def _pass_on(source: IO[bytes], out: Any, listener: _Metrics | _Last) -> None:
-    raw: BinaryIO | None = getattr(out, "buffer", None)
-    for line in iter(source.readline, b""):
-        text = line.decode("utf-8", "replace")
-        if raw is not None:
-            raw.write(line)
-        else:
-            out.write(text)
-        out.flush()
-        listener.line(text)
+    """Pass bytes on as they come, and tell the listener each line of a length people read.
+
+    Where nobody reads the output any more the command is still listened to.
+    """
+    lines = _Lines(listener)
+    descriptor = source.fileno()
+    while chunk := os.read(descriptor, CHUNK_BYTES):
+        if out is not None:
+            try:
+                _write(out, chunk)
+            except (OSError, ValueError):
+                out = None  # the reader is gone, as with `| head`; the run goes on
+        lines.feed(chunk)
+    lines.end()
     source.close()
+
+
+def _write(out: Any, chunk: bytes) -> None:
+    raw: BinaryIO | None = getattr(out, "buffer", None)
+    if raw is not None:
+        raw.write(chunk)
+    else:
+        out.write(chunk.decode("utf-8", "replace"))
+    out.flush()
+
+
+class _Lines:
+    """Cuts a stream of bytes into lines; longer ones than `LINE_BYTES` are nobody's metrics."""
+
+    def __init__(self, listener: _Metrics | _Last) -> None:
+        self.listener = listener
+        self.rest = b""
+        self.skipping = False
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        *whole, last = re.split(rb"[\r\n]", chunk)
+        for piece in whole:
+            self._piece(piece)
+            self.end()
+        self._piece(last)
+
+    def _piece(self, piece: bytes) -> None:
+        self.rest += piece[: LINE_BYTES + 1]
+        if len(self.rest) > LINE_BYTES:
+            self.rest, self.skipping = b"", True
+
+    def end(self) -> None:
+        """Tell the line that is complete now."""
+        if self.rest and not self.skipping:
+            self.listener.line(self.rest.decode("utf-8", "replace"))
+        self.rest, self.skipping = b"", False
