@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,8 +59,10 @@ def main() -> None:
     it was interrupted, 141 that nobody read its output to the end.
     """
     warnings.showwarning = _say
+    if wrong := foreign_package(Path(__file__).parent):
+        print(f"headstart: {wrong}", file=sys.stderr)
+        sys.exit(2)
     try:
-        _check_names()
         status = app(prog_name="headstart", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
@@ -73,11 +76,26 @@ def main() -> None:
 INTERRUPTED = 130
 
 
-def _check_names() -> None:
-    """Raise if another distribution's package stands in the place of one of ours."""
-    from metastore.packages import check  # noqa: PLC0415 - it may itself be somebody else's
+def foreign_package(root: Path) -> str:
+    """Return what is wrong if Python would import one of our packages from elsewhere, else "".
 
-    check(Path(__file__).parent)
+    There are other distributions whose import name is `recommenders`; whichever lies first on
+    the path hides the other. This imports neither.
+
+    Args:
+        root: the folder that Headstart's own packages lie in.
+    """
+    for name in ("metastore", "recommenders", "learners"):
+        spec = find_spec(name)
+        found = Path(spec.origin).parent if spec is not None and spec.origin else None
+        if found is None or found.resolve() != (root / name).resolve():
+            return (
+                f"expected Headstart's package {name!r} in {root}, but Python finds "
+                f"{found or 'none'}: another distribution of that import name is in the way. "
+                f"Uninstall it (pip uninstall {name}) and reinstall headstart, or give Headstart "
+                "a virtual environment of its own"
+            )
+    return ""
 
 
 def _misused(error: Any) -> int:
@@ -120,9 +138,9 @@ def options(
 ) -> None:
     """Remember every run, and start the next dataset from what they taught."""
     if version:
-        from metastore.packages import version as known  # noqa: PLC0415
+        from importlib import metadata  # noqa: PLC0415
 
-        _out(known())
+        _out(metadata.version("headstart"))
         raise typer.Exit
 
 
@@ -183,14 +201,14 @@ def run(
     seed: Annotated[int | None, typer.Option(help="The random seed, to be recorded.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds before it is stopped.")] = None,
 ) -> None:
-    r"""Run a command and record how it went.
+    """Run a command and record how it went.
 
     Its options become the config, lines of name=value become metrics, and its exit status
     becomes the run's end and the exit status of this command.
 
     \b
     Example: headstart run --dataset data.csv --target y -- python train.py --lr 0.1
-    """
+    """  # noqa: D301 - \b keeps the example on a line
     from metastore.wrap import run_command  # noqa: PLC0415
 
     status = run_command(
@@ -262,13 +280,13 @@ def backtest(
     csv: Csv = False,
     table: Table = False,
 ) -> None:
-    r"""Measure what advice would have been worth on your own data.
+    """Measure what advice would have been worth on your own data.
 
     Each dataset is left out in turn, with its near-duplicates, and then asked about.
 
     \b
     Example: headstart backtest --metric accuracy --recommender nearest --recommender random
-    """
+    """  # noqa: D301 - \b keeps the example on a line
     from textwrap import fill  # noqa: PLC0415
 
     from metastore.rendering import Form, render, render_one, terminal_width  # noqa: PLC0415
@@ -381,11 +399,11 @@ def query(
     csv: Csv = False,
     table: Table = False,
 ) -> None:
-    r"""Ask the store in SQL, read-only.
+    """Ask the store in SQL, read-only.
 
     \b
     Example: headstart query "SELECT algorithm, count(*) AS runs FROM runs GROUP BY ALL"
-    """
+    """  # noqa: D301 - \b keeps the example on a line
     found = _open(store).rows(sql)
     _print(found, json, csv, table)
 

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.realdata import RealDataMissing
 from benchmarks.realdata import realdata as find
+from tests.commands import headstart, small_store, small_store_made  # noqa: F401 - fixtures
 
 
 @pytest.fixture(scope="session")
