@@ -40,7 +40,7 @@ def describe(data: Any, target: Any = None, name: str = "") -> tuple[DatasetRef,
     number = fingerprint(table)
     column = table.target.name if table.target is not None else ""
     ref = DatasetRef(
-        name=table.name or f"data-{number[:12]}",
+        name=table.name or f"data-{number.removeprefix('fp1-')[:8]}",
         target=target if isinstance(target, str) else str(column or ""),
         source_id=table.source_id,
         fingerprint=number,

@@ -126,7 +126,7 @@ def dataset_labels(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     labels = {}
     for number, name, fingerprint in rows:
         first = not fingerprint or seen[name].index(fingerprint) == 0
-        labels[number] = name if first else f"{name}@{fingerprint[:8]}"
+        labels[number] = name if first else f"{name}@{fingerprint.removeprefix('fp1-')[:8]}"
     return labels
 
 

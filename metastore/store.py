@@ -487,9 +487,14 @@ class MetaStore:
         with self.reader() as con:
             con.execute("SET enable_external_access = false")
             try:
-                yield con.execute(sql, parameters or None)
+                found = con.execute(sql, parameters or None)
             except duckdb.Error as error:
                 raise InvalidInputError(f"the query failed: {error}") from error
+            if found is None or found.description is None:
+                raise InvalidInputError(
+                    "the query holds no statement; expected one such as SELECT count(*) FROM runs"
+                )
+            yield found
 
     def close(self) -> None:
         """Release this process's journal; recording again opens a new one."""
