@@ -58,7 +58,10 @@ class Nearest(TableRecommender):
             return Belief.equal(count, True, f"no past dataset has its meta-features: {FALLBACK}")
         nearest, limit = self._support.nearest(given), self._support.threshold
         if nearest > limit:
-            why = f"nearest past dataset at {nearest:.2f}, in support up to {limit:.2f}"
+            why = (
+                f"its meta-features lie {nearest:.1f} from the nearest past dataset's, in robust "
+                f"standard deviations, and past datasets lie within {limit:.1f}"
+            )
             return Belief(np.full(count, 1 / count), apart, True, f"{why}: {FALLBACK}")
         return Belief(kernel_weights(apart), apart)
 
@@ -81,4 +84,4 @@ class Nearest(TableRecommender):
         return Choice(improving(case, mixture, n), mixture.datasets)
 
 
-FALLBACK = "every past dataset counts alike, as in the portfolio"
+FALLBACK = "every past dataset counts alike at first, as in the portfolio"

@@ -194,6 +194,18 @@ class Past:
         """The configs of the view, or the best of each dataset where there are too many."""
         return self.table_at(_pool_columns(self))
 
+    @cached_property
+    def bounds(self) -> tuple[float, float]:
+        """What the metric seems bounded by, in its own direction.
+
+        0 and 1 where every recorded value lies between them, 0 where none is below.
+        """
+        scores = self.view.cell_score
+        values = scores if self.view.higher_is_better else -scores
+        if not len(values) or values.min() < 0:
+            return -np.inf, np.inf
+        return 0.0, 1.0 if values.max() <= 1 else np.inf
+
     def keys_of(self, configs: IntArray) -> list[Key]:
         """Return the keys of configs of the view, by their numbers there."""
         return _keys(self.view, configs)

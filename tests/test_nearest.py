@@ -69,7 +69,7 @@ def test_out_of_support_is_the_portfolio_and_says_so() -> None:
     found, plain = near.recommend(far, n=6), cover.recommend(far, n=6)
     assert [r.config for r in found] == [r.config for r in plain]
     assert all(r.evidence.abstained for r in found)
-    assert "in support up to" in found[0].evidence.note
+    assert "past datasets lie within" in found[0].evidence.note
     assert not near.recommend("d0")[0].evidence.abstained
 
 
