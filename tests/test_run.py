@@ -308,6 +308,7 @@ def test_a_forked_child_adds_to_its_parents_run_and_does_not_end_it(store: MetaS
             child.join()
             pid = _fork_and_leave(run)
             os.waitpid(pid, 0)
+            assert runs(store)["status"][0] == "running"
             run.result(accuracy=0.9)
     assert runs(store)["status"][0] == "completed"
     assert values(store, "f1") == [(None, 0.5)]
