@@ -167,7 +167,7 @@ def read_metafeatures(
         "SELECT dataset_id::VARCHAR AS dataset_id, name, value FROM store.latest_metafeatures"
     ).fetchnumpy()
     names, column = np.unique(np.asarray(rows["name"], dtype=object), return_inverse=True)
-    row_labels = [labels[number] for number in rows["dataset_id"]]
+    row_labels = [labels.get(number, number) for number in rows["dataset_id"]]
     datasets = tuple(dict.fromkeys(row_labels))
     index = {label: i for i, label in enumerate(datasets)}
     values = np.full((len(datasets), len(names)), np.nan)
@@ -251,7 +251,8 @@ class _Cells:
         code = {algorithm: number for number, algorithm in enumerate(self.algorithms)}
         self.config_algorithm = np.array([code[a] for a, _ in pairs], dtype=np.int64)
         self.texts = [text for _, text in pairs]
-        names = [labels[number] for (number,) in ids]
+        # A dataset whose line was lost goes by its id: its runs are still runs.
+        names = [labels.get(number, number) for (number,) in ids]
         self.datasets = sorted(set(names))
         place = {name: number for number, name in enumerate(self.datasets)}
         number = np.array([place[name] for name in names], dtype=np.int64)
