@@ -11,6 +11,7 @@ from typing import Any
 from recommenders.asking import Answer
 from recommenders.backtest import BacktestResult
 from recommenders.recommender import Neighbour, Recommendation
+from recommenders.registry import names
 
 SHOWN_NEIGHBOURS = 3
 
@@ -106,7 +107,14 @@ def in_words(answer: Answer) -> list[str]:
             f"left out as near-duplicates of {answer.dataset}: {names} "
             "(--near-duplicates learns from them)"
         )
-    return [f"{sentence[0].upper()}{sentence[1:].rstrip('.')}." for sentence in sentences]
+    return [f"{_capital(sentence).rstrip('.')}." for sentence in sentences]
+
+
+def _capital(sentence: str) -> str:
+    """Return a sentence with a capital, unless it begins with a recommender's name."""
+    if sentence.split()[0] in names():
+        return sentence
+    return sentence[0].upper() + sentence[1:]
 
 
 def _because(one: Recommendation) -> str:
