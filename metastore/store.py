@@ -88,9 +88,9 @@ class MetaStore:
 
     def _ensure_tables(self) -> None:
         if not self._made:
-            self.paths.folder.mkdir(parents=True, exist_ok=True)
             self.paths.database.parent.mkdir(parents=True, exist_ok=True)
             self._engine.create()
+            self.paths.folder.mkdir(parents=True, exist_ok=True)
             self._made = True
 
     # Recording

@@ -112,7 +112,7 @@ def in_words(answer: Answer) -> list[str]:
 
 def _capital(sentence: str) -> str:
     """Return a sentence with a capital, unless it begins with a recommender's name."""
-    if sentence.split()[0] in names():
+    if sentence.split(maxsplit=1)[0] in names():
         return sentence
     return sentence[0].upper() + sentence[1:]
 

@@ -115,7 +115,9 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("words", "said"), WRONG, ids=lambda value: " ".join(value)[:60])
+@pytest.mark.parametrize(
+    ("words", "said"), [pytest.param(words, said, id=" ".join(words)) for words, said in WRONG]
+)
 def test_one_clear_line(
     words: tuple[str, ...], said: str, headstart: RunIt, small_store: Path, tmp_path: Path
 ) -> None:
@@ -190,7 +192,11 @@ RAISING: list[tuple[str, Callable[[metastore.MetaStore], Any], str]] = [
     ("algorithm", lambda s: s.view("accuracy", "SVC"), "no algorithm 'SVC'"),
     ("dataset", lambda s: s.view("accuracy", exclude=["irsi"]), "did you mean 'iris'"),
     ("ask", lambda s: ask(s, "irsi"), "did you mean 'iris'"),
-    ("n", lambda s: ask(s, "iris", question=Question(n=0)), "n: expected at least 1"),
+    (
+        "n",
+        lambda s: ask(s, "iris", question=Question(n=0)),
+        "n: expected a positive whole number, got 0",
+    ),
     ("query", lambda s: s.query("DROP TABLE runs"), "read-only"),
     ("recommender", lambda s: recommenders.make("nearst"), "did you mean 'nearest'"),
 ]
@@ -211,7 +217,7 @@ def test_mixed_directions_in_python_name_the_way_out(tmp_path: Path) -> None:
     for name, higher in (("a", True), ("b", False)):
         with store.run(name, "x", {}, higher_is_better={"m1": higher}) as run:
             run.result(m1=0.5)
-    with pytest.raises(HeadstartError, match="settle it with store.set_direction"):
+    with pytest.raises(HeadstartError, match=r"settle it with store\.set_direction"):
         store.view("m1")
     store.set_direction("m1", higher_is_better=True)
     assert store.view("m1").n_datasets == 2
@@ -226,6 +232,12 @@ def test_a_result_that_is_not_finite_fails_the_run_not_the_training(
         run.result(accuracy=value)
     (row,) = store.rows("SELECT status, error FROM run_states")
     assert row == {"status": "failed", "error": f"accuracy is {value}"}
+
+
+def test_a_store_that_cannot_be_made_does_not_stop_training(headstart: RunIt) -> None:
+    ended = headstart("run", "-s", "/proc/no", "--dataset", "d", "--", "echo", "accuracy=0.5")
+    assert (ended.status, ended.out) == (0, "accuracy=0.5\n")
+    assert "not recorded" in ended.err
 
 
 def test_a_store_whose_file_was_lost_says_so(headstart: RunIt, small_store: Path) -> None:
