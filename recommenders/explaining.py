@@ -54,7 +54,8 @@ def text(answer: Answer, width: int = 100) -> str:
                     break_long_words=False,
                     break_on_hyphens=False,
                 )
-    return "\n".join([*lines, "", *in_words(answer)]).lstrip("\n")
+    said = [textwrap.fill(words, width, break_long_words=False) for words in in_words(answer)]
+    return "\n".join([*lines, "", *said]).lstrip("\n")
 
 
 def as_json(answer: Answer) -> dict[str, Any]:
@@ -98,8 +99,9 @@ def in_words(answer: Answer) -> list[str]:
     elif first.note:
         sentences.append(first.note)
     sentences.append(
-        f"learned from {first.n_runs:,} runs on {first.n_datasets} datasets by {first.method}"
-        + (f", and {answer.observed} runs on this one" if answer.observed else "")
+        f"learned from {_count(first.n_runs, 'run')} on {_count(first.n_datasets, 'dataset')} by "
+        f"{first.method}"
+        + (f", and {_count(answer.observed, 'run')} on this one" if answer.observed else "")
     )
     if answer.left_out:
         names = ", ".join(answer.left_out[:5])
@@ -176,7 +178,11 @@ def _neighbour(near: Neighbour) -> str:
         return (
             f"{near.dataset}{distance}: {_number(near.value)}, rank {near.rank} of {near.configs}"
         )
-    return f"{near.dataset}{distance}: predicted from {near.runs} runs"
+    return f"{near.dataset}{distance}: predicted from {_count(near.runs, 'run')}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _number(value: float, digits: int = 4) -> str:

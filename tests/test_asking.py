@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from sklearn import svm
 from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.model_selection import cross_val_score
 
@@ -28,7 +29,6 @@ def digits(count: int) -> tuple[Any, Any]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from sklearn.svm import SVC as Machine  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("asking") / "store"
     store = metastore.open(folder)
@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ref = store.dataset(X, y, name=name)
         for config in CONFIGS:
             with store.run(ref, SVC, config) as run:
-                run.result(accuracy=cross_val_score(Machine(**config), X, y, cv=3).mean())
+                run.result(accuracy=cross_val_score(svm.SVC(**config), X, y, cv=3).mean())
     store.close()
     return folder
 
@@ -128,11 +128,10 @@ def test_recommendations_run_on_an_optuna_study(store: metastore.MetaStore) -> N
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     X, y = digits(200)
     asked = ask(store, X, y, question(n=2, algorithm=SVC))
-    from sklearn.svm import SVC as Machine  # noqa: PLC0415
 
     def objective(trial: optuna.Trial) -> float:
         gamma = trial.suggest_categorical("gamma", ["scale", 0.3])
-        model = Machine(C=trial.suggest_float("C", 0.01, 100, log=True), gamma=gamma)
+        model = svm.SVC(C=trial.suggest_float("C", 0.01, 100, log=True), gamma=gamma)
         return float(cross_val_score(model, X, y, cv=2).mean())
 
     study = optuna.create_study(direction="maximize")

@@ -55,7 +55,7 @@ def test_mixed_directions_need_a_hand_until_settled(small_store: Path) -> None:
 
 def test_runs_are_filtered_and_the_newest_come_first(small_store: Path) -> None:
     store = metastore.open(small_store)
-    assert [row["status"] for row in runs(store, RunFilter())][0] == "failed"
+    assert runs(store, RunFilter())[0]["status"] == "failed"
     assert len(runs(store, RunFilter(dataset="wine"))) == 5
     assert {row["results"][0][:9] for row in runs(store, RunFilter(metric="accuracy"))} == {
         "accuracy="
