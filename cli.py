@@ -119,6 +119,9 @@ def _failed(error: Exception) -> int:
 
     if os.environ.get(TRACEBACK):
         raise error
+    if isinstance(error, OSError) and error.filename is not None:
+        print(f"headstart: cannot use {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     if isinstance(error, HeadstartError | OSError):
         print(f"headstart: {error}", file=sys.stderr)
         return 2
@@ -420,10 +423,14 @@ def _open(store: str, *, create: bool = False) -> MetaStore:
 def _to_fill(store: str, file: str) -> MetaStore:
     """Open a store or make it, but make none for a file that is not there."""
     from metastore.errors import InvalidInputError  # noqa: PLC0415
+    from metastore.journal import NotRecordedWarning  # noqa: PLC0415
 
     if not Path(file).exists():
         raise InvalidInputError(f"no file {file!r}: check the path")
-    return _open(store, create=True)
+    with warnings.catch_warnings():
+        # what journals could still take, an import cannot: it says itself what is wrong
+        warnings.simplefilter("ignore", NotRecordedWarning)
+        return _open(store, create=True)
 
 
 def _check_target(dataset: str, target: str | None) -> None:

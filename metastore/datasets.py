@@ -53,7 +53,12 @@ def describe(data: Any, target: Any = None, name: str = "") -> tuple[DatasetRef,
 
 def is_table_file(text: str) -> bool:
     """Whether a string is meant as the path of a table file rather than as a name."""
-    return text.lower().endswith(_FILES) or Path(text).is_file()
+    if text.lower().endswith(_FILES):
+        return True
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a path, or with a NUL: a name
+        return False
 
 
 def _named(data: str, target: Any, name: str) -> DatasetRef:

@@ -133,6 +133,10 @@ _READABLE = {"run": 36, "status": 9, "results": 28, "recommender": 20, "check": 
 """Characters below which a cropped column says nothing, where that is not 12."""
 
 
+_BARE = 8
+"""Characters that a column keeps where a table still does not fit."""
+
+
 @dataclass(slots=True)
 class _Column:
     """One column: its name, its cells as text, and the characters it gets."""
@@ -200,11 +204,16 @@ def _fit(columns: list[_Column], width: int | None) -> list[_Column]:
         if any(column.name == name for column in columns):
             columns = [column for column in columns if column.name != name]
             width += 2
-    while sum(column.width for column in columns) > width:
-        soft = [column for column in columns if column.width > column.least]
-        if not soft:
-            break
-        max(soft, key=lambda column: column.width).width -= 1
+    for floor in (None, _BARE):
+        while sum(column.width for column in columns) > width:
+            soft = [
+                column
+                for column in columns
+                if column.width > (column.least if floor is None or column.numeric else floor)
+            ]
+            if not soft:
+                break
+            max(soft, key=lambda column: column.width).width -= 1
     return columns
 
 

@@ -223,8 +223,7 @@ class Finding:
 
 def doctor(store: MetaStore) -> list[Finding]:
     """Look a store over: tables, journals, rejected lines, crashed runs, mixed directions."""
-    findings = [_journals(store), _rejected(store)]
-    with store.reader() as con:
+    with store.reader() as con:  # absorbs what waits, so journals and rejects are looked at after
         counts = rows_of(con.execute(query("doctor_counts")))[0]
         mixed = con.execute(
             "SELECT metric FROM store.tasks WHERE higher_is_better IS NOT NULL "
@@ -233,8 +232,8 @@ def doctor(store: MetaStore) -> list[Finding]:
         ).fetchall()
         version = con.execute("SELECT max(number) FROM store.migrations").fetchone()
     assert version is not None
-    findings.insert(
-        0,
+    orphans = counts["orphans"]
+    return [
         Finding(
             "tables",
             True,
@@ -242,9 +241,8 @@ def doctor(store: MetaStore) -> list[Finding]:
             f"configs, {counts['metric_values']:,} values; schema {version[0]}; DuckDB "
             f"{duckdb.__version__}; {store.paths.database.stat().st_size / 1e6:.1f} MB",
         ),
-    )
-    orphans = counts["orphans"]
-    findings += [
+        _journals(store),
+        _rejected(store),
         Finding(
             "references",
             orphans == 0,
@@ -274,7 +272,6 @@ def doctor(store: MetaStore) -> list[Finding]:
             f"{counts['described']:,} of {counts['datasets']:,} datasets have meta-features",
         ),
     ]
-    return findings
 
 
 def _journals(store: MetaStore) -> Finding:

@@ -92,9 +92,9 @@ class MetaStore:
 
     def _ensure_tables(self, wait_seconds: float | None = None) -> None:
         if not self._made:
-            self.paths.folder.mkdir(parents=True, exist_ok=True)
             self.paths.database.parent.mkdir(parents=True, exist_ok=True)
             self._engine.create(wait_seconds)
+            self.paths.folder.mkdir(parents=True, exist_ok=True)
             self._made = True
 
     # Recording
