@@ -5,10 +5,13 @@ Heavy imports wait inside the commands, so that `headstart --help` is quick.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,14 +22,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="headstart",
-    help="Remember every run, and start the next dataset from what they taught.",
     no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 imports = typer.Typer(
-    help="Import runs or meta-features that lie in files.",
+    help="Import runs or meta-features from files.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -45,21 +49,102 @@ Seed = Annotated[int, typer.Option(help="Fixes whatever is left to chance.")]
 DEFAULT_STORE = "headstart-store"
 
 
-def main() -> None:
-    """Run the command line; what goes wrong is one line on stderr and exit status 2."""
-    warnings.showwarning = _say
-    try:
-        app()
-    except (KeyboardInterrupt, BrokenPipeError):
-        sys.stderr.close()
-        sys.exit(130)
-    except (ValueError, LookupError, OSError, ImportError, RuntimeError) as error:
-        from metastore.errors import HeadstartError  # noqa: PLC0415 - only when it goes wrong
+TRACEBACK = "HEADSTART_TRACEBACK"
 
-        if not isinstance(error, HeadstartError | OSError):
-            raise
-        print(f"headstart: {error}", file=sys.stderr)
+
+def main() -> None:
+    """Run the command line: what goes wrong is said on stderr, in words.
+
+    Exit status 2 says that the input cannot be used, 70 that Headstart is at fault, 130 that
+    it was interrupted, 141 that nobody read its output to the end.
+    """
+    warnings.showwarning = _say
+    if wrong := foreign_package(Path(__file__).parent):
+        print(f"headstart: {wrong}", file=sys.stderr)
         sys.exit(2)
+    try:
+        status = app(prog_name="headstart", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    except Exception as error:
+        sys.exit(_failed(error))
+    if status == INTERRUPTED:
+        print("headstart: interrupted", file=sys.stderr)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+INTERRUPTED = 130
+
+
+def foreign_package(root: Path) -> str:
+    """Return what is wrong if Python would import one of our packages from elsewhere, else "".
+
+    There are other distributions whose import name is `recommenders`; whichever lies first on
+    the path hides the other. This imports neither.
+
+    Args:
+        root: the folder that Headstart's own packages lie in.
+    """
+    for name in ("metastore", "recommenders", "learners"):
+        spec = find_spec(name)
+        found = Path(spec.origin).parent if spec is not None and spec.origin else None
+        if found is None or found.resolve() != (root / name).resolve():
+            return (
+                f"expected Headstart's package {name!r} in {root}, but Python finds "
+                f"{found or 'none'}: another distribution of that import name is in the way. "
+                f"Uninstall it (pip uninstall {name}) and reinstall headstart, or give Headstart "
+                "a virtual environment of its own"
+            )
+    return ""
+
+
+def _misused(error: Any) -> int:
+    """Say which argument is wrong and where the help is; return the exit status."""
+    context = getattr(error, "ctx", None)
+    text = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(text, file=sys.stderr)
+    else:
+        path = context.command_path if context else "headstart"
+        text = " ".join(text.split()).rstrip(".")
+        print(f"headstart: {text[:1].lower()}{text[1:]}; see: {path} --help", file=sys.stderr)
+    return 2
+
+
+def _failed(error: Exception) -> int:
+    """Say what went wrong; return the exit status."""
+    if hasattr(error, "format_message"):
+        return _misused(error)
+    from metastore.errors import HeadstartError  # noqa: PLC0415 - only when it goes wrong
+
+    if os.environ.get(TRACEBACK):
+        raise error
+    if isinstance(error, OSError) and error.filename is not None:
+        print(f"headstart: cannot use {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    if isinstance(error, HeadstartError | OSError):
+        print(f"headstart: {error}", file=sys.stderr)
+        return 2
+    print(
+        f"headstart: unexpected {type(error).__name__}: {error}. This is a fault of Headstart; "
+        f"{TRACEBACK}=1 shows where it is",
+        file=sys.stderr,
+    )
+    return 70
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)
+    ] = False,
+) -> None:
+    """Remember every run, and start the next dataset from what they taught."""
+    if version:
+        from importlib import metadata  # noqa: PLC0415
+
+        _out(metadata.version("headstart"))
+        raise typer.Exit
 
 
 def _say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
@@ -81,12 +166,15 @@ def import_table(
         ),
     ] = None,
 ) -> None:
-    """Import a table of runs: dataset, algorithm, config, metric, value, ...
+    """Import a table of runs.
+
+    Its columns: dataset, algorithm, config (JSON, or one column config.NAME a parameter),
+    metric, value, and others such as higher_is_better, seed, step, fold, runtime_s, status.
 
     Example: headstart import table runs.parquet
     """
     with _working(f"importing {file}"):
-        report = _open(store, create=True).import_table(
+        report = _to_fill(store, file).import_table(
             file, algorithm=algorithm, higher_is_better=higher_is_better
         )
     _print_import(report, "runs")
@@ -102,7 +190,7 @@ def import_metafeatures(
     Example: headstart import metafeatures metafeatures.parquet
     """
     with _working(f"importing {file}"):
-        report = _open(store, create=True).import_metafeatures(file)
+        report = _to_fill(store, file).import_metafeatures(file)
     _print_import(report, "values")
 
 
@@ -116,10 +204,14 @@ def run(
     seed: Annotated[int | None, typer.Option(help="The random seed, to be recorded.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds before it is stopped.")] = None,
 ) -> None:
-    """Run a command and record it: its options, what it prints as name=value, how it ended.
+    """Run a command and record how it went.
 
+    Its options become the config, lines of name=value become metrics, and its exit status
+    becomes the run's end and the exit status of this command.
+
+    \b
     Example: headstart run --dataset data.csv --target y -- python train.py --lr 0.1
-    """
+    """  # noqa: D301 - \b keeps the example on a line
     from metastore.wrap import run_command  # noqa: PLC0415
 
     status = run_command(
@@ -160,18 +252,21 @@ def recommend(
 
     Example: headstart recommend data.csv --target y -n 5
     """
-    from metastore.rendering import Form, render  # noqa: PLC0415
+    from metastore.rendering import Form, render, render_one, terminal_width  # noqa: PLC0415
     from recommenders import Question, ask  # noqa: PLC0415
     from recommenders.explaining import as_json, rows, text  # noqa: PLC0415
 
     form = _form(json, csv, table)
+    _check_target(dataset, target)
     question = Question(metric, algorithm, n, recommender, seed, near_duplicates, as_new)
     with _working(f"looking for configs for {dataset}"):
         answer = ask(_open(store), dataset, target, question)
     if form is Form.JSON:
-        print(render([as_json(answer)], form))
+        _out(render_one(as_json(answer)))
+    elif form is Form.CSV:
+        _out(render(rows(answer), form))
     else:
-        print(text(answer) if form is Form.TABLE else render(rows(answer), form))
+        _out(text(answer, min(100, terminal_width() or 100)))
 
 
 @app.command()
@@ -188,27 +283,35 @@ def backtest(
     csv: Csv = False,
     table: Table = False,
 ) -> None:
-    """Tell what recommendations would have been worth on your own datasets, left out one by one.
+    """Measure what advice would have been worth on your own data.
 
+    Each dataset is left out in turn, with its near-duplicates, and then asked about.
+
+    \b
     Example: headstart backtest --metric accuracy --recommender nearest --recommender random
-    """
-    from metastore.rendering import Form, render  # noqa: PLC0415
-    from recommenders import names  # noqa: PLC0415
+    """  # noqa: D301 - \b keeps the example on a line
+    from textwrap import fill  # noqa: PLC0415
+
+    from metastore.rendering import Form, render, render_one, terminal_width  # noqa: PLC0415
+    from recommenders import make, names  # noqa: PLC0415
     from recommenders.backtest import backtest as measure  # noqa: PLC0415
     from recommenders.explaining import backtest_rows, backtest_words  # noqa: PLC0415
 
     form = _form(json, csv, table)
+    for name in recommender or ():
+        make(name)
     view = _open(store).view(metric, algorithm or None)
     with _bar("leaving datasets out") as advance:
         found = measure(
             view, recommender or list(names()), budget=budget, seed=seed, progress=advance
         )
     if form is Form.JSON:
-        print(render([found.to_dict()], form))
+        _out(render_one(found.to_dict()))
     elif form is Form.CSV:
-        print(render(found.rows(), form))
+        _out(render(found.rows(), form))
     else:
-        print(f"{render(backtest_rows(found), form)}\n\n{backtest_words(found)}")
+        width = min(100, terminal_width() or 100)
+        _out(f"{render(backtest_rows(found), form)}\n\n{fill(backtest_words(found), width)}")
 
 
 @app.command()
@@ -227,18 +330,20 @@ def runs(
 
     Example: headstart runs --dataset iris --status failed
     """
-    from metastore.reports import RunFilter  # noqa: PLC0415
+    from metastore.rendering import Form, render  # noqa: PLC0415
+    from metastore.reports import RunFilter, for_people  # noqa: PLC0415
     from metastore.reports import runs as listed  # noqa: PLC0415
 
-    which = RunFilter(dataset, algorithm, status, metric, limit)
-    _print(listed(_open(store), which), json, csv, table)
+    form = _form(json, csv, table)
+    found = listed(_open(store), RunFilter(dataset, algorithm, status, metric, limit))
+    _out(render(for_people(found) if form is Form.TABLE else found, form))
 
 
 @app.command()
 def datasets(
     store: Store = DEFAULT_STORE, json: Json = False, csv: Csv = False, table: Table = False
 ) -> None:
-    """List the datasets, with how many runs and meta-features each has.
+    """List the datasets and how much is known of each.
 
     Example: headstart datasets --csv
     """
@@ -249,7 +354,10 @@ def datasets(
 
 @app.command()
 def show(
-    what: Annotated[str, typer.Argument(help="A run's id, or a dataset's or algorithm's name.")],
+    what: Annotated[
+        str,
+        typer.Argument(help="A dataset's or an algorithm's name, or a run's id or the end of it."),
+    ],
     store: Store = DEFAULT_STORE,
     json: Json = False,
     csv: Csv = False,
@@ -259,32 +367,22 @@ def show(
 
     Example: headstart show iris
     """
-    from metastore.rendering import Form, render  # noqa: PLC0415
+    from metastore.rendering import Form, render, render_one, sheet  # noqa: PLC0415
     from metastore.reports import show as found  # noqa: PLC0415
 
-    known = found(_open(store), what)
     form = _form(json, csv, table)
-    if form is not Form.TABLE:
-        print(render([known], form))
-        return
-    plain = {
-        n: v for n, v in known.items() if not isinstance(v, list | dict) and "\n" not in str(v)
-    }
-    print(render([{"": name, "value": value} for name, value in plain.items()], form))
-    for name, value in known.items():
-        if value and isinstance(value, dict):
-            value = [{"name": key, "value": item} for key, item in value.items()]  # noqa: PLW2901
-        if value and isinstance(value, list):
-            print(f"\n{name}\n{render(value, form)}")
-        elif isinstance(value, str) and name not in plain:
-            print(f"\n{name}\n{value}")
+    known = found(_open(store), what)
+    if form is Form.CSV:
+        _out(render([known], form))
+    else:
+        _out(render_one(known) if form is Form.JSON else sheet(known))
 
 
 @app.command()
 def doctor(
     store: Store = DEFAULT_STORE, json: Json = False, csv: Csv = False, table: Table = False
 ) -> None:
-    """Look the store over: is it sound, which journals wait, what crashed.
+    """Look the store over: is it sound, and what needs a hand.
 
     Exit status 1 says that something needs a hand.
 
@@ -309,8 +407,9 @@ def query(
 ) -> None:
     """Ask the store in SQL, read-only.
 
+    \b
     Example: headstart query "SELECT algorithm, count(*) AS runs FROM runs GROUP BY ALL"
-    """
+    """  # noqa: D301 - \b keeps the example on a line
     found = _open(store).rows(sql)
     _print(found, json, csv, table)
 
@@ -319,6 +418,34 @@ def _open(store: str, *, create: bool = False) -> MetaStore:
     import metastore  # noqa: PLC0415
 
     return metastore.open(store, create=create)
+
+
+def _to_fill(store: str, file: str) -> MetaStore:
+    """Open a store or make it, but make none for a file that is not there."""
+    from metastore.errors import InvalidInputError  # noqa: PLC0415
+    from metastore.journal import NotRecordedWarning  # noqa: PLC0415
+
+    if not Path(file).exists():
+        raise InvalidInputError(f"no file {file!r}: check the path")
+    with warnings.catch_warnings():
+        # what journals could still take, an import cannot: it says itself what is wrong
+        warnings.simplefilter("ignore", NotRecordedWarning)
+        return _open(store, create=True)
+
+
+def _check_target(dataset: str, target: str | None) -> None:
+    """Refuse a table file without a target: an answer for it would be about another task."""
+    from metastore.datasets import is_table_file  # noqa: PLC0415
+    from metastore.errors import InvalidInputError  # noqa: PLC0415
+
+    if target is None and is_table_file(dataset):
+        from metastore.table_files import read_frame  # noqa: PLC0415
+
+        columns = ", ".join(map(str, list(read_frame(Path(dataset)).columns)[-8:]))
+        raise InvalidInputError(
+            f"which column of {dataset} is to be predicted? Say --target NAME; its last columns "
+            f"are: {columns}"
+        )
 
 
 def _form(json: bool, csv: bool, table: bool) -> Any:
@@ -332,14 +459,27 @@ def _form(json: bool, csv: bool, table: bool) -> Any:
 def _print(rows: list[dict[str, Any]], json: bool, csv: bool, table: bool) -> None:
     from metastore.rendering import render  # noqa: PLC0415
 
-    print(render(rows, _form(json, csv, table)))
+    _out(render(rows, _form(json, csv, table)))
+
+
+def _out(text: str) -> None:
+    """Print; where nobody reads to the end, stop quietly with exit status 141."""
+    try:
+        print(text, end="\n" if text else "", flush=True)
+    except BrokenPipeError:
+        # Python flushes stdout once more when it ends, and would complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(UNREAD) from None
+
+
+UNREAD = 141
 
 
 def _print_import(report: ImportReport, what: str) -> None:
     """Print what an import did; exit status 1 says that rows were refused."""
     known = f", {report.known_runs:,} {what} were there already" if report.known_runs else ""
     failed = f" ({report.failed_runs:,} without a finite value: failed)" * bool(report.failed_runs)
-    print(f"{report.file}: {report.rows:,} rows, {report.new_runs:,} new {what}{failed}{known}")
+    _out(f"{report.file}: {report.rows:,} rows, {report.new_runs:,} new {what}{failed}{known}")
     for note in report.notes:
         print(f"  {note}", file=sys.stderr)
     if report.refused:
@@ -369,6 +509,9 @@ def _bar(what: str) -> Iterator[Any]:
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
 
+    if not sys.stderr.isatty():
+        yield None
+        return
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

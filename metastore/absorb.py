@@ -201,7 +201,7 @@ def _stage_and_insert(
                 )
     for part in parts:
         if part.torn and not part.claim.alive:
-            _keep(part, part.torn, "torn")
+            _keep(part, part.torn, part.end, "torn")
             rejected += 1
     return lines, rejected
 
@@ -238,6 +238,7 @@ def _stage(
     try:
         con.execute(query("stage_journals"), {"files": [str(file) for file in files]})
     except duckdb.InvalidInputException:
+        con.execute("ROLLBACK; BEGIN")  # DuckDB gives a transaction up at the first error
         dropped = 0
         for i, part in enumerate(parts):
             files[i], count = _drop_long(part, files[i], folder)
@@ -255,7 +256,7 @@ def _drop_long(part: _Part, file: Path, folder: Path) -> tuple[Path, int]:
     long = [line for line in lines if len(line) > MAX_LINE_BYTES]
     if not long:
         return file, 0
-    _keep(part, b"".join(long), "long")
+    _keep(part, b"".join(long), part.start, "long")
     rest = folder / f"{part.name}.rest{SUFFIX}"
     rest.write_bytes(b"".join(line for line in lines if len(line) <= MAX_LINE_BYTES))
     return rest, len(long)
@@ -271,15 +272,15 @@ def _reject(con: duckdb.DuckDBPyConnection, part: _Part, file: Path) -> int:
     lines = [line + b"\n" for line in lines if line.strip()]
     if len(lines) == len(flags):
         lines = [line for line, bad in zip(lines, flags, strict=True) if bad]
-    _keep(part, b"".join(lines), "lines")
+    _keep(part, b"".join(lines), part.start, "lines")
     return sum(flags)
 
 
-def _keep(part: _Part, content: bytes, kind: str) -> None:
+def _keep(part: _Part, content: bytes, at: int, kind: str) -> None:
     """Write what is rejected under a name of its own, so that doing it again changes nothing."""
     folder = part.claim.path.parent.parent / "rejected"
     folder.mkdir(exist_ok=True)
-    with (folder / f"{part.name}.{part.start}.{kind}").open("wb") as out:
+    with (folder / f"{part.name}.{at}.{kind}").open("wb") as out:
         out.write(content)
         out.flush()
         os.fsync(out.fileno())

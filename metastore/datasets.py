@@ -40,7 +40,7 @@ def describe(data: Any, target: Any = None, name: str = "") -> tuple[DatasetRef,
     number = fingerprint(table)
     column = table.target.name if table.target is not None else ""
     ref = DatasetRef(
-        name=table.name or f"data-{number[:12]}",
+        name=table.name or f"data-{number.removeprefix('fp1-')[:8]}",
         target=target if isinstance(target, str) else str(column or ""),
         source_id=table.source_id,
         fingerprint=number,
@@ -53,7 +53,12 @@ def describe(data: Any, target: Any = None, name: str = "") -> tuple[DatasetRef,
 
 def is_table_file(text: str) -> bool:
     """Whether a string is meant as the path of a table file rather than as a name."""
-    return text.lower().endswith(_FILES) or Path(text).is_file()
+    if text.lower().endswith(_FILES):
+        return True
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a path, or with a NUL: a name
+        return False
 
 
 def _named(data: str, target: Any, name: str) -> DatasetRef:

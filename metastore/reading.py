@@ -65,7 +65,10 @@ def read_view(
         if name not in names:
             raise UnknownNameError(not_found("dataset", name, names))
     view = replace(view, meta=meta, groups={} if near_duplicates else twins)
-    return replace(view.without(left_out) if left_out else view, groups=twins)
+    known = {*view.datasets, *view.meta.datasets}
+    bare = {name for name in left_out if not known.intersection(view.group(name))}
+    view = view.without(set(left_out) - bare)
+    return replace(view, groups=twins, excluded=tuple(sorted({*view.excluded, *bare})))
 
 
 def direction(con: duckdb.DuckDBPyConnection, metric: str) -> bool:
@@ -123,7 +126,7 @@ def dataset_labels(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     labels = {}
     for number, name, fingerprint in rows:
         first = not fingerprint or seen[name].index(fingerprint) == 0
-        labels[number] = name if first else f"{name}@{fingerprint[:8]}"
+        labels[number] = name if first else f"{name}@{fingerprint.removeprefix('fp1-')[:8]}"
     return labels
 
 
@@ -164,7 +167,7 @@ def read_metafeatures(
         "SELECT dataset_id::VARCHAR AS dataset_id, name, value FROM store.latest_metafeatures"
     ).fetchnumpy()
     names, column = np.unique(np.asarray(rows["name"], dtype=object), return_inverse=True)
-    row_labels = [labels[number] for number in rows["dataset_id"]]
+    row_labels = [labels.get(number, number) for number in rows["dataset_id"]]
     datasets = tuple(dict.fromkeys(row_labels))
     index = {label: i for i, label in enumerate(datasets)}
     values = np.full((len(datasets), len(names)), np.nan)
@@ -248,7 +251,8 @@ class _Cells:
         code = {algorithm: number for number, algorithm in enumerate(self.algorithms)}
         self.config_algorithm = np.array([code[a] for a, _ in pairs], dtype=np.int64)
         self.texts = [text for _, text in pairs]
-        names = [labels[number] for (number,) in ids]
+        # A dataset whose line was lost goes by its id: its runs are still runs.
+        names = [labels.get(number, number) for (number,) in ids]
         self.datasets = sorted(set(names))
         place = {name: number for number, name in enumerate(self.datasets)}
         number = np.array([place[name] for name in names], dtype=np.int64)

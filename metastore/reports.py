@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -41,6 +42,7 @@ def runs(store: MetaStore, which: RunFilter) -> list[Row]:
 
     Raises:
         InvalidInputError: if `status` is no status or `limit` not positive.
+        UnknownNameError: if the store has no such dataset, algorithm or metric.
     """
     statuses = ("", "running", "completed", "failed", "pruned", "crashed", "timeout")
     if which.status not in statuses:
@@ -60,7 +62,46 @@ def runs(store: MetaStore, which: RunFilter) -> list[Row]:
                 "limit": which.limit,
             },
         )
-        return rows_of(found)
+        listed = rows_of(found)
+        if not listed:
+            _check_known(con, which)
+        return listed
+
+
+def _check_known(con: duckdb.DuckDBPyConnection, which: RunFilter) -> None:
+    """Raise UnknownNameError for a name that nothing in the store has."""
+    for kind, name, known in (
+        ("dataset", which.dataset, "SELECT DISTINCT name FROM store.datasets"),
+        ("algorithm", which.algorithm, "SELECT DISTINCT algorithm FROM store.runs"),
+        ("metric", which.metric, "SELECT DISTINCT metric FROM store.metric_values"),
+    ):
+        names = {row[0] for row in con.execute(known).fetchall()} if name else {name}
+        if name not in names:
+            raise UnknownNameError(not_found(kind, name, names))
+
+
+def for_people(rows: list[Row]) -> list[Row]:
+    """Return listed runs as a table shows them: ends of ids, bare class names, `C=1.0` configs.
+
+    The end of an id is random and tells runs apart; its beginning may be the time.
+
+    >>> run = {"run": "0194a1b2-0000-7000-8000-0123456789ab", "algorithm": "a.svm.SVC"}
+    >>> for_people([{**run, "config": '{"C":1.0}'}])
+    [{'run': '456789ab', 'algorithm': 'SVC', 'config': {'C': 1.0}}]
+    """
+    return [
+        {
+            **row,
+            "run": row["run"][-8:],
+            "algorithm": _MODULES.sub("", row["algorithm"]),
+            "config": json.loads(row["config"] or "{}"),
+        }
+        for row in rows
+    ]
+
+
+_MODULES = re.compile(r"\b(?:[a-z_]\w*\.)+(?=[A-Z])")
+_PART_OF_ID = re.compile(r"[0-9a-fA-F-]{4,36}")
 
 
 def datasets(store: MetaStore) -> list[Row]:
@@ -76,13 +117,19 @@ def metrics(store: MetaStore) -> list[Row]:
 
 
 def show(store: MetaStore, what: str) -> Row:
-    """Return everything known of a run (by id), a dataset or an algorithm (by name).
+    """Return everything known of a run, a dataset or an algorithm.
+
+    Args:
+        store: the store.
+        what: a dataset's or an algorithm's name, a run's id, or at least 4
+            characters of its beginning or end.
 
     Raises:
         UnknownNameError: if there is none.
+        InvalidInputError: if several runs have ids with that beginning or end.
     """
     with store.reader() as con:
-        found = _show_run(con, what) or _show_dataset(con, what) or _show_algorithm(con, what)
+        found = _show_dataset(con, what) or _show_algorithm(con, what) or _show_run(con, what)
         if found is not None:
             return found
         names = con.execute(
@@ -92,9 +139,8 @@ def show(store: MetaStore, what: str) -> Row:
 
 
 def _show_run(con: duckdb.DuckDBPyConnection, what: str) -> Row | None:
-    try:
-        number = UUID(what)
-    except ValueError:
+    number = _run_id(con, what)
+    if number is None:
         return None
     found = rows_of(con.execute(query("show_run"), {"run_id": number}))
     if not found:
@@ -118,6 +164,24 @@ def _show_run(con: duckdb.DuckDBPyConnection, what: str) -> Row | None:
         )
     )
     return run
+
+
+def _run_id(con: duckdb.DuckDBPyConnection, what: str) -> UUID | None:
+    """Return the id of the one run that is meant, None where there is none."""
+    try:
+        return UUID(what)
+    except ValueError:
+        pass
+    if not _PART_OF_ID.fullmatch(what):
+        return None
+    found = con.execute(
+        "SELECT DISTINCT run_id FROM store.runs WHERE starts_with(run_id::VARCHAR, $part) "
+        "OR ends_with(run_id::VARCHAR, $part) LIMIT 2",
+        {"part": what.lower()},
+    ).fetchall()
+    if len(found) > 1:
+        raise InvalidInputError(f"several runs have {what!r} in their id; say more of it")
+    return found[0][0] if found else None
 
 
 def _show_dataset(con: duckdb.DuckDBPyConnection, what: str) -> Row | None:
@@ -159,8 +223,7 @@ class Finding:
 
 def doctor(store: MetaStore) -> list[Finding]:
     """Look a store over: tables, journals, rejected lines, crashed runs, mixed directions."""
-    findings = [_journals(store), _rejected(store)]
-    with store.reader() as con:
+    with store.reader() as con:  # absorbs what waits, so journals and rejects are looked at after
         counts = rows_of(con.execute(query("doctor_counts")))[0]
         mixed = con.execute(
             "SELECT metric FROM store.tasks WHERE higher_is_better IS NOT NULL "
@@ -169,8 +232,8 @@ def doctor(store: MetaStore) -> list[Finding]:
         ).fetchall()
         version = con.execute("SELECT max(number) FROM store.migrations").fetchone()
     assert version is not None
-    findings.insert(
-        0,
+    orphans = counts["orphans"]
+    return [
         Finding(
             "tables",
             True,
@@ -178,9 +241,8 @@ def doctor(store: MetaStore) -> list[Finding]:
             f"configs, {counts['metric_values']:,} values; schema {version[0]}; DuckDB "
             f"{duckdb.__version__}; {store.paths.database.stat().st_size / 1e6:.1f} MB",
         ),
-    )
-    orphans = counts["orphans"]
-    findings += [
+        _journals(store),
+        _rejected(store),
         Finding(
             "references",
             orphans == 0,
@@ -210,7 +272,6 @@ def doctor(store: MetaStore) -> list[Finding]:
             f"{counts['described']:,} of {counts['datasets']:,} datasets have meta-features",
         ),
     ]
-    return findings
 
 
 def _journals(store: MetaStore) -> Finding:

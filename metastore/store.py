@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from uuid import UUID
@@ -24,7 +25,7 @@ from metastore.engines import FileEngine, StaleReadWarning
 from metastore.errors import InvalidInputError
 from metastore.importers.metafeature_table import import_metafeatures
 from metastore.importers.table import ImportReport, TableOptions, import_table
-from metastore.journal import Journal, NotRecordedWarning
+from metastore.journal import Claim, Journal, NotRecordedWarning
 from metastore.paths import StorePaths
 from metastore.reading import id_of, label_of, read_space, read_view
 from metastore.recorder import Recorder
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from metastore.search_space import SearchSpace
     from metastore.tabular import Table
     from metastore.view import View
-
-REABSORB_SECONDS = 5.0
-"""Journals that did not change are looked at again after this time: their process may be dead."""
 
 TICK_NANOSECONDS = 50_000_000
 
@@ -82,7 +80,6 @@ class MetaStore:
         self._recorder = Recorder(Journal(paths.journals))
         self._made = False
         self._absorbed: tuple[tuple[str, int, int], ...] | None = None
-        self._absorbed_at = 0.0
         self._check()
 
     def _check(self) -> None:
@@ -95,22 +92,28 @@ class MetaStore:
 
     def _ensure_tables(self, wait_seconds: float | None = None) -> None:
         if not self._made:
-            self.paths.folder.mkdir(parents=True, exist_ok=True)
             self.paths.database.parent.mkdir(parents=True, exist_ok=True)
             self._engine.create(wait_seconds)
+            self.paths.folder.mkdir(parents=True, exist_ok=True)
             self._made = True
 
     # Recording
 
-    def dataset(self, data: Any, target: Any = None, name: str = "") -> DatasetRef:
+    def dataset(
+        self, data: Any, target: Any = None, name: str = "", source_id: str = ""
+    ) -> DatasetRef:
         """Record a dataset and its meta-features, and return what runs name it by.
 
         Args:
             data: cells, a name, or an OpenML id; see `metastore.datasets.describe`.
             target: name of the target column, or the target values.
             name: what to call it.
+            source_id: where it came from, such as `openml:31`; datasets of one source are
+                near-duplicates.
         """
         ref, table = describe(data, target, name)
+        if source_id:
+            ref = replace(ref, source_id=source_id)
         self._recorder.write(lambda: self._recorder.dataset_lines(ref))
         if table is not None:
             self._extract(ref, table)
@@ -119,7 +122,7 @@ class MetaStore:
     def run(
         self,
         dataset: Any,
-        algorithm: str,
+        algorithm: Any,
         config: Config,
         *,
         target: Any = None,
@@ -136,8 +139,8 @@ class MetaStore:
 
         Args:
             dataset: a name, cells, an OpenML id, or what `store.dataset` returned.
-            algorithm: name of the algorithm; a dotted path such as `sklearn.svm.SVC` lets
-                recommendations become estimators.
+            algorithm: name of the algorithm, its class, or a scikit-learn estimator; a dotted
+                path such as `sklearn.svm.SVC` lets recommendations become estimators.
             config: hyperparameters by name.
             target: name of the target column, or the target values.
             seed: the random seed.
@@ -349,14 +352,10 @@ class MetaStore:
         if not journals:
             return Absorbed()
         seen = _state(journals)
-        if (
-            seen is not None
-            and seen == self._absorbed
-            and time.monotonic() - self._absorbed_at < REABSORB_SECONDS
-        ):
+        if seen is not None and seen == self._absorbed:
             return Absorbed()
         done = absorb(self._engine)
-        self._absorbed, self._absorbed_at = seen, time.monotonic()
+        self._absorbed = seen
         return done
 
     def _refresh(self) -> None:
@@ -487,9 +486,14 @@ class MetaStore:
         with self.reader() as con:
             con.execute("SET enable_external_access = false")
             try:
-                yield con.execute(sql, parameters or None)
+                found = con.execute(sql, parameters or None)
             except duckdb.Error as error:
                 raise InvalidInputError(f"the query failed: {error}") from error
+            if found is None or found.description is None:
+                raise InvalidInputError(
+                    "the query holds no statement; expected one such as SELECT count(*) FROM runs"
+                )
+            yield found
 
     def close(self) -> None:
         """Release this process's journal; recording again opens a new one."""
@@ -497,29 +501,37 @@ class MetaStore:
 
 
 def _state(journals: Iterable[Path]) -> tuple[tuple[str, int, int], ...] | None:
-    """Return what changes when a journal is written to, None where that cannot be told.
+    """Return what changes when a journal is written to, None where there is more to be done.
 
-    Clocks of file systems tick every few milliseconds: a file that changed just now may change
-    again within the same tick.
+    That is so where a process is dead, and where a file changed just now: clocks of file systems
+    tick every few milliseconds, and it may change again within the same tick.
     """
     found = []
     for path in journals:
         try:
-            stat = path.stat()
-        except FileNotFoundError:
+            claim = Claim(path)
+        except OSError:
             return None
-        if time.time_ns() - stat.st_mtime_ns < TICK_NANOSECONDS:
+        claim.release()
+        stat = path.stat()
+        if not claim.alive or time.time_ns() - stat.st_mtime_ns < TICK_NANOSECONDS:
             return None
         found.append((path.name, stat.st_size, stat.st_mtime_ns))
     return tuple(found)
 
 
 def _named(algorithm: object) -> str:
+    if isinstance(algorithm, str) and algorithm.strip():
+        return algorithm.strip()
     if isinstance(algorithm, type):
         return f"{algorithm.__module__}.{algorithm.__qualname__}"
-    if not isinstance(algorithm, str) or not algorithm.strip():
-        raise InvalidInputError(f"algorithm: expected a name, got {algorithm!r}")
-    return algorithm.strip()
+    if hasattr(algorithm, "get_params"):
+        from metastore.importers.flows import flow_name  # noqa: PLC0415 - needs scikit-learn
+
+        return flow_name(algorithm)
+    raise InvalidInputError(
+        f"algorithm: expected a name, a class or an estimator, got {algorithm!r}"
+    )
 
 
 def _results(outcome: object) -> dict[str, float]:

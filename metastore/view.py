@@ -178,8 +178,19 @@ class View:
         )
 
     def only(self, algorithms: Iterable[str]) -> View:
-        """Return the view of these algorithms' configs."""
-        wanted = [self.algorithms.index(algorithm) for algorithm in algorithms]
+        """Return the view of these algorithms' configs.
+
+        Raises:
+            UnknownNameError: if the view has no such algorithm.
+        """
+        names = list(algorithms)
+        unknown = sorted(set(names) - set(self.algorithms))
+        if unknown:
+            raise UnknownNameError(
+                f"no algorithm named {unknown[0]!r} in this view; it has "
+                f"{', '.join(self.algorithms[:8])}"
+            )
+        wanted = [self.algorithms.index(algorithm) for algorithm in names]
         config = np.isin(self.config_algorithms, wanted)
         return self._keep(config[self.cell_config], config[self.failed_config])
 

@@ -34,7 +34,7 @@ NOISE = 0.02
 DEGREES = 3.0
 SPREADS = 5
 COMPONENTS = 128
-GUARD = 0.5
+GUARD = 1 / 3
 LOGISTIC = float(np.sqrt(3) / np.pi)
 
 

@@ -7,10 +7,12 @@ can say later what its advice was worth.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from metastore.errors import UnknownNameError
+from metastore.search_space import SearchSpace
 from metastore.store import MetaStore
 from metastore.types import Observation, RunStatus
 from metastore.view import View
@@ -30,6 +32,7 @@ class Question:
         seed: fixes whatever is left to chance.
         near_duplicates: whether to learn from near-duplicates of the dataset too.
         as_new: whether to ignore what was run on the dataset itself.
+        search_space: by algorithm, where an answer may lie; None for configs that ran before.
         record: whether to store the answer.
     """
 
@@ -40,6 +43,7 @@ class Question:
     seed: int = 0
     near_duplicates: bool = False
     as_new: bool = False
+    search_space: Mapping[str, SearchSpace] | None = field(default=None, hash=False)
     record: bool = True
 
 
@@ -90,7 +94,7 @@ def ask(
     if question.near_duplicates:
         view = replace(view, groups={})
     view = view.without([name])
-    found = recommender.fit(view).recommend(name, observed, question.n)
+    found = recommender.fit(view, question.search_space).recommend(name, observed, question.n)
     if question.record:
         store.record_recommendations(name, metric, found)
     left_out = () if question.near_duplicates else tuple(t for t in twins if t in view.excluded)

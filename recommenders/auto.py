@@ -17,13 +17,13 @@ from metastore.errors import InvalidInputError
 from metastore.view import FloatArray, IntArray
 from recommenders.best_on_average import BestOnAverage
 from recommenders.nearest import Nearest
-from recommenders.own_pools import own_pool, spread_over
+from recommenders.own_pools import left_out_rows, own_pool
 from recommenders.pool_recommender import PoolRecommender
 from recommenders.portfolio import Portfolio
 from recommenders.random_search import RandomSearch
 from recommenders.recommender import AskedTask
 from recommenders.replay import BUDGETS, best_so_far, random_regret, regrets, seen_of
-from recommenders.scores import Past, Table
+from recommenders.scores import Table
 from recommenders.sessions import Case, Seen, Session, Step
 from recommenders.table_recommender import TableRecommender
 
@@ -52,14 +52,14 @@ class Auto(PoolRecommender):
         """Compare the members on datasets left out in turn."""
         for member in self.members:
             member.fit_past(self.past)
-        left_out = _left_out(self.past)
+        left_out = left_out_rows(self.past, MAX_LEFT_OUT)
         names = [member.name for member in self.members]
         if len(set(self.past.groups[left_out].tolist())) < FEWEST_GROUPS:
             self.table, self.chosen = np.empty((0, 0)), (Portfolio.name,) * len(self.budgets)
             return
         at = np.array(self.budgets) - 1
-        paths = [_paths(member, left_out, max(self.budgets))[:, at] for member in self.members]
-        self.table = np.array([path.mean(axis=0) for path in paths])
+        paths = _compare(self.members, left_out, max(self.budgets))
+        self.table = paths[:, :, at].mean(axis=1)
         self.chosen = tuple(names[i] for i in np.argmin(self.table.round(12), axis=0))
         self._compared = len(left_out)
 
@@ -106,31 +106,29 @@ class AutoSession:
         )
 
 
-def _left_out(past: Past) -> IntArray:
-    """Return which datasets are left out in turn: spread over the alphabet, one a group."""
-    _, first = np.unique(past.groups, return_index=True)
-    return spread_over(np.sort(first), MAX_LEFT_OUT)
+def _compare(members: tuple[TableRecommender, ...], rows: IntArray, budget: int) -> FloatArray:
+    """Return the regret `(members, len(rows), budget)` after each step on each dataset left out."""
+    past = members[0].past
+    weights = [member.believe_left_out(rows) for member in members]
+    paths = np.empty((len(members), len(rows), budget))
+    for i, row in enumerate(rows.tolist()):
+        table, score = own_pool(past, row)
+        for j, member in enumerate(members):
+            case = Case(past.datasets[row], table, past.spread, weights[j][i], seen_of([], score))
+            paths[j, i] = _path(member, case, score, budget)
+    return paths
 
 
-def _paths(member: TableRecommender, rows: IntArray, budget: int) -> FloatArray:
-    """Return the regret `(len(rows), budget)` after each step on each dataset left out."""
-    weights = member.believe_left_out()
-    return np.array([_path(member, int(row), weights[row], budget) for row in rows])
-
-
-def _path(member: TableRecommender, row: int, weights: FloatArray, budget: int) -> FloatArray:
-    past = member.past
-    table, score = own_pool(past, row)
-    closed = np.isnan(score) & ~table.known[row]
+def _path(member: TableRecommender, case: Case, score: FloatArray, budget: int) -> FloatArray:
+    """Return the regret `(budget,)` after each step of a member on a pool of known scores."""
+    closed = np.isnan(score)
     regret = regrets(score)
-    budget_here = min(budget, int((~closed).sum()))
     if isinstance(member, RandomSearch):
         return random_regret(regret[~closed], budget)
-    task = past.datasets[row]
     columns: list[int] = []
-    while len(columns) < budget_here:
-        seen = seen_of(columns, score, closed)
-        case = Case(task, table, past.spread, weights, seen)
-        ahead = 1 if member.adaptive else budget_here
-        columns.extend(member.choose(case, ahead).columns.tolist())
+    steps = min(budget, int((~closed).sum()))
+    while len(columns) < steps:
+        told = replace(case, seen=seen_of(columns, score, closed))
+        ahead = 1 if member.adaptive else steps
+        columns.extend(member.choose(told, ahead).columns.tolist())
     return best_so_far(regret, np.array(columns), budget)

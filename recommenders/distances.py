@@ -22,12 +22,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from metastore.view import FloatArray, IntArray
+from recommenders.scores import spread_over
 
 SQUASH = 3.0
 MIN_SHARED = 1 / 3
 SUPPORT = 0.99
 MARGIN = 1.25
 MIN_FOR_SUPPORT = 5
+MAX_FOR_SUPPORT = 256
 NEIGHBOURS = 5
 UNIFORM = 0.1
 
@@ -85,11 +87,6 @@ def distances(one: FloatArray, many: FloatArray) -> FloatArray:
     total = np.where(shared, difference, 0).sum(axis=1)
     mean = total / np.maximum(counts, 1)
     return np.where((counts > 0) & (counts >= needed), mean, np.nan)
-
-
-def pairwise(z: FloatArray) -> FloatArray:
-    """Return the distances `(M, M)` between the rows of z `(M, P)`."""
-    return np.array([distances(row, z) for row in z]).reshape(len(z), len(z))
 
 
 def kernel_weights(distance: FloatArray, uniform: float = UNIFORM) -> FloatArray:
@@ -152,11 +149,11 @@ class Support:
 
 
 def _threshold(z: FloatArray, groups: IntArray) -> float:
-    if len(z) < MIN_FOR_SUPPORT:
+    nearest = []
+    for row in spread_over(np.arange(len(z)), MAX_FOR_SUPPORT).tolist():
+        apart = distances(z[row], z[groups != groups[row]])
+        if np.isfinite(apart).any():
+            nearest.append(float(np.nanmin(apart)))
+    if len(nearest) < MIN_FOR_SUPPORT:
         return float("inf")
-    apart = pairwise(z)
-    apart[groups[:, None] == groups[None]] = np.nan
-    apart = apart[np.isfinite(apart).any(axis=1)]
-    if len(apart) < MIN_FOR_SUPPORT:
-        return float("inf")
-    return MARGIN * float(np.quantile(np.nanmin(apart, axis=1), SUPPORT, method="higher"))
+    return MARGIN * float(np.quantile(nearest, SUPPORT, method="higher"))

@@ -11,6 +11,7 @@ from typing import Any
 from recommenders.asking import Answer
 from recommenders.backtest import BacktestResult
 from recommenders.recommender import Neighbour, Recommendation
+from recommenders.registry import names
 
 SHOWN_NEIGHBOURS = 3
 
@@ -53,7 +54,8 @@ def text(answer: Answer, width: int = 100) -> str:
                     break_long_words=False,
                     break_on_hyphens=False,
                 )
-    return "\n".join([*lines, "", *in_words(answer)]).lstrip("\n")
+    said = [textwrap.fill(words, width, break_long_words=False) for words in in_words(answer)]
+    return "\n".join([*lines, "", *said]).lstrip("\n")
 
 
 def as_json(answer: Answer) -> dict[str, Any]:
@@ -97,8 +99,9 @@ def in_words(answer: Answer) -> list[str]:
     elif first.note:
         sentences.append(first.note)
     sentences.append(
-        f"learned from {first.n_runs:,} runs on {first.n_datasets} datasets by {first.method}"
-        + (f", and {answer.observed} runs on this one" if answer.observed else "")
+        f"learned from {_count(first.n_runs, 'run')} on {_count(first.n_datasets, 'dataset')} by "
+        f"{first.method}"
+        + (f", and {_count(answer.observed, 'run')} on this one" if answer.observed else "")
     )
     if answer.left_out:
         names = ", ".join(answer.left_out[:5])
@@ -106,7 +109,14 @@ def in_words(answer: Answer) -> list[str]:
             f"left out as near-duplicates of {answer.dataset}: {names} "
             "(--near-duplicates learns from them)"
         )
-    return [f"{sentence[0].upper()}{sentence[1:].rstrip('.')}." for sentence in sentences]
+    return [f"{_capital(sentence).rstrip('.')}." for sentence in sentences]
+
+
+def _capital(sentence: str) -> str:
+    """Return a sentence with a capital, unless it begins with a recommender's name."""
+    if sentence.split(maxsplit=1)[0] in names():
+        return sentence
+    return sentence[0].upper() + sentence[1:]
 
 
 def _because(one: Recommendation) -> str:
@@ -168,7 +178,11 @@ def _neighbour(near: Neighbour) -> str:
         return (
             f"{near.dataset}{distance}: {_number(near.value)}, rank {near.rank} of {near.configs}"
         )
-    return f"{near.dataset}{distance}: predicted from {near.runs} runs"
+    return f"{near.dataset}{distance}: predicted from {_count(near.runs, 'run')}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _number(value: float, digits: int = 4) -> str:

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metastore.view import FloatArray
+from metastore.view import FloatArray, IntArray
 from recommenders.agreement import explain, improving
 from recommenders.distances import Support, distances, kernel_weights, squash
 from recommenders.portfolio import covering
@@ -43,9 +43,10 @@ class Nearest(TableRecommender):
     def prepare(self) -> None:
         """Learn how meta-features are scaled and how near past datasets are to each other."""
         past = self.past
-        self._values = past.view.meta.aligned(past.datasets)
-        described = np.isfinite(self._values).any(axis=1)
-        self._support = Support.fit(self._values[described], past.groups[described])
+        values = past.view.meta.aligned(past.datasets)
+        described = np.isfinite(values).any(axis=1)
+        self._support = Support.fit(values[described], past.groups[described])
+        self._z = squash(self._support.scaling(values))
 
     def believe(self, task: AskedTask) -> Belief:
         """Return kernel weights, or equal ones when nothing tells the datasets apart."""
@@ -57,22 +58,21 @@ class Nearest(TableRecommender):
             return Belief.equal(count, True, f"no past dataset has its meta-features: {FALLBACK}")
         nearest, limit = self._support.nearest(given), self._support.threshold
         if nearest > limit:
-            why = f"nearest past dataset at {nearest:.2f}, in support up to {limit:.2f}"
+            why = (
+                f"its meta-features lie {nearest:.1f} from the nearest past dataset's, in robust "
+                f"standard deviations, and past datasets lie within {limit:.1f}"
+            )
             return Belief(np.full(count, 1 / count), apart, True, f"{why}: {FALLBACK}")
         return Belief(kernel_weights(apart), apart)
 
-    @property
-    def _z(self) -> FloatArray:
-        return squash(self._support.scaling(self._values))
-
-    def believe_left_out(self) -> FloatArray:
-        """Return the kernel weights of the others for each past dataset."""
+    def believe_left_out(self, rows: IntArray) -> FloatArray:
+        """Return the kernel weights of the others for some past datasets."""
         groups, z = self.past.groups, self._z
-        weights = np.zeros((len(z), len(z)))
-        for row in range(len(z)):
+        weights = np.zeros((len(rows), len(z)))
+        for i, row in enumerate(rows.tolist()):
             others = groups != groups[row]
             if others.any():
-                weights[row, others] = kernel_weights(distances(z[row], z[others]))
+                weights[i, others] = kernel_weights(distances(z[row], z[others]))
         return weights
 
     def choose(self, case: Case, n: int) -> Choice:
@@ -84,4 +84,4 @@ class Nearest(TableRecommender):
         return Choice(improving(case, mixture, n), mixture.datasets)
 
 
-FALLBACK = "every past dataset counts alike, as in the portfolio"
+FALLBACK = "every past dataset counts alike at first, as in the portfolio"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from metastore.view import FloatArray, IntArray
-from recommenders.scores import Past, Table
+from recommenders.scores import Past, Table, spread_over
 
 CELLS = 32_000
+PREDICTED = 500_000
 SMALLEST = 64
 LARGEST = 256
+SHARED = 0.5
 
 
 def own_pool(past: Past, row: int) -> tuple[Table, FloatArray]:
@@ -17,21 +19,28 @@ def own_pool(past: Past, row: int) -> tuple[Table, FloatArray]:
 
     The default pool where it is small and the dataset ran most of it: configs that did not run
     there, or failed, have score NaN. Else up to 64 to 256 of the dataset's own configs, the
-    fewer the more datasets there are, spread from its best to its worst.
+    fewer the more datasets there are, spread from its best to its worst. The dataset and its
+    near-duplicates teach the table nothing about the others.
     """
     most = int(np.clip(CELLS // len(past.datasets), SMALLEST, LARGEST))
     table = past.default_pool
-    if len(table.keys) > most or table.known[row].mean() < 0.5:
+    if len(table.keys) > most or table.known[row].mean() < SHARED:
         cells, _ = past.own(row)
-        keys = sorted(past.keys_of(past.view.cell_config[spread_over(cells, most)]))
-        columns = [table.number.get(key, -1) for key in keys]
-        inside = min(columns) >= 0
-        table = table.take(np.array(columns)) if inside else past.table(tuple(keys))
+        configs = past.view.cell_config[spread_over(cells, most)]
+        columns = [table.number.get(key, -1) for key in past.keys_of(configs)]
+        table = past.table_at(configs) if min(columns) < 0 else table.take(np.sort(columns))
+    table = table.hiding(past.groups == past.groups[row])
     score = past.best[row] - table.regret[row] * past.spread[row]
     return table, np.where(table.repeats[row] > 0, score, np.nan)
 
 
-def spread_over(items: IntArray, most: int) -> IntArray:
-    """Return at most `most` of the items, evenly spaced, the first and the last among them."""
-    places = np.linspace(0, len(items) - 1, min(len(items), most)).round().astype(np.int64)
-    return items[places] if len(items) else items
+def left_out_rows(past: Past, most: int) -> IntArray:
+    """Return which datasets to leave out in turn: one a group, spread over the alphabet.
+
+    At most `most`, and fewer, but 8, where their configs did not run elsewhere and too many
+    scores would have to be predicted.
+    """
+    _, first = np.unique(past.groups, return_index=True)
+    if past.view.density < SHARED:
+        most = min(most, max(8, PREDICTED // (max(1, len(past.datasets)) * SMALLEST)))
+    return spread_over(np.sort(first), most)

@@ -21,6 +21,7 @@ from recommenders.encoding import Key
 from recommenders.recommender import AskedTask, Candidate, Recommendation
 from recommenders.scores import Past, Table
 from recommenders.sessions import Seen, Session, Step, evidence, seconds
+from recommenders.spaces import pool_of
 from recommenders.tasks import resolve
 
 
@@ -36,7 +37,7 @@ class PoolRecommender(ABC):
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self._past: Past | None = None
-        self._algorithms: frozenset[str] | None = None
+        self._offered: tuple[Key, ...] | None = None
 
     @property
     def past(self) -> Past:
@@ -54,14 +55,18 @@ class PoolRecommender(ABC):
 
         Args:
             view: past runs.
-            search_space: by algorithm; the pool keeps configs of these algorithms only.
+            search_space: by algorithm, where an answer may lie; None for the past configs.
         """
-        self._algorithms = None if search_space is None else frozenset(search_space)
-        return self.fit_past(Past.of(view))
+        self.fit_past(Past.of(view))
+        if search_space is not None:
+            past = self.past.default_pool.keys
+            self._offered = pool_of(search_space, past, self.seed)
+        return self
 
     def fit_past(self, past: Past) -> Self:
         """Learn from a prepared past, which several recommenders can share."""
         self._past = past
+        self._offered = None
         self.prepare()
         return self
 
@@ -85,7 +90,8 @@ class PoolRecommender(ABC):
             task: what is asked about, see `recommenders.tasks.resolve`.
             observed: what was already run on this task, values in the metric's own direction.
             n: how many to return; fewer come back only when the pool has no more.
-            candidates: the pool to choose from; None for the configs of the view.
+            candidates: the pool to choose from; None for the search space, or else for the
+                configs of the view.
 
         Raises:
             InvalidInputError: if `n` is not a positive integer or nothing was fitted.
@@ -103,7 +109,9 @@ class PoolRecommender(ABC):
     ) -> tuple[Table, Seen]:
         """Return the table of the pool and of what was observed, and what was seen in it."""
         done = [(o.algorithm, canonical_json(o.config)) for o in observed]
-        if candidates is None:
+        if candidates is None and self._offered is not None:
+            table = self.past.table(self._offered)
+        elif candidates is None:
             table = self.past.default_pool
         else:
             pool = {(a, canonical_json(c)) for a, c in candidates}
@@ -124,8 +132,6 @@ class PoolRecommender(ABC):
             taken[column] = True
             if one.usable and one.value is not None:
                 values.setdefault(column, []).append(self.past.view.score(float(one.value)))
-        if self._algorithms is not None:
-            taken |= np.array([a not in self._algorithms for a, _ in table.keys], dtype=bool)
         columns = sorted(values)
         scores = [float(np.mean(values[c])) for c in columns]
         return Seen(np.array(columns, dtype=np.int64), np.array(scores, dtype=np.float64), taken)
@@ -135,12 +141,15 @@ class PoolRecommender(ABC):
         column = int(step.choice.columns[place])
         algorithm, text = table.keys[column]
         value = self.past.view.value
-        ends = sorted((value(float(step.low[place])), value(float(step.high[place]))))
+        low, high = self.past.bounds
+        expected, *ends = np.clip(
+            [value(float(x[place])) for x in (step.score, step.low, step.high)], low, high
+        ).tolist()
         return Recommendation(
             algorithm=algorithm,
             config=json.loads(text),
-            value=value(float(step.score[place])),
-            interval=(ends[0], ends[1]),
+            value=expected,
+            interval=(min(ends), max(ends)),
             seconds=seconds(table, column, step.choice.weights),
             evidence=evidence(self.past, table, step, column),
         )

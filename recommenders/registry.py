@@ -40,7 +40,7 @@ def make(name: str, *, seed: int = 0, **options: Any) -> PoolRecommender:
         near = difflib.get_close_matches(str(name), names(), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UnknownNameError(
-            f"no recommender named {name!r}{hint} There are: {', '.join(names())}"
+            f"no recommender named {name!r}{hint or ';'} there are: {', '.join(names())}"
         )
     try:
         return kind(seed=seed, **options)

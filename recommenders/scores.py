@@ -17,7 +17,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ MAX_POOL = 1_000
 MAX_DENSE_CELLS = 4_000_000
 MIN_DENSITY = 0.1
 MAX_ENCODED = 60_000
+MAX_ENCODER = 10_000
+MAX_PREDICTED = 30_000_000
 MAX_OWN = 500
 MAX_ARD_DATASETS = 128
 
@@ -40,17 +42,37 @@ class Table:
 
     Args:
         keys: the P configs.
-        regret: `(D, P)` in [0, 1], predicted where not known.
+        own: `(D, P)` regrets in [0, 1]: exact where known, else predicted from the dataset's runs.
         known: `(D, P)` whether the config ran, or failed, on the dataset.
         seconds: `(D, P)` mean duration, NaN where unknown.
         repeats: `(D, P)` how many runs the score is a mean of, 0 where not known.
+        hidden: `(D,)` datasets that teach nothing about the others; None for no dataset.
     """
 
     keys: tuple[Key, ...]
-    regret: FloatArray
+    own: FloatArray
     known: NDArray[np.bool_]
     seconds: FloatArray
     repeats: IntArray
+
+    hidden: NDArray[np.bool_] | None = None
+
+    @cached_property
+    def regret(self) -> FloatArray:
+        """`(D, P)` regrets: exact where known, else also from what the config did elsewhere."""
+        if self.known.all():
+            return self.own
+        told = self.known if self.hidden is None else self.known & ~self.hidden[:, None]
+        times = told.sum(axis=0)
+        elsewhere = np.where(told, self.own, 0).sum(axis=0) / np.maximum(times, 1)
+        share = times / (times + SHRINK)
+        mixed = (1 - share) * self.own + share * elsewhere
+        regret: FloatArray = np.where(self.known, self.own, mixed)
+        return regret
+
+    def hiding(self, hidden: NDArray[np.bool_]) -> Table:
+        """Return the table in which some datasets, `(D,)`, teach nothing about the others."""
+        return replace(self, hidden=hidden)
 
     @cached_property
     def hashes(self) -> IntArray:
@@ -67,7 +89,7 @@ class Table:
         """Return the table of some of the configs, in the order given."""
         return Table(
             tuple(self.keys[i] for i in columns.tolist()),
-            self.regret[:, columns],
+            self.own[:, columns],
             self.known[:, columns],
             self.seconds[:, columns],
             self.repeats[:, columns],
@@ -77,7 +99,7 @@ class Table:
         """Return one table of the configs of both."""
         return Table(
             self.keys + other.keys,
-            np.concatenate([self.regret, other.regret], axis=1),
+            np.concatenate([self.own, other.own], axis=1),
             np.concatenate([self.known, other.known], axis=1),
             np.concatenate([self.seconds, other.seconds], axis=1),
             np.concatenate([self.repeats, other.repeats], axis=1),
@@ -167,17 +189,32 @@ class Past:
         mine = slice(starts[row], starts[row + 1])
         return order[mine], regret[mine]
 
-    def keys_of(self, configs: IntArray) -> tuple[Key, ...]:
-        """Return the keys of configs of the view, by their numbers there."""
-        return tuple(_keys(self.view, configs))
-
     @cached_property
     def default_pool(self) -> Table:
         """The configs of the view, or the best of each dataset where there are too many."""
-        columns = _pool_columns(self)
-        keys = _keys(self.view, columns)
+        return self.table_at(_pool_columns(self))
+
+    @cached_property
+    def bounds(self) -> tuple[float, float]:
+        """What the metric seems bounded by, in its own direction.
+
+        0 and 1 where every recorded value lies between them, 0 where none is below.
+        """
+        scores = self.view.cell_score
+        values = scores if self.view.higher_is_better else -scores
+        if not len(values) or values.min() < 0:
+            return -np.inf, np.inf
+        return 0.0, 1.0 if values.max() <= 1 else np.inf
+
+    def keys_of(self, configs: IntArray) -> list[Key]:
+        """Return the keys of configs of the view, by their numbers there."""
+        return _keys(self.view, configs)
+
+    def table_at(self, configs: IntArray) -> Table:
+        """Return what the past says of configs of the view, by their numbers there."""
+        keys = _keys(self.view, configs)
         order = sorted(range(len(keys)), key=keys.__getitem__)
-        return self._table(tuple(keys[i] for i in order), columns[order])
+        return self._table(tuple(keys[i] for i in order), configs[order])
 
     @cached_property
     def _numbers(self) -> dict[Key, int]:
@@ -220,25 +257,21 @@ class Past:
     def _filled(
         self, keys: tuple[Key, ...], regret: FloatArray, known: NDArray[np.bool_]
     ) -> FloatArray:
-        """Predict what is not known, from the dataset's own runs and the config's others."""
-        if known.all():
-            return regret
+        """Predict what is not known from the dataset's own runs."""
         for row in np.flatnonzero(~known.all(axis=1)):
             holes = ~known[row]
             regret[row, holes] = self.surrogates.predict(self.datasets[row], keys)[holes]
-        times = known.sum(axis=0)
-        if not times.any():
-            return regret
-        # What a config did elsewhere, against what was to be expected of it there.
-        guess = np.where(known, regret, 0).sum(axis=0) / np.maximum(times, 1)
-        share = times / (times + SHRINK)
-        mixed = (1 - share) * regret + share * guess
-        out: FloatArray = np.where(known, regret, mixed)
-        return out
+        return regret
 
 
 SHRINK = 5.0
 """How many datasets a config must have run on to weigh as much as a dataset's own runs."""
+
+
+def spread_over(items: IntArray, most: int) -> IntArray:
+    """Return at most `most` of the items, evenly spaced, the first and the last among them."""
+    places = np.linspace(0, len(items) - 1, min(len(items), most)).round().astype(np.int64)
+    return items[places] if len(items) else items
 
 
 def _regret(score: FloatArray, best: FloatArray, worst: FloatArray) -> FloatArray:
@@ -248,9 +281,9 @@ def _regret(score: FloatArray, best: FloatArray, worst: FloatArray) -> FloatArra
 
 
 def _keys(view: View, columns: IntArray) -> list[Key]:
-    names, which = view.algorithms, view.config_algorithms.tolist()
-    texts = view.config_texts
-    return [(names[which[i]], str(texts[i])) for i in columns.tolist()]
+    names, texts = view.algorithms, view.config_texts
+    which = view.config_algorithms[columns].tolist()
+    return [(names[a], str(texts[i])) for a, i in zip(which, columns.tolist(), strict=True)]
 
 
 def _pool_columns(past: Past) -> IntArray:
@@ -259,7 +292,8 @@ def _pool_columns(past: Past) -> IntArray:
     dense = view.n_datasets * view.n_configs <= MAX_DENSE_CELLS and view.density >= MIN_DENSITY
     if view.n_configs <= MAX_POOL or dense:
         return np.arange(view.n_configs)
-    each = max(1, MAX_POOL // max(1, len(past.datasets)))
+    most = min(MAX_POOL, MAX_PREDICTED // min(view.n_cells, MAX_ENCODED))
+    each = max(1, most // max(1, len(past.datasets)))
     starts, order, _ = past.cells
     place = np.arange(len(order)) - np.repeat(starts[:-1], np.diff(starts))
     return np.unique(view.cell_config[order[place < each]])
@@ -268,18 +302,18 @@ def _pool_columns(past: Past) -> IntArray:
 def _surrogates(view: View) -> Surrogates:
     """Return surrogates over at most `MAX_ENCODED` runs of the view, spread over the scores."""
     most = int(np.clip(MAX_ENCODED // max(1, view.n_datasets), 8, MAX_OWN))
-    order = np.lexsort((view.cell_config, view.cell_score, view.cell_dataset))
-    ends = np.cumsum(np.bincount(view.cell_dataset, minlength=view.n_datasets))
-    number = {name: i for i, name in enumerate(view.datasets)}
+
+    @cache
+    def ordered() -> tuple[IntArray, IntArray]:
+        order = np.lexsort((view.cell_config, view.cell_score, view.cell_dataset))
+        return order, np.searchsorted(view.cell_dataset[order], np.arange(view.n_datasets + 1))
 
     def cells(dataset: int) -> IntArray:
-        mine = order[ends[dataset - 1] if dataset else 0 : ends[dataset]]
-        spread = np.linspace(0, len(mine) - 1, min(most, len(mine))).round().astype(np.int64)
-        chosen: IntArray = mine[spread]
-        return chosen
+        order, starts = ordered()
+        return spread_over(order[starts[dataset] : starts[dataset + 1]], most)
 
     def own(dataset: str) -> OwnRuns:
-        chosen = cells(number[dataset])
+        chosen = cells(view.datasets.index(dataset))
         score = view.cell_score[chosen]
         regrets = _regret(score, score.max(), score.min())
         return OwnRuns(_keys(view, view.cell_config[chosen]), regrets)
@@ -287,6 +321,6 @@ def _surrogates(view: View) -> Surrogates:
     def encoder() -> Encoder:
         used = [cells(i) for i in range(view.n_datasets)]
         columns = np.unique(view.cell_config[np.concatenate(used)])
-        return Encoder.infer(_keys(view, columns))
+        return Encoder.infer(_keys(view, spread_over(columns, MAX_ENCODER)))
 
     return Surrogates(own, encoder, ard=view.n_datasets <= MAX_ARD_DATASETS)

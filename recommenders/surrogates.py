@@ -113,7 +113,8 @@ class _Process:
         scaled = points / lengths
         gram = matern(scaled, scaled)
         gram[np.diag_indices_from(gram)] += noise + JITTER
-        return cls(scaled, lengths, np.linalg.solve(gram, target), mean, scale)
+        coefficients = np.asarray(np.linalg.solve(gram, target), dtype=np.float64)
+        return cls(scaled, lengths, coefficients, mean, scale)
 
     def predict(self, points: FloatArray) -> FloatArray:
         if self.scale == 0.0:

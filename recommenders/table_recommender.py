@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from metastore.view import FloatArray
+from metastore.view import FloatArray, IntArray
 from recommenders.calibrating import calibrate
 from recommenders.forecast import Calibration
 from recommenders.pool_recommender import PoolRecommender
@@ -38,10 +38,13 @@ class TableRecommender(PoolRecommender):
         """Return what each past dataset counts for a task; equal weights by default."""
         return Belief.equal(len(self.past.datasets))
 
-    def believe_left_out(self) -> FloatArray:
-        """Return `(D, D)`: what the others count for each past dataset, its group left out."""
+    def believe_left_out(self, rows: IntArray) -> FloatArray:
+        """Return `(len(rows), D)`: what the others count for some past datasets.
+
+        Each is left out with its near-duplicates, which count 0; all do where none is left.
+        """
         groups = self.past.groups
-        weights = (groups[:, None] != groups[None]).astype(np.float64)
+        weights = (groups[rows, None] != groups[None]).astype(np.float64)
         shares: FloatArray = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1)
         return shares
 
@@ -52,7 +55,7 @@ class TableRecommender(PoolRecommender):
     def calibration(self) -> Calibration:
         """Return how wide intervals have to be; learned when first asked for."""
         if self._calibration is None:
-            self._calibration = calibrate(self.past, self.believe_left_out(), self.choose)
+            self._calibration = calibrate(self.past, self.believe_left_out, self.choose)
         return self._calibration
 
     def session(self, task: AskedTask, table: Table) -> Session:

@@ -11,6 +11,7 @@ import metastore
 from benchmarks.realdata import RealDataMissing
 from benchmarks.realdata import realdata as find
 from metastore import MetaStore
+from tests.commands import headstart, small_store, small_store_made  # noqa: F401 - fixtures
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from optuna.distributions import IntDistribution
 
 import recommenders
 from metastore.errors import InvalidInputError, UnknownNameError
+from metastore.search_space import SearchSpace
 from recommenders.recommender import AskedTask, Recommender
 from recommenders.tasks import resolve
 from tests.contracts.recommender_contract import MakeOne, RecommenderContract, example
@@ -68,6 +70,27 @@ def test_asking_with_meta_features_of_the_wrong_length_is_an_error() -> None:
         resolve(3, example())
 
 
-def test_search_space_narrows_the_pool_to_its_algorithms() -> None:
+def test_without_candidates_answers_lie_in_the_search_space() -> None:
+    view = example()
+    space = SearchSpace({"c": IntDistribution(5, 40)})
+    one = recommenders.make("portfolio").fit(view, {"a": space})
+    found = one.recommend("d0", n=1_000)
+    assert {r.algorithm for r in found} == {"a"}
+    assert all(space.contains(r.config) for r in found)
+    past = {view.config(i)["c"] for i in range(view.n_configs)}
+    assert {r.config["c"] for r in found} - past, "nothing was drawn from the space"
+    assert {r.config["c"] for r in found} & past, "past configs were left out"
+    assert one.fit(view).recommend("d0", n=1_000) != found
+
+
+def test_no_space_no_answer() -> None:
     one = recommenders.make("portfolio").fit(example(), {})
     assert one.recommend("d0", n=3) == []
+
+
+def test_values_stay_within_what_the_metric_seems_bounded_by() -> None:
+    view = example()
+    assert view.cell_score.min() >= 0
+    assert view.cell_score.max() <= 1
+    for found in recommenders.make("nearest").fit(view.without(["d0"])).recommend("d0", n=9):
+        assert 0 <= found.interval[0] <= found.value <= found.interval[1] <= 1

@@ -41,9 +41,10 @@ def import_metafeatures(con: duckdb.DuckDBPyConnection, file: Path) -> ImportRep
     casts = ", ".join(f"{name(c)}::DOUBLE AS {name(c)}" for c in numeric)
     con.execute(
         "CREATE OR REPLACE TEMP TABLE staged_features AS "
-        "SELECT line, trim(dataset) AS dataset, "
+        "SELECT headstart_line AS line, trim(dataset) AS dataset, "
         "CASE WHEN isfinite(value) THEN value END AS value, name "
-        f"FROM (SELECT row_number() OVER () AS line, dataset::VARCHAR AS dataset, {casts} "
+        "FROM (SELECT row_number() OVER () AS headstart_line, dataset::VARCHAR AS dataset, "
+        f"{casts} "
         f"FROM {source}) UNPIVOT INCLUDE NULLS (value FOR name IN "
         f"({', '.join(name(c) for c in numeric)}))"
     )

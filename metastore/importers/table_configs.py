@@ -26,7 +26,7 @@ _VALUE = (
 # Numbers that match but have more than 17 digits, or are too small or too large to be written
 # without an exponent. Those of 17 digits are taken as they are written: nearly every program
 # that writes as many writes the shortest that is exact.
-_UNUSUAL = r"0\.0*[1-9][0-9]{17}|[1-9][0-9.]{18}|0\.0000|-0\.0[,}]|[0-9]{16,}\."
+_UNUSUAL = r"[:,\[] ?-?(?:0\.0*[1-9][0-9]{17}|[1-9][0-9.]{18}|0\.0000|0\.0[,}]|[0-9]{17})"
 _KINDS = 20
 _SAMPLE = 2000
 

@@ -75,11 +75,18 @@ INSERT INTO store.run_ends
 SELECT e.run_id, e.status, moment(e.written_at), e.seconds, e.error,
        now()::TIMESTAMP
 FROM staged_ends AS e
-ANTI JOIN absorbed_runs USING (run_id);
+ANTI JOIN absorbed_runs USING (run_id)
+WHERE NOT EXISTS (
+    SELECT 1 FROM store.runs AS r
+    WHERE r.run_id = e.run_id AND r.status = e.status AND r.seconds IS NOT DISTINCT FROM e.seconds
+) AND NOT EXISTS (
+    SELECT 1 FROM store.run_ends AS o WHERE o.run_id = e.run_id AND o.status = e.status
+      AND o.ended_at IS NOT DISTINCT FROM moment(e.written_at)
+);
 
 -- A whole run that was there already brings no values; an open run's later values do, once.
 INSERT INTO store.metric_values
-SELECT run_id, v.metric, v.step, v.fold, v.value::DOUBLE, v.higher_is_better
+SELECT run_id, v.metric, v.step, v.fold, try_cast(v.value AS DOUBLE), v.higher_is_better
 FROM (
     SELECT run_id, unnest("values") AS v
     FROM staged AS s

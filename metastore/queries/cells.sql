@@ -1,5 +1,5 @@
 -- One row a (dataset, algorithm, config): the mean result over its completed runs, or NULL where
--- it only ever failed. A run's result is its value over all folds, else the mean of its folds.
+-- it only ever failed; runs that go on or were pruned say nothing yet. A run's result is its value over all folds, else the mean of its folds.
 CREATE OR REPLACE TEMP TABLE tried AS
 WITH whole AS (
     SELECT run_id, value FROM store.metric_values
@@ -20,7 +20,7 @@ SELECT r.dataset_id, r.algorithm, r.config_id,
        coalesce(avg(r.seconds) FILTER (r.status = 'completed'), avg(r.seconds)) AS seconds
 FROM store.run_states AS r
 LEFT JOIN results AS v USING (run_id)
-WHERE v.run_id IS NOT NULL
+WHERE (r.status = 'completed' AND v.run_id IS NOT NULL)
    OR (r.status IN ('failed', 'timeout', 'crashed')
-       AND r.dataset_id IN (SELECT dataset_id FROM asked))
+       AND (v.run_id IS NOT NULL OR r.dataset_id IN (SELECT dataset_id FROM asked)))
 GROUP BY r.dataset_id, r.algorithm, r.config_id;

@@ -1,6 +1,6 @@
 SELECT r.run_id::VARCHAR AS run, d.name AS dataset, r.algorithm, r.status,
        list_sort(coalesce(v.results, [])) AS results, round(r.seconds, 3) AS seconds, r.seed,
-       coalesce(r.started_at, r.recorded_at) AS started, c.config, r.error
+       r.started_at AS started, c.config, r.error
 FROM store.run_states AS r
 JOIN (SELECT dataset_id, any_value(name) AS name FROM store.latest_datasets GROUP BY dataset_id) AS d
   USING (dataset_id)

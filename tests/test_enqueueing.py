@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from metastore.errors import InvalidInputError
-from recommenders.enqueue import ATTRIBUTE, enqueue
+from recommenders.enqueueing import ATTRIBUTE, enqueue
 from recommenders.recommender import Evidence, Neighbour, Recommendation
 
 EVIDENCE = Evidence(

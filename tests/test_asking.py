@@ -1,0 +1,170 @@
+"""Asking about a dataset, end to end: real runs recorded, another dataset asked about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from sklearn import svm
+from sklearn.datasets import load_digits, load_iris, load_wine
+from sklearn.model_selection import cross_val_score
+
+import metastore
+from metastore.errors import UnknownNameError
+from recommenders import Answer, Question, ask, enqueue
+from recommenders.asking import most_recorded
+from recommenders.explaining import as_json, in_words, rows, text
+
+SVC = "sklearn.svm.SVC"
+CONFIGS = [{"C": c, "gamma": g} for c in (0.1, 1.0, 30.0) for g in ("scale", 0.3)]
+
+
+def digits(count: int) -> tuple[Any, Any]:
+    X, y = load_digits(return_X_y=True)
+    return X[:count] / 16, y[:count]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+
+    folder = tmp_path_factory.mktemp("asking") / "store"
+    store = metastore.open(folder)
+    pairs = {"iris": load_iris(return_X_y=True), "wine": load_wine(return_X_y=True)}
+    for name, (X, y) in pairs.items():
+        ref = store.dataset(X, y, name=name)
+        for config in CONFIGS:
+            with store.run(ref, SVC, config) as run:
+                run.result(accuracy=cross_val_score(svm.SVC(**config), X, y, cv=3).mean())
+    store.close()
+    return folder
+
+
+@pytest.fixture
+def store(made: Path, tmp_path: Path) -> metastore.MetaStore:
+    import shutil  # noqa: PLC0415
+
+    return metastore.open(shutil.copytree(made, tmp_path / "store"))
+
+
+def question(**options: Any) -> Question:
+    return Question(recommender="nearest", **options)
+
+
+def test_the_whole_walk(store: metastore.MetaStore) -> None:
+    X, y = digits(300)
+    asked = ask(store, X, y, question(n=3))
+    assert asked.metric == "accuracy" == most_recorded(store)
+    assert asked.observed == 0
+    assert len(asked.recommendations) == 3
+    assert {n.dataset for r in asked.recommendations for n in r.evidence.neighbours} == {
+        "iris",
+        "wine",
+    }
+    first = asked.recommendations[0]
+    estimator = first.to_estimator()
+    assert (estimator.C, estimator.gamma) == (first.config["C"], first.config["gamma"])
+    with store.run((X, y), first.algorithm, first.config) as run:
+        value = cross_val_score(estimator, X, y, cv=3).mean()
+        run.result(accuracy=value)
+    known = store.rows(
+        "SELECT position, o.status, o.value FROM recommendations "
+        "LEFT JOIN recommendation_outcomes AS o USING (recommendation_id) ORDER BY position"
+    )
+    assert known == [
+        {"position": 1, "status": "completed", "value": value},
+        {"position": 2, "status": None, "value": None},
+        {"position": 3, "status": None, "value": None},
+    ]
+    again = ask(store, X, y, question())
+    assert again.observed == 1
+    assert dict(first.config) not in [dict(r.config) for r in again.recommendations]
+    assert any("1 run on this one" in line for line in in_words(again))
+    assert ask(store, X, y, question(as_new=True)).recommendations[0].config == first.config
+
+
+def test_any_shape_of_the_same_data_is_the_same_dataset(
+    store: metastore.MetaStore, tmp_path: Path
+) -> None:
+    bunch = load_digits(as_frame=True)
+    frame = bunch.frame.iloc[:200]
+    frame.to_csv(tmp_path / "digits.csv", index=False)
+    answers = [
+        ask(store, frame.drop(columns="target"), frame["target"], question(n=2)),
+        ask(store, frame, "target", question(n=2)),
+        ask(store, str(tmp_path / "digits.csv"), "target", question(n=2)),
+    ]
+    configs = {str([dict(r.config) for r in answer.recommendations]) for answer in answers}
+    assert len(configs) == 1
+    fingerprints = store.rows("SELECT DISTINCT fingerprint FROM datasets WHERE n_rows = 200")
+    assert len(fingerprints) == 1
+
+
+def test_near_duplicates_are_left_out_and_said(store: metastore.MetaStore) -> None:
+    X, y = load_iris(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(X))
+    ref = store.dataset(X[order], y[order], name="flowers")
+    asked = ask(store, ref.name, question=question(n=2))
+    assert asked.left_out == ("iris",)
+    assert {n.dataset for n in asked.recommendations[0].evidence.neighbours} == {"wine"}
+    assert any("near-duplicates of flowers: iris" in line for line in in_words(asked))
+    kept = ask(store, ref.name, question=question(n=2, near_duplicates=True))
+    assert kept.left_out == ()
+    assert "iris" in {n.dataset for n in kept.recommendations[0].evidence.neighbours}
+
+
+def test_a_dataset_of_which_nothing_is_known_gets_an_abstention(store: metastore.MetaStore) -> None:
+    with store.run("only a name", "other", {}) as run:
+        run.result(accuracy=0.5)
+    asked = ask(store, "only a name", question=question())
+    assert as_json(asked)["abstained"] is True
+    assert in_words(asked)[0].startswith("I don't know this kind of dataset")
+    assert asked.recommendations
+
+
+def test_recommendations_run_on_an_optuna_study(store: metastore.MetaStore) -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    X, y = digits(200)
+    asked = ask(store, X, y, question(n=2, algorithm=SVC))
+
+    def objective(trial: optuna.Trial) -> float:
+        gamma = trial.suggest_categorical("gamma", ["scale", 0.3])
+        model = svm.SVC(C=trial.suggest_float("C", 0.01, 100, log=True), gamma=gamma)
+        return float(cross_val_score(model, X, y, cv=2).mean())
+
+    study = optuna.create_study(direction="maximize")
+    assert enqueue(study, asked.recommendations) == 2
+    name = store.label((X, y))
+    study.optimize(
+        objective,
+        n_trials=2,
+        callbacks=[store.optuna_callback((X, y), algorithm=SVC, metric="accuracy")],
+    )
+    assert [t.params for t in study.trials] == [dict(r.config) for r in asked.recommendations]
+    assert ask(store, name, question=question()).observed == 2
+
+
+def test_nothing_left_to_recommend_is_said(store: metastore.MetaStore) -> None:
+    asked = ask(store, "iris", question=question())
+    assert asked.recommendations == ()
+    assert "--as-new" in in_words(asked)[0]
+    assert rows(asked) == []
+    assert text(asked)
+
+
+def test_an_empty_store_says_how_to_begin(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="headstart import table FILE"):
+        ask(metastore.open(tmp_path / "empty"), *digits(50))
+
+
+def test_asking_need_not_be_recorded(store: metastore.MetaStore) -> None:
+    assert isinstance(ask(store, "iris", question=question(as_new=True, record=False)), Answer)
+    assert store.rows("SELECT count(*) AS n FROM recommendations") == [{"n": 0}]
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_text_keeps_to_its_width(width: int, store: metastore.MetaStore) -> None:
+    words = text(ask(store, "wine", question=question(as_new=True)), width)
+    assert max(map(len, words.splitlines())) <= width

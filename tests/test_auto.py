@@ -1,0 +1,92 @@
+"""Auto answers by whoever the store shows to be best, and says why."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from metastore.types import Observation
+from recommenders.auto import Auto
+from recommenders.own_pools import own_pool
+from recommenders.scores import Past
+from tests.views import small_view
+
+
+def neighbourly(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Scores that follow the meta-features closely: nearest must win."""
+    rng = np.random.default_rng(seed)
+    meta = rng.uniform(-2, 2, size=(60, 2))
+    centres = rng.uniform(-2, 2, size=(30, 2))
+    scores = -((meta[:, None] - centres[None]) ** 2).sum(axis=2)
+    return scores, meta
+
+
+def test_nearest_wins_where_meta_features_tell() -> None:
+    scores, meta = neighbourly()
+    auto = Auto().fit(small_view(scores, meta=meta))
+    assert auto.chosen[0] == "nearest"
+    (found,) = auto.recommend("d0")
+    assert found.evidence.method == "auto: nearest"
+    assert "lowest regret after 1 on 24 past datasets" in found.evidence.note
+
+
+def test_nearest_is_refused_where_meta_features_mislead() -> None:
+    """The same meta-features stand for opposite tastes: a neighbour is the worst guide."""
+    rng = np.random.default_rng(1)
+    meta = np.repeat(rng.normal(size=(20, 2)), 2, axis=0) + 1e-9 * rng.normal(size=(40, 2))
+    taste = np.tile([1.0, -1.0], 20)[:, None] * rng.normal(size=(1, 20))
+    scores = taste + 0.1 * np.abs(rng.normal(size=20))
+    auto = Auto().fit(small_view(scores, meta=meta))
+    place = [member.name for member in auto.members].index("nearest")
+    assert auto.table[place, 0] > auto.table[:, 0].min()
+    assert auto.chosen[0] != "nearest"
+
+
+def test_what_is_left_out_teaches_the_others_nothing() -> None:
+    """Where every dataset has configs of its own, predictions must not see the one left out."""
+    rng = np.random.default_rng(0)
+    scores = np.full((4, 40), np.nan)
+    for d in range(4):
+        scores[d, 10 * d : 10 * d + 10] = rng.random(10)
+    other = scores.copy()
+    other[0, 1:9] = rng.permutation(scores[0, 1:9])
+    tables = [own_pool(Past.of(small_view(s)), 0)[0] for s in (scores, other)]
+    first, second = ({k: t.regret[1:, i] for i, k in enumerate(t.keys)} for t in tables)
+    assert first.keys() == second.keys()
+    for key, regret in first.items():
+        assert regret.tolist() == second[key].tolist()
+
+
+def test_nobody_who_is_chosen_is_worse_than_a_simpler_one() -> None:
+    for seed in range(3):
+        scores, meta = neighbourly(seed)
+        auto = Auto().fit(small_view(scores, meta=meta))
+        names = [member.name for member in auto.members]
+        for place, name in enumerate(auto.chosen):
+            assert auto.table[names.index(name), place] <= auto.table[:, place].min() + 1e-12
+
+
+def test_equals_go_to_the_simplest() -> None:
+    auto = Auto().fit(small_view(np.full((8, 5), 0.5), meta=np.arange(16.0).reshape(8, 2)))
+    assert auto.chosen == ("random",) * 5
+
+
+def test_too_few_datasets_make_a_portfolio() -> None:
+    scores, meta = neighbourly()
+    auto = Auto().fit(small_view(scores[:2], meta=meta[:2]))
+    (found,) = auto.recommend("d0")
+    assert found.evidence.method == "auto: portfolio"
+    assert "too few" in found.evidence.note
+
+
+def test_each_step_is_answered_by_the_member_of_its_budget() -> None:
+    scores, meta = neighbourly()
+    auto = Auto().fit(small_view(scores, meta=meta))
+    auto.chosen = ("nearest", "portfolio", "best_on_average", "random", "nearest")
+    methods = []
+    for observed in (0, 1, 2, 3, 4, 9, 10, 24, 29):
+        seen = [Observation("a", {"c": c}, float(c % 7)) for c in range(observed)]
+        methods.append(auto.recommend("d0", seen)[0].evidence.method.removeprefix("auto: "))
+    assert methods == [
+        *("nearest", "portfolio", "portfolio", "best_on_average", "best_on_average"),
+        *("random", "nearest", "nearest", "nearest"),
+    ]

@@ -1,0 +1,140 @@
+"""The backtest: regrets by hand, the same answers as through `recommend`, and honesty."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import recommenders
+from metastore.errors import InvalidInputError, UnknownNameError
+from metastore.types import Observation, RunStatus
+from recommenders.backtest import backtest
+from recommenders.replay import Answers, best_so_far, random_regret, regrets
+from tests.contracts.recommender_contract import example
+from tests.views import small_view, view_from_parquet
+
+
+def test_regret_by_hand() -> None:
+    score = np.array([0.2, 0.6, np.nan, 1.0])
+    assert regrets(score).tolist() == pytest.approx([1.0, 0.5, 1.0, 0.0])
+    path = best_so_far(regrets(score), np.array([2, 0, 1]), 5)
+    assert path.tolist() == pytest.approx([1.0, 1.0, 0.5, 0.5, 0.5])
+    assert regrets(np.full(3, np.nan)).tolist() == [1.0, 1.0, 1.0]
+    assert regrets(np.full(3, 0.5)).tolist() == [0.0, 0.0, 0.0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6), st.integers(1, 8))
+def test_random_regret_is_the_mean_over_all_orders(values: list[float], budget: int) -> None:
+    from itertools import permutations  # noqa: PLC0415
+
+    regret = np.array(values)
+    paths = [
+        best_so_far(regret, np.array(order[:budget]), budget)
+        for order in permutations(range(len(values)))
+    ]
+    assert random_regret(regret, budget) == pytest.approx(np.mean(paths, axis=0))
+
+
+def by_hand(name: str, budget: int) -> np.ndarray:
+    """Drive a recommender through its public face only, fitted on a view without the dataset."""
+    view = example()
+    out = []
+    for row, dataset in enumerate(view.datasets):
+        scores = view.matrix()[row]
+        one = recommenders.make(name, seed=0).fit(view.without([dataset]))
+        observed: list[Observation] = []
+        best = []
+        pool = [("a", {"c": c}) for c in range(view.n_configs)]
+        for _ in range(budget):
+            (found,) = one.recommend(dataset, observed, n=1, candidates=pool)
+            value = float(scores[found.config["c"]])
+            observed.append(Observation("a", found.config, value))
+            best.append(max(o.value for o in observed if o.value is not None))
+        out.append((scores.max() - np.array(best)) / np.ptp(scores))
+    return np.array(out)
+
+
+@pytest.mark.parametrize("name", recommenders.names())
+def test_same_answers_as_through_recommend(name: str) -> None:
+    result = backtest(example(), [name], budget=5, repeats=1)
+    assert result.measured[0].regret == pytest.approx(by_hand(name, 5))
+
+
+def test_near_duplicates_are_left_out_together_and_counted_as_one_draw() -> None:
+    scores = np.random.default_rng(0).random((6, 5))
+    scores[1] = scores[0]
+    twins = small_view(scores, meta=np.arange(12.0).reshape(6, 2))
+    alone = backtest(twins, ["nearest"], budget=1)
+    together = backtest(replace(twins, groups={"d0": 7, "d1": 7}), ["nearest"], budget=1)
+    assert alone.measured[0].regret[0, 0] <= together.measured[0].regret[0, 0]
+    assert together.groups.tolist() == [0, 0, 1, 2, 3, 4]
+    row = together.rows()[0]
+    values = together.measured[0].regret[:, 0]
+    sums = [values[:2].sum() - 2 * values.mean(), *(values[2:] - values.mean())]
+    error = np.sqrt(5 / 4 * np.square(sums).sum()) / 6
+    assert row["se@1"] == pytest.approx(100 * error)
+
+
+def test_result_speaks_json_and_knows_its_baselines() -> None:
+    result = backtest(example(), ["random", "best_on_average", "portfolio"], budget=4, repeats=40)
+    told = json.loads(json.dumps(result.to_dict()))
+    random, best, cover = told["recommenders"]
+    assert random["regret@4"] == pytest.approx(told["random"]["4"], rel=0.25)
+    assert best["regret@1"] == pytest.approx(told["single"])
+    assert best["gain_over_single"] == pytest.approx(told["single"] - best["regret@4"])
+    assert cover["gain_over_random"] == pytest.approx(told["random"]["4"] - cover["regret@4"])
+    assert 0 <= cover["harmed"] <= 1
+    assert told["groups"] == 9
+
+
+def test_failed_runs_are_tried_and_cost_a_step() -> None:
+    view = small_view([[0.1, 0.9, np.nan], [0.1, 0.5, 0.9], [0.2, 0.6, 0.9]])
+    view = replace(
+        view,
+        failed_dataset=np.array([0]),
+        failed_config=np.array([2]),
+        failed_seconds=np.array([np.nan]),
+    )
+    answers = Answers.of(view, "d0")
+    assert answers.regret.tolist() == [1.0, 0.0, 1.0]
+    result = backtest(view, ["portfolio"], budget=2)
+    assert result.measured[0].regret[0].tolist() == [1.0, 0.0]
+    assert RunStatus.FAILED
+
+
+def test_progress_is_told() -> None:
+    told: list[tuple[int, int]] = []
+    backtest(example(), ["random"], budget=1, progress=lambda *at: told.append(at))
+    assert told == [(i, 9) for i in range(1, 10)]
+
+
+def test_wrong_inputs() -> None:
+    with pytest.raises(InvalidInputError, match="at least two configs"):
+        backtest(small_view([[0.1, 0.2]]), ["random"])
+    with pytest.raises(InvalidInputError, match="budget"):
+        backtest(example(), ["random"], budget=0)
+    with pytest.raises(UnknownNameError, match="no recommender"):
+        backtest(example(), ["rando"])
+
+
+@pytest.mark.slow
+def test_nearest_beats_the_portfolio_on_real_runs(realdata: Callable[[str], Path]) -> None:
+    view = view_from_parquet(
+        realdata("autosklearn_md/runs.parquet"),
+        "bac_loss",
+        realdata("autosklearn_md/metafeatures.parquet"),
+    )
+    rows = {r["recommender"]: r for r in backtest(view, ["portfolio", "nearest"]).rows()}
+    for k in (1, 3, 5, 10, 25):
+        assert rows["nearest"][f"regret@{k}"] < rows["portfolio"][f"regret@{k}"]
+    assert rows["nearest"]["regret@1"] < 7.5
+    assert rows["nearest"]["regret@25"] < 1.3
+    assert 0.7 < rows["nearest"]["coverage"] < 0.92

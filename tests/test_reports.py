@@ -1,0 +1,86 @@
+"""What doctor finds on damaged stores, and what listings say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+import metastore
+from metastore.errors import InvalidInputError, UnknownNameError
+from metastore.reports import RunFilter, datasets, doctor, metrics, runs, show
+
+
+def found(store: metastore.MetaStore) -> dict[str, tuple[bool, str]]:
+    return {finding.check: (finding.well, finding.finding) for finding in doctor(store)}
+
+
+def test_a_sound_store_is_well(small_store: Path) -> None:
+    said = found(metastore.open(small_store))
+    assert all(well for well, _ in said.values())
+    assert said["tables"][1].startswith("16 runs, 3 datasets")
+    assert said["meta-features"][1] == "3 of 3 datasets have meta-features"
+
+
+def test_rejected_lines_need_a_hand(small_store: Path) -> None:
+    (small_store / "journals").mkdir(exist_ok=True)
+    name = "0194a1b2-0000-7000-8000-000000000000-0000.jsonl"
+    (small_store / "journals" / name).write_text('{"event":"run"\nnot json at all\n')
+    well, said = found(metastore.open(small_store))["rejected lines"]
+    assert not well
+    assert said.startswith("1 file")
+
+
+def test_orphan_runs_need_a_hand(small_store: Path) -> None:
+    con = duckdb.connect(str(small_store / "store.duckdb"))
+    con.execute("DELETE FROM configs")
+    con.close()
+    well, said = found(metastore.open(small_store))["references"]
+    assert not well
+    assert said.startswith("16 runs lack their config or dataset")
+
+
+def test_mixed_directions_need_a_hand_until_settled(small_store: Path) -> None:
+    store = metastore.open(small_store)
+    for name, higher in (("iris", True), ("wine", False)):
+        with store.run(name, "x", {}, higher_is_better={"m1": higher}) as run:
+            run.result(m1=0.5)
+    well, said = found(store)["directions"]
+    assert not well
+    assert "m1" in said
+    store.set_direction("m1", higher_is_better=False)
+    assert found(store)["directions"][0]
+
+
+def test_runs_are_filtered_and_the_newest_come_first(small_store: Path) -> None:
+    store = metastore.open(small_store)
+    assert runs(store, RunFilter())[0]["status"] == "failed"
+    assert len(runs(store, RunFilter(dataset="wine"))) == 5
+    assert {row["results"][0][:9] for row in runs(store, RunFilter(metric="accuracy"))} == {
+        "accuracy="
+    }
+    assert runs(store, RunFilter(dataset="wine", status="failed")) == []
+
+
+def test_listings(small_store: Path) -> None:
+    store = metastore.open(small_store)
+    assert {row["dataset"]: row["runs"] for row in datasets(store)} == {
+        "iris": 6,
+        "wine": 5,
+        "breast_cancer": 5,
+    }
+    assert {row["metric"]: row["higher_is_better"] for row in metrics(store)} == {
+        "accuracy": True,
+        "loss": False,
+    }
+
+
+def test_show_by_part_of_an_id(small_store: Path) -> None:
+    store = metastore.open(small_store)
+    run = runs(store, RunFilter(limit=1))[0]["run"]
+    assert show(store, run)["error"] == show(store, run[-8:].upper())["error"]
+    with pytest.raises(InvalidInputError, match="say more of it"):
+        show(store, run[:5])
+    with pytest.raises(UnknownNameError, match="did you mean 'iris'"):
+        show(store, "irsi")

@@ -1,0 +1,361 @@
+"""Runs that are open while they train: training is never broken, and what it said is kept."""
+
+from __future__ import annotations
+
+import contextvars
+import math
+import os
+import subprocess
+import threading
+import warnings
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import metastore
+from metastore import HeadstartError, MetaStore, current_run
+from metastore.errors import InvalidInputError
+from metastore.journal import NotRecordedWarning
+from metastore.run import NotFiniteWarning, Run
+from metastore.types import DatasetRef, MetricValue, RunRecord
+from tests.processes import python
+
+
+def runs(store: MetaStore) -> pd.DataFrame:
+    return store.query(
+        "SELECT r.*, d.name AS dataset, c.config FROM run_states AS r "
+        "LEFT JOIN latest_datasets AS d USING (dataset_id) "
+        "LEFT JOIN configs AS c USING (config_id) ORDER BY started_at"
+    )
+
+
+def values(store: MetaStore, metric: str) -> list[tuple[int | None, float]]:
+    rows = store.query(
+        "SELECT step, value FROM metric_values WHERE metric = ? ORDER BY ALL", [metric]
+    )
+    return [(None if pd.isna(s) else int(s), v) for s, v in rows.to_numpy()]
+
+
+def test_a_run_records_what_it_was_given_and_what_it_said(store: MetaStore) -> None:
+    with store.run("iris", "svc", {"C": 1}, seed=np.int64(3), fidelity=np.float32(0.5),
+                   split="5-fold", tags={"who": 1}) as run:  # fmt: skip
+        run.log(step=0, loss=1.0)
+        run.log(step=np.int32(1), loss=np.float32(0.5))
+        run.result(accuracy=np.float64(0.9), f1=1)
+    [row] = runs(store).to_dict("records")
+    assert (row["status"], row["dataset"], row["algorithm"]) == ("completed", "iris", "svc")
+    assert (row["seed"], row["fidelity"], row["split"]) == (3, 0.5, "5-fold")
+    assert (row["config"], row["tags"]) == ('{"C":1}', '{"who":"1"}')
+    assert row["seconds"] >= 0
+    assert abs((row["started_at"] - pd.Timestamp.now("UTC").tz_localize(None)).total_seconds()) < 60
+    assert values(store, "loss") == [(0, 1.0), (1, 0.5), (None, 0.5)]
+    assert values(store, "accuracy") == [(None, 0.9)]
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("bad \udc80 luck"), KeyboardInterrupt(), SystemExit(3)]
+)
+def test_an_exception_marks_the_run_failed_and_is_raised_on(
+    store: MetaStore, error: BaseException
+) -> None:
+    with pytest.raises(type(error)) as caught, store.run("iris", "svc", {}) as run:
+        run.result(accuracy=0.9)
+        raise error
+    assert caught.value is error
+    [row] = runs(store).to_dict("records")
+    assert row["status"] == "failed"
+    assert type(error).__name__ in row["error"]
+    assert len(store.view("accuracy").failed_config) == 1
+
+
+def test_a_very_long_message_is_cut(store: MetaStore) -> None:
+    with pytest.raises(ValueError, match="xxx"), store.run("iris", "svc", {}):
+        raise ValueError("x" * 10_000_000)
+    assert len(runs(store)["error"][0]) == 2000
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_result_that_is_not_finite_makes_a_failed_run(store: MetaStore, value: float) -> None:
+    with pytest.warns(NotFiniteWarning, match="recorded as failed"):  # noqa: SIM117
+        with store.run("iris", "svc", {}) as run:
+            run.result(accuracy=value, f1=0.5)
+    [row] = runs(store).to_dict("records")
+    assert (row["status"], row["error"]) == ("failed", f"accuracy is {value}")
+    [(_, stored)] = values(store, "accuracy")
+    assert stored == value or (math.isnan(stored) and math.isnan(value))
+    view = store.view("accuracy")
+    assert (view.n_cells, len(view.failed_config)) == (0, 1)
+
+
+def test_a_curve_may_hold_nan(store: MetaStore) -> None:
+    with store.run("iris", "svc", {}) as run:
+        run.log(loss=1.0)
+        run.log(loss=math.nan)
+        run.result(accuracy=0.5)
+    assert runs(store)["status"][0] == "completed"
+    assert [step for step, _ in values(store, "loss")] == [0, 1]
+
+
+def test_a_metric_that_was_only_logged_counts_with_its_last_value(store: MetaStore) -> None:
+    with store.run("iris", "svc", {}) as run:
+        for accuracy in (0.1, 0.7, 0.6):
+            run.log(accuracy=accuracy)
+    assert store.view("accuracy").cell_score.tolist() == [0.6]
+
+
+def test_ends_that_were_said(store: MetaStore) -> None:
+    with store.run("iris", "svc", {"C": 1}) as run:
+        run.log(loss=1.0)
+        run.pruned()
+    with store.run("iris", "svc", {"C": 2}) as run:
+        run.timed_out()
+    with store.run("iris", "svc", {"C": 3}) as run:
+        run.failed("out of memory")
+    with store.run("iris", "svc", {"C": 4}) as run:
+        run.result(loss=0.5)
+    assert list(runs(store)["status"]) == ["pruned", "timeout", "failed", "completed"]
+    assert runs(store)["error"][2] == "out of memory"
+    assert store.view("loss").n_cells == 1
+
+
+def test_a_run_that_goes_on_is_no_failure_yet(store: MetaStore) -> None:
+    with store.run("iris", "svc", {"C": 1}) as run:
+        run.result(accuracy=0.5)
+    with store.run("iris", "svc", {"C": 2}) as run:
+        run.result(accuracy=0.6)
+        view = store.view("accuracy")
+        assert (view.n_cells, len(view.failed_config)) == (1, 0)
+    assert store.view("accuracy").n_cells == 2
+
+
+def test_nested_runs_and_the_current_one(store: MetaStore) -> None:
+    with pytest.raises(HeadstartError, match="no run is open"):
+        current_run()
+    with store.run("iris", "search", {}) as outer:
+        assert current_run() is outer
+        with store.run("iris", "svc", {}, parent=outer.id) as inner:
+            assert current_run() is inner
+            current_run().result(accuracy=0.5)
+        assert current_run() is outer
+    frame = runs(store)
+    assert str(frame["parent_id"][1]) == str(outer.id)
+
+
+def test_threads_log_into_one_run(store: MetaStore) -> None:
+    def work() -> None:
+        for _ in range(10):
+            current_run().log(loss=1.0)
+
+    with store.run("iris", "svc", {}):
+        context = contextvars.copy_context
+        threads = [threading.Thread(target=context().run, args=(work,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert values(store, "loss") == [*((i, 1.0) for i in range(40)), (None, 1.0)]
+
+
+def test_the_decorator(store: MetaStore) -> None:
+    @store.track("iris", seed=1)
+    def fit(scale: float, *, C: float, fail: bool = False) -> dict[str, float]:
+        """Docs stay."""
+        if fail:
+            raise RuntimeError("no")
+        return {"accuracy": scale * C}
+
+    @store.track("iris", "other")
+    def score(x: int) -> int:
+        return x
+
+    assert fit(2.0, C=0.25) == {"accuracy": 0.5}
+    with pytest.raises(RuntimeError):
+        fit(2.0, C=1, fail=True)
+    assert score(x=3) == 3
+    assert fit.__doc__ == "Docs stay."
+    frame = runs(store)
+    assert list(frame["algorithm"]) == ["fit", "fit", "other"]
+    assert list(frame["status"]) == ["completed", "failed", "completed"]
+    assert values(store, "accuracy") == [(None, 0.5)]
+    assert values(store, "score") == [(None, 3.0)]
+
+
+class _Odd:
+    def __repr__(self) -> str:
+        return "odd"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"config": {"f": lambda x: x}}, "f="),
+        ({"config": {"code": "x" * 10_000_000}}, "10,000,0"),
+        ({"config": [1]}, "mapping"),
+        ({"config": {"C": math.nan}}, "C="),
+        ({"config": {"name": "\udc80"}}, "name="),
+        ({"seed": 1.5}, "seed"),
+        ({"seed": 2**64}, "64 bits"),
+        ({"seed": "one"}, "seed"),
+        ({"fidelity": "half"}, "fidelity"),
+        ({"fidelity": math.inf}, "fidelity"),
+        ({"tags": ["a"]}, "tags"),
+        ({"algorithm": ""}, "algorithm"),
+        ({"algorithm": "x" * 2000}, "algorithm"),
+        ({"dataset": ""}, "name"),
+        ({"dataset": "bad\udc80"}, "dataset"),
+        ({"dataset": "nul\0"}, "NUL"),
+        ({"dataset": _Odd()}, ""),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused_before_training(
+    store: MetaStore, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        store.run(**{"dataset": "iris", "algorithm": "svc", "config": {}, **given})
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 600
+    store.add(RunRecord(DatasetRef("iris"), "svc", {}))
+    assert len(runs(store)) == 1
+
+
+@pytest.mark.parametrize("bad", ["0.5", None, True, "x", object(), 10**400, 1j])
+def test_a_metric_that_is_no_number_is_refused(store: MetaStore, bad: Any) -> None:
+    with store.run("iris", "svc", {}) as run:
+        with pytest.raises(InvalidInputError, match="accuracy"):
+            run.result(accuracy=bad)
+        with pytest.raises(InvalidInputError, match="accuracy"):
+            run.log(loss=1.0, accuracy=bad)
+        for step in (0.5, "x", math.inf, 2**70):
+            with pytest.raises(InvalidInputError, match="step"):
+                run.log(step=step, loss=1.0)  # type: ignore[arg-type]
+        run.log(loss=1.0)
+    assert values(store, "loss") == [(0, 1.0), (None, 1.0)]
+
+
+def test_records_before_a_bad_one_are_kept_and_those_after_are_whole(store: MetaStore) -> None:
+    good = RunRecord(DatasetRef("d"), "svc", {"C": 1}, (MetricValue("accuracy", 0.5),))
+    bad = RunRecord(DatasetRef("d"), "svc", {"C": object()})
+    with pytest.raises(InvalidInputError, match="C="):
+        store.add([good, bad])
+    assert store.add([good]) == 1
+    assert list(runs(store)["config"]) == ['{"C":1}'] * 2
+
+
+def test_a_disk_that_is_full_for_a_while_leaves_later_runs_whole(
+    store: MetaStore, tmp_path: Path
+) -> None:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", tmp_path / "store"],
+                      check=False, capture_output=True).returncode:  # fmt: skip
+        pytest.skip("cannot mount a small disk here")
+    try:
+        small = metastore.open(tmp_path / "elsewhere")
+        small._recorder.journal.folder = tmp_path / "store" / "journals"
+        with small.run("iris", "svc", {"C": 1}) as run:
+            run.result(accuracy=0.5)
+        filler = tmp_path / "store" / "filler"
+        with pytest.warns(NotRecordedWarning, match="No space left") as caught:
+            with pytest.raises(OSError, match="No space"), filler.open("wb", buffering=0) as out:
+                while True:
+                    out.write(bytes(1024))
+            for i in range(3):
+                with small.run("other", "svc", {"C": 2}) as run:
+                    while not small._recorder.journal.lost:
+                        run.log(loss=1.0)
+                    run.result(accuracy=float(i))
+        assert len(caught) == 1
+        filler.unlink()
+        with small.run("other", "svc", {"C": 2}) as run:
+            run.result(accuracy=0.7)
+        small._recorder.journal.close()
+        for file in sorted((tmp_path / "store" / "journals").iterdir()):
+            (tmp_path / "elsewhere" / "journals").mkdir(exist_ok=True)
+            (tmp_path / "elsewhere" / "journals" / file.name).write_bytes(file.read_bytes())
+    finally:
+        subprocess.run(["umount", "-l", tmp_path / "store"], check=True)
+    view = small.view("accuracy")
+    assert view.datasets == ("iris", "other")
+    assert sorted(view.cell_score) == [0.5, 0.7]
+    assert small.absorb().rejected == 0
+
+
+def test_after_a_failed_write_everything_a_run_refers_to_is_said_again(
+    store: MetaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(store._recorder.journal, "append", lambda lines: False)
+        assert store.add(RunRecord(DatasetRef("d"), "svc", {"C": 1})) == 0
+    with store.run("d", "svc", {"C": 1}) as run:
+        run.result(accuracy=0.5)
+    assert list(runs(store)["config"]) == ['{"C":1}']
+    assert store.view("accuracy").datasets == ("d",)
+
+
+def _log_in_child() -> None:
+    current_run().log(accuracy=0.25)
+    current_run().result(f1=0.5)
+
+
+def test_a_forked_child_adds_to_its_parents_run_and_does_not_end_it(store: MetaStore) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with store.run("iris", "svc", {}) as run:
+            child = get_context("fork").Process(target=_log_in_child)
+            child.start()
+            child.join()
+            pid = _fork_and_leave(run)
+            os.waitpid(pid, 0)
+            assert runs(store)["status"][0] == "running"
+            run.result(accuracy=0.9)
+    assert runs(store)["status"][0] == "completed"
+    assert values(store, "f1") == [(None, 0.5)]
+    assert values(store, "accuracy") == [(0, 0.25), (None, 0.9)]
+
+
+def _fork_and_leave(run: Run) -> int:
+    """Fork a child that leaves the run's block by an exception."""
+    pid = os.fork()
+    if pid == 0:
+        run.__exit__(SystemExit, SystemExit(1), None)
+        os._exit(0)
+    return pid
+
+
+SCRIPT = """
+import metastore
+run = metastore.current_run()
+for accuracy in (0.1, 0.2, 0.3):
+    run.log(accuracy=accuracy, quux_error=1 - accuracy)
+run.result(f1=0.75)
+assert metastore.current_run() is run
+"""
+
+
+def test_a_script_under_another_process_adds_to_its_run(
+    store: MetaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.run("iris", "train.py", {"lr": 0.1}) as run:
+        for name, value in run.environment(store.paths).items():
+            monkeypatch.setenv(name, value)
+        done = python(SCRIPT)
+        assert done.returncode == 0, done.stderr
+    assert values(store, "accuracy") == [(0, 0.1), (1, 0.2), (2, 0.3), (None, 0.3)]
+    assert store.view("accuracy").cell_score.tolist() == [0.3]
+    assert store.view("f1").cell_score.tolist() == [0.75]
+    assert store.view("quux_error").higher_is_better is False
+
+
+def test_a_working_folder_that_was_deleted_breaks_nothing(
+    store: MetaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with store.run("iris", "svc", {}) as run:
+        run.result(accuracy=0.5)
+    monkeypatch.chdir(tmp_path)
+    assert store.view("accuracy").n_cells == 1
