@@ -158,7 +158,7 @@ class FileEngine:
         seconds = self.wait_seconds if wait_seconds is None else wait_seconds
         began = time.monotonic()
         deadline = began + seconds
-        pause = 0.005
+        pause, refused = 0.005, False
         while True:
             try:
                 con = _attach(self.paths.database, write=write)
@@ -171,8 +171,10 @@ class FileEngine:
                         f"another process holds {self.paths.database} (waited {seconds:g} seconds)"
                     ) from error
             else:
-                _say_if_long(time.monotonic() - began)
+                if refused:
+                    _say_if_long(time.monotonic() - began)
                 return con
+            refused = True
             time.sleep(pause)
             pause = min(2 * pause, 0.25)
 
