@@ -43,7 +43,8 @@ def text(answer: Answer, width: int = 100) -> str:
     """
     lines = []
     for place, one in enumerate(answer.recommendations, start=1):
-        lines.append(f"{place}. {sentence(one, answer.metric)}")
+        head = f"{place}. {sentence(one, answer.metric)}"
+        lines += textwrap.wrap(head, width, subsequent_indent="   ", break_long_words=False)
         for label, words in (("with", config_words(one.config)), ("because", _because(one))):
             if words:
                 lines += textwrap.wrap(
@@ -54,7 +55,10 @@ def text(answer: Answer, width: int = 100) -> str:
                     break_long_words=False,
                     break_on_hyphens=False,
                 )
-    said = [textwrap.fill(words, width, break_long_words=False) for words in in_words(answer)]
+    said = [
+        textwrap.fill(words, width, break_long_words=False, break_on_hyphens=False)
+        for words in in_words(answer)
+    ]
     return "\n".join([*lines, "", *said]).lstrip("\n")
 
 
