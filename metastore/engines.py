@@ -117,6 +117,9 @@ class FileEngine:
             try:
                 yield con
                 con.execute("CHECKPOINT store")
+            except BaseException as error:
+                _stop(con, error)
+                raise
             finally:
                 con.close()
             self._refresh_snapshot()
@@ -132,6 +135,9 @@ class FileEngine:
             con = self._attach_to_read()
             try:
                 yield con
+            except BaseException as error:
+                _stop(con, error)
+                raise
             finally:
                 con.close()
 
@@ -222,6 +228,17 @@ def _cannot_open(path: Path, error: duckdb.Error) -> HeadstartError:
             "the file away"
         )
     return HeadstartError(f"cannot open the store: {reason}")
+
+
+def _stop(con: duckdb.DuckDBPyConnection, error: BaseException) -> None:
+    """Give up what a connection is still at: closing it would wait for that.
+
+    Raises:
+        KeyboardInterrupt: if the error is DuckDB's word for one.
+    """
+    con.interrupt()
+    if isinstance(error, RuntimeError) and "Query interrupted" in str(error):
+        raise KeyboardInterrupt from error
 
 
 def _say_if_long(waited: float) -> None:
