@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -448,7 +449,7 @@ class MetaStore:
         with self.reader() as con:
             con.execute("SET enable_external_access = false")
             try:
-                found = con.execute(sql, parameters or None)
+                found = _interruptible(con, sql, parameters)
             except duckdb.Error as error:
                 raise InvalidInputError(f"the query failed: {error}") from error
             if found is None or found.description is None:
@@ -460,6 +461,21 @@ class MetaStore:
     def close(self) -> None:
         """Release this process's journal; recording again opens a new one."""
         self._recorder.journal.close()
+
+
+def _interruptible(
+    con: duckdb.DuckDBPyConnection,
+    sql: str,
+    parameters: Sequence[object] | Mapping[str, object],
+) -> duckdb.DuckDBPyConnection:
+    """Execute in a thread, so that Ctrl-C ends even a query that DuckDB is deep in."""
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(con.execute, sql, parameters or None)
+        try:
+            return work.result()
+        except KeyboardInterrupt:
+            con.interrupt()
+            raise
 
 
 def _named(algorithm: object) -> str:
