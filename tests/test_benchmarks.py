@@ -1,0 +1,95 @@
+"""The benchmarks run at a tiny size; nothing here looks at a time."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.ask import latency, stages
+from benchmarks.recommend import static
+from benchmarks.record import bulk
+from benchmarks.results import Report, Spread, ratios, table
+from benchmarks.scale import METRIC, Size, dataset_name, write_tables
+
+TINY = Size(datasets=4, runs_each=5)
+
+
+def test_ratios_compare_what_ran_one_after_the_other() -> None:
+    assert ratios([2.0, 9.0], [1.0, 3.0]).values == (2.0, 3.0)
+    with pytest.raises(ValueError, match="longer"):
+        ratios([1.0], [1.0, 2.0])
+
+
+def test_a_spread_keeps_every_repetition() -> None:
+    spread = Spread.of([3.0, 1.0, 2.0])
+    expected = {"repetitions": [3.0, 1.0, 2.0], "min": 1.0, "median": 2.0, "max": 3.0}
+    assert spread.to_dict() == expected
+
+
+def test_a_result_file_says_how_it_was_made(tmp_path: Path) -> None:
+    report = Report("record.bulk", True, {"seed": 0})
+    report.verdict("one: 3 times; asked 2", True)
+    report.verdict("two: 1 times; asked 2", False)
+    report.results["one"] = Spread.of([3.0])
+    report.write(tmp_path / "out.json")
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert written["command"].startswith("python -m benchmarks.record.bulk")
+    assert written["verdict"] == ["met: one: 3 times; asked 2", "MISSED: two: 1 times; asked 2"]
+    assert {"python", "duckdb", "numpy"} <= set(written["versions"])
+    assert str(Path.home()) not in json.dumps(written["machine"])
+    assert written["results"]["one"]["repetitions"] == [3.0]
+
+
+def test_a_small_trial_leaves_the_results_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    Report("record.absent", True, {}).write(None)
+    assert "no result file" in capsys.readouterr().out
+    assert not list(Path(bulk.__file__).parent.glob("results/absent*"))
+
+
+def test_a_table_shows_every_row() -> None:
+    lines = table([{"a": 1, "b": "x"}, {"a": 22, "b": "y"}]).splitlines()
+    assert [line.split() for line in lines] == [["a", "b"], ["--", "-"], ["1", "x"], ["22", "y"]]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_every_way_in_brings_every_run(tmp_path: Path, shared: bool) -> None:
+    runs, _ = write_tables(tmp_path, TINY, shared=shared)
+    (tmp_path / "journals").mkdir()
+    journals = tmp_path / "writing" / "journals"
+    for number in range(bulk.WRITERS):
+        bulk._write(runs, tmp_path / "writing", number)
+    for way in ("raw", "import", "absorb"):
+        (tmp_path / way).mkdir()
+    bulk.raw_insert(runs, tmp_path / "raw")
+    bulk.import_table(runs, tmp_path / "import", TINY.runs)
+    bulk.absorb_journals(journals, tmp_path / "absorb", TINY.runs)
+    with pytest.raises(RuntimeError, match="expected 21 runs"):
+        bulk.absorb_journals(journals, tmp_path / "again", TINY.runs + 1)
+
+
+def test_stages_of_an_answer_are_all_told(tmp_path: Path) -> None:
+    store = latency.make_store(tmp_path, TINY, shared=True)
+    found = stages.main(str(store), dataset_name(2), METRIC, "nearest", repeats=2)
+    assert set(found["wall"]) == set(found["cpu"]) == set(stages.STAGES)
+    assert {what: len(ms) for what, ms in found["warm_ms"].items()} == {
+        "nothing observed": 2,
+        "5 observed": 2,
+    }
+    assert found["torch"] == ("torch" in sys.modules)
+
+
+def test_the_static_backtest_speaks_of_every_recommender(
+    realdata: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(static, "realdata", realdata)
+    source = static.TABLES["sklearn_benchmarks"]
+    found, timings = static.measure(source, ("portfolio", "random"), few=4)
+    assert [one.name for one in found.measured] == ["portfolio", "random"]
+    assert timings.backtest > 0
+    rows = static._rows(found)
+    assert rows[-1]["recommender"] == "(random order, expected)"
+    assert len(rows) == 3
