@@ -16,6 +16,7 @@ from torch import Tensor
 
 from learners.episode import Episodes, Examples
 from learners.learner import Learner, Phase, State
+from learners.losses import at_least_float32
 from learners.networks import Conv4, Network, under_net, without_net
 
 
@@ -41,12 +42,12 @@ class EmbeddingLearner(Learner):
 
     def fit(self, state: State, support: Examples, n_way: int) -> State:
         """Return the embedded support set."""
-        z = self.network(without_net(state), support.x, support.mask).float()
+        z = at_least_float32(self.network(without_net(state), support.x, support.mask))
         return {"z": z, "y": support.y, "mask": support.mask}
 
     def scores(self, state: State, context: State, query: Examples, n_way: int) -> Tensor:
         """Return log-odds of the queries, each embedded by itself."""
-        query_z = self.network(without_net(state), query.x, query.mask).float()
+        query_z = at_least_float32(self.network(without_net(state), query.x, query.mask))
         support = Examples(context["z"], context["y"], context["mask"])
         return self.compare(state, support, context["z"], query_z, n_way)
 
@@ -55,7 +56,7 @@ class EmbeddingLearner(Learner):
     ) -> Tensor:
         """Return the cross-entropy of the query set, both sets embedded in one batch."""
         x, mask = torch.cat([support.x, query.x]), torch.cat([support.mask, query.mask])
-        z = self.network(without_net(state), x, mask).float()
+        z = at_least_float32(self.network(without_net(state), x, mask))
         n = support.x.shape[0]
         return self.criterion(self.compare(state, support, z[:n], z[n:], n_way), query)
 

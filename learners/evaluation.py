@@ -10,7 +10,8 @@ from torch import Tensor
 
 from learners.episode import Examples
 from learners.errors import LearnerError
-from learners.learner import Execution, Learner, State
+from learners.execution import Execution
+from learners.learner import Learner, State
 from learners.samplers import Sampler
 
 

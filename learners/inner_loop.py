@@ -25,7 +25,8 @@ from torch.func import grad
 
 from learners.episode import Episodes, Examples
 from learners.errors import LearnerError
-from learners.learner import Execution, Learner, Phase, State
+from learners.execution import Execution
+from learners.learner import Learner, Phase, State
 from learners.networks import Network
 
 _NORM = (".scale", ".shift")

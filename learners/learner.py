@@ -19,38 +19,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value, vmap
+from torch.func import grad_and_value
 
 from learners.episode import Episodes, Examples
 from learners.errors import LearnerError
+from learners.execution import Execution, over_episodes
 from learners.losses import cross_entropy, mean_squared_error
 
 State = dict[str, Tensor]
 """A flat dict of tensors: everything that was learned, and nothing else."""
-
-
-@dataclass(frozen=True)
-class Execution:
-    """How a batch of episodes is run; it changes speed and memory, not the result.
-
-    Args:
-        chunk: episodes under one `vmap`; 1 loops without it, 0 takes the whole batch, None
-            lets the learner choose for its network and device.
-        compiled: whether `torch.compile` builds the meta-gradient: slow to start, then
-            several times faster for small networks on a CPU.
-        dtype: "float32", or "bfloat16" for autocast matrix products and convolutions.
-        device: where states and episodes live.
-    """
-
-    chunk: int | None = None
-    compiled: bool = False
-    dtype: str = "float32"
-    device: str = "cpu"
-
-    def autocast(self) -> torch.autocast:
-        """Return the context in which networks run."""
-        enabled = self.dtype == "bfloat16"
-        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=enabled)
 
 
 @dataclass(frozen=True)
@@ -193,16 +170,6 @@ class Predictor:
 
         scores: Tensor = over_episodes(one, self.context, query)
         return scores[0] if self.single else scores
-
-
-def over_episodes(function: Callable[..., Any], *batches: Any) -> Any:
-    """Apply `function` to each episode of the leading axis: `vmap`, or none for one episode."""
-    first = next(iter(batches[0].values() if isinstance(batches[0], dict) else batches[0]))
-    if first.shape[0] > 1:
-        return vmap(function, randomness="error")(*batches)
-    tree = torch.utils._pytree  # the tree functions that torch.func itself is built on
-    singles = [tree.tree_map(lambda part: part[0], batch) for batch in batches]
-    return tree.tree_map(lambda part: part[None], function(*singles))
 
 
 def chunked_gradient(

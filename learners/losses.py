@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as nnf
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Return float32 for half precision, float32 and float64 as they are."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -14,7 +20,7 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 def cross_entropy(scores: Tensor, y: Tensor, mask: Tensor) -> Tensor:
     """Return the mean cross-entropy in nats of `scores` `(n, n_way)` against `y` `(n,)`."""
-    return masked_mean(nnf.cross_entropy(scores.float(), y, reduction="none"), mask)
+    return masked_mean(nnf.cross_entropy(at_least_float32(scores), y, reduction="none"), mask)
 
 
 def mean_squared_error(predicted: Tensor, y: Tensor, mask: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch.func import functional_call
 from torch.nn import functional as nnf
 
 from learners.errors import LearnerError
+from learners.losses import at_least_float32
 
 Params = dict[str, Tensor]
 
@@ -89,6 +90,8 @@ class MLP:
 class Conv4:
     """Four blocks of 3 x 3 convolution, batch normalisation and ReLU (Vinyals et al. 2016).
 
+    Convolutions have no bias: the normalisation after them would subtract it.
+
     Args:
         n_out: classes of a linear head; 0 gives the flat features themselves.
         channels: input channels.
@@ -127,7 +130,6 @@ class Conv4:
             bound = math.sqrt(6.0 / (9 * (fan_in + self.filters)))
             shape = (self.filters, fan_in, 3, 3)
             params[f"block{i}.weight"] = bound * (2 * torch.rand(shape, generator=generator) - 1)
-            params[f"block{i}.bias"] = torch.zeros(self.filters)
             params[f"block{i}.scale"] = torch.ones(self.filters)
             params[f"block{i}.shift"] = torch.zeros(self.filters)
         if self.n_out:
@@ -152,9 +154,7 @@ class Conv4:
         stride = 2 if self.strided else 1
         for i in range(4):
             block = f"block{i}"
-            x = nnf.conv2d(
-                x, params[f"{block}.weight"], params[f"{block}.bias"], stride=stride, padding=1
-            )
+            x = nnf.conv2d(x, params[f"{block}.weight"], stride=stride, padding=1)
             if f"{block}.mean" in params:
                 mean, variance = params[f"{block}.mean"], params[f"{block}.variance"]
             else:
@@ -170,8 +170,8 @@ class Conv4:
 
 def batch_statistics(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and variance of each channel over the real rows of `x` `(n, c, h, w)`."""
-    weight = mask.to(torch.float32)[:, None, None, None]
-    x = x.float()
+    x = at_least_float32(x)
+    weight = mask.to(x.dtype)[:, None, None, None]
     count = weight.sum() * x.shape[2] * x.shape[3]
     mean = (x * weight).sum((0, 2, 3)) / count
     variance = ((x - mean[:, None, None]).square() * weight).sum((0, 2, 3)) / count

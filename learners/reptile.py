@@ -13,13 +13,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad
 
 from learners.episode import Episodes, Examples
 from learners.errors import LearnerError
-from learners.learner import Execution, Learner, Phase, State, over_episodes
+from learners.execution import Execution, over_episodes
+from learners.learner import Learner, Phase, State
 from learners.networks import Network, under_net, without_net
 
 
@@ -119,9 +121,10 @@ class Reptile(Learner):
         if not 0 < self.batch < n:
             return support
         passes = -(-(step + 1) * self.batch // n)
-        generator = torch.Generator().manual_seed(n)
-        order = torch.cat([torch.randperm(n, generator=generator) for _ in range(passes)])
-        rows = order[step * self.batch : (step + 1) * self.batch].to(support.x.device)
+        random = np.random.default_rng(n)
+        order = np.concatenate([random.permutation(n) for _ in range(passes)])
+        rows = torch.from_numpy(order[step * self.batch : (step + 1) * self.batch])
+        rows = rows.to(support.x.device)
         return Examples(*(values[rows] for values in support))
 
 

@@ -21,7 +21,8 @@ from learners.checkpoint import Report, Snapshot, load, save, save_episode
 from learners.episode import Episodes, Examples, check
 from learners.errors import LearnerError, NonFiniteLossError
 from learners.evaluation import evaluate
-from learners.learner import Execution, Learner, Predictor, State
+from learners.execution import Execution
+from learners.learner import Learner, Predictor, State
 from learners.samplers import Sampler
 
 
@@ -121,7 +122,8 @@ def meta_train(
 ) -> Trained:
     """Meta-train a learner on a sampler until the budget is spent.
 
-    A checkpoint that is already at `training.checkpoint` is resumed.
+    A checkpoint that is already at `training.checkpoint` is resumed. The process keeps
+    freed memory and runs torch on `execution.threads` threads meanwhile.
 
     Args:
         learner: what to train.
@@ -138,8 +140,9 @@ def meta_train(
         CheckpointError: if the checkpoint there is damaged or of another learner.
         LearnerError: if the sampler's episodes are malformed.
     """
-    run = _Run(learner, sampler, budget, training or Training(), validation)
-    return run.to_the_end()
+    training = training or Training()
+    with training.execution.prepared():
+        return _Run(learner, sampler, budget, training, validation).to_the_end()
 
 
 class _Run:
