@@ -22,15 +22,15 @@ WAVE = MLP((1, 40, 40, 1))
 
 CLASSIFIERS = {
     "maml": (maml(NET, rate=0.4), Training(8, 1e-2)),
-    "fomaml": (fomaml(NET, rate=0.4), Training(8, 1e-2)),
+    "fomaml": (fomaml(NET, rate=0.1, steps=3), Training(8, 1e-2)),
     "anil": (anil(NET, rate=0.4), Training(8, 1e-2)),
     "meta_sgd": (meta_sgd(NET, rate=0.4), Training(8, 1e-2)),
     "maml++": (
-        maml_plus_plus(NET, steps=2, rate=0.4, annealing=Annealing(100, 20)),
+        maml_plus_plus(NET, steps=2, rate=0.4, annealing=Annealing(50, 20)),
         Training(8, 1e-2, schedule="cosine"),
     ),
     "reptile": (
-        Reptile(NET, steps=5, rate=3e-3, prediction_steps=10),
+        Reptile(NET, steps=5, rate=0.1, adam=False, batch=0, prediction_steps=10),
         Training(5, 1.0, optimizer="sgd", schedule="linear"),
     ),
     "protonet": (ProtoNet(Conv4(0, filters=8)), Training(1, 3e-3)),
@@ -40,16 +40,14 @@ CLASSIFIERS = {
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_characters(name: str, glyphs) -> None:
     learner, training = CLASSIFIERS[name]
-    shots = 10 if name == "reptile" else 1
+    shots = 5 if name == "reptile" else 1
     sampler = ClassSampler(glyphs[:30], Shape(5, shots, 5), seed=0)
     test = ClassSampler(glyphs[30:], Shape(5, 1, 5), seed=1)
     start = learner.finish(learner.init(0), sampler.sample(0, 4))
     before = evaluate(learner, start, test, 60)
     quiet = Training(**{**vars(training), "progress": False})
-    after = evaluate(learner, meta_train(learner, sampler, Budget(150), quiet).state, test, 60)
-    print(name, before, after)
-    assert after.mean > before.mean + 0.1
-    assert after.mean > 0.5
+    after = evaluate(learner, meta_train(learner, sampler, Budget(100), quiet).state, test, 60)
+    assert after.mean - after.half_width > before.mean + before.half_width
 
 
 REGRESSORS = {
