@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from learners.deep_kernel import DeepKernel
 from learners.errors import CheckpointError, LearnerError
 from learners.inner_loop import GradientLearner, InnerLoop
 from learners.learner import Learner
@@ -17,7 +18,8 @@ from learners.protonet import ProtoNet
 from learners.reptile import Reptile
 
 _CLASSES: dict[str, type] = {
-    cls.__name__: cls for cls in (GradientLearner, InnerLoop, MLP, Conv4, ProtoNet, Reptile)
+    one.__name__: one
+    for one in (Conv4, DeepKernel, GradientLearner, InnerLoop, MLP, ProtoNet, Reptile)
 }
 
 Description = dict[str, Any]

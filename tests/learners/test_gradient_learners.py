@@ -9,7 +9,7 @@ import torch
 from torch.func import grad
 
 from learners.anil import anil
-from learners.episode import Episodes, Examples
+from learners.episode import Examples
 from learners.errors import LearnerError
 from learners.execution import Execution
 from learners.fomaml import fomaml
@@ -19,7 +19,7 @@ from learners.maml_plus_plus import Annealing, maml_plus_plus
 from learners.meta_sgd import meta_sgd
 from learners.networks import MLP, Conv4
 from learners.reptile import Reptile
-from tests.learners.contract import LearnerContract
+from tests.learners.contract import LearnerContract, in_double
 
 SMALL = Conv4(3, filters=4, strided=True)
 WAVE = MLP((1, 8, 8, 1), "tanh")
@@ -73,15 +73,7 @@ class TestWaves(LearnerContract):
         return waves
 
 
-def doubled(episodes: Episodes) -> Episodes:
-    def part(examples: Examples) -> Examples:
-        x, y, mask = examples
-        return Examples(x.double(), y.double() if y.is_floating_point() else y, mask)
-
-    return Episodes(part(episodes.support), part(episodes.query), episodes.n_way)
-
-
-def in_double(learner, seed: int = 0):
+def random_state(learner, seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
     return {
         name: value.double() + 0.05 * torch.randn(value.shape, generator=generator).double()
@@ -104,7 +96,7 @@ SECOND_ORDER = [
 @pytest.mark.parametrize("learner", SECOND_ORDER, ids=["maml", "anil", "meta_sgd", "multi_step"])
 def test_meta_gradient_equals_finite_differences(learner, waves) -> None:
     """Central differences of the meta-loss in float64 along a random direction."""
-    episodes, state, phase = doubled(waves), in_double(learner), learner.phase(2)
+    episodes, state, phase = in_double(waves), random_state(learner), learner.phase(2)
     gradient, _ = learner.meta_gradient(state, episodes, phase, Execution())
 
     def value(step: float) -> float:
@@ -126,7 +118,7 @@ def test_meta_gradient_through_convolutions_equals_finite_differences(glyph_epis
     learner = maml_plus_plus(
         Conv4(3, filters=3, strided=True), steps=2, rate=0.05, annealing=Annealing(10)
     )
-    episodes, state, phase = doubled(glyph_episodes), in_double(learner), learner.phase(1)
+    episodes, state, phase = in_double(glyph_episodes), random_state(learner), learner.phase(1)
     gradient, _ = learner.meta_gradient(state, episodes, phase, Execution(chunk=1))
     for name in ("net.block1.weight", "net.block0.scale", "rate.block2.weight", "net.head.weight"):
         index = (0,) * state[name].ndim
@@ -145,8 +137,8 @@ def test_meta_gradient_through_convolutions_equals_finite_differences(glyph_epis
 def test_first_order_gradient_is_the_query_gradient_at_the_adapted_parameters(waves) -> None:
     """d L_q / d phi at phi_T, computed without the engine."""
     learner = fomaml(WAVE, rate=0.05, steps=3, regression=True)
-    state = in_double(learner)
-    episode = doubled(waves)[:1]
+    state = random_state(learner)
+    episode = in_double(waves)[:1]
     found, _ = learner.meta_gradient(state, episode, learner.phase(0), Execution())
     (xs, ys), (xq, yq) = ((part.x[0], part.y[0]) for part in (episode.support, episode.query))
 
@@ -187,7 +179,7 @@ def _same_as_module(gradient, module: torch.nn.Sequential) -> None:
 def test_meta_gradient_equals_that_of_higher(factory, waves) -> None:
     higher = pytest.importorskip("higher", reason="the oracle `higher` is not installed")
     learner = factory(WAVE, rate=0.05, steps=3, regression=True)
-    state, episodes = in_double(learner), doubled(waves)
+    state, episodes = random_state(learner), in_double(waves)
     module = _module(state)
     inner = torch.optim.SGD(module.parameters(), lr=0.05)
     track = factory is maml
@@ -209,7 +201,7 @@ def test_meta_gradient_equals_that_of_higher(factory, waves) -> None:
 def test_meta_gradient_equals_that_of_torchopt(waves) -> None:
     torchopt = pytest.importorskip("torchopt", reason="the oracle `torchopt` is not installed")
     learner = maml(WAVE, rate=0.05, steps=3, regression=True)
-    state, episodes = in_double(learner), doubled(waves)
+    state, episodes = random_state(learner), in_double(waves)
     module = _module(state)
     inner = torchopt.MetaSGD(module, lr=0.05)
     start = torchopt.extract_state_dict(module, by="reference", detach_buffers=True)
