@@ -13,13 +13,18 @@ from learners.deep_kernel import DeepKernel
 from learners.errors import CheckpointError, LearnerError
 from learners.inner_loop import GradientLearner, InnerLoop
 from learners.learner import Learner
+from learners.matching import Matching
 from learners.networks import MLP, Conv4
 from learners.protonet import ProtoNet
 from learners.reptile import Reptile
+from learners.siamese import Siamese
 
 _CLASSES: dict[str, type] = {
     one.__name__: one
-    for one in (Conv4, DeepKernel, GradientLearner, InnerLoop, MLP, ProtoNet, Reptile)
+    for one in (
+        *(Conv4, MLP, InnerLoop),
+        *(DeepKernel, GradientLearner, Matching, ProtoNet, Reptile, Siamese),
+    )
 }
 
 Description = dict[str, Any]

@@ -55,10 +55,16 @@ class EmbeddingLearner(Learner):
         self, state: State, support: Examples, query: Examples, n_way: int, phase: Phase
     ) -> Tensor:
         """Return the cross-entropy of the query set, both sets embedded in one batch."""
+        z, query_z = self.embed_together(state, support, query)
+        return self.criterion(self.compare(state, support, z, query_z, n_way), query)
+
+    def embed_together(
+        self, state: State, support: Examples, query: Examples
+    ) -> tuple[Tensor, Tensor]:
+        """Return the embeddings of both sets, normalised as one batch."""
         x, mask = torch.cat([support.x, query.x]), torch.cat([support.mask, query.mask])
         z = at_least_float32(self.network(without_net(state), x, mask))
-        n = support.x.shape[0]
-        return self.criterion(self.compare(state, support, z[:n], z[n:], n_way), query)
+        return z[: support.x.shape[0]], z[support.x.shape[0] :]
 
     @torch.no_grad()
     def finish(self, state: State, episodes: Episodes) -> State:

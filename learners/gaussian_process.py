@@ -101,4 +101,5 @@ def predict(
 
 
 def _unit(X: Tensor) -> Tensor:
-    return X / torch.linalg.vector_norm(X, dim=-1, keepdim=True).clamp(min=1e-12)
+    length: Tensor = torch.linalg.vector_norm(X, dim=-1, keepdim=True)
+    return X / length.clamp(min=1e-12)

@@ -10,11 +10,13 @@ from learners.evaluation import evaluate
 from learners.fomaml import fomaml
 from learners.maml import maml
 from learners.maml_plus_plus import Annealing, maml_plus_plus
+from learners.matching import Matching
 from learners.meta_sgd import meta_sgd
 from learners.networks import MLP, Conv4
 from learners.protonet import ProtoNet
 from learners.reptile import Reptile
 from learners.samplers import ClassSampler, Shape
+from learners.siamese import Siamese
 from learners.training import Budget, Training, meta_train
 
 NET = Conv4(5, filters=16, strided=True)
@@ -33,6 +35,8 @@ CLASSIFIERS = {
         Reptile(NET, steps=5, rate=0.1, adam=False, batch=0, prediction_steps=10),
         Training(5, 1.0, optimizer="sgd", schedule="linear"),
     ),
+    "matching": (Matching(Conv4(0, filters=8)), Training(2, 1e-2)),
+    "siamese": (Siamese(Conv4(0, filters=8), 8), Training(2, 1e-2)),
     "protonet": (ProtoNet(Conv4(0, filters=8)), Training(1, 3e-3)),
 }
 
