@@ -35,7 +35,7 @@ CLASSIFIERS = {
         Reptile(NET, steps=5, rate=0.1, adam=False, batch=0, prediction_steps=10),
         Training(5, 1.0, optimizer="sgd", schedule="linear"),
     ),
-    "matching": (Matching(Conv4(0, filters=8)), Training(2, 1e-2)),
+    "matching": (Matching(Conv4(32, filters=16)), Training(1, 1e-2)),
     "siamese": (Siamese(Conv4(0, filters=8), 8), Training(2, 1e-2)),
     "protonet": (ProtoNet(Conv4(0, filters=8)), Training(1, 3e-3)),
 }
