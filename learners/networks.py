@@ -68,14 +68,18 @@ class MLP:
         return False
 
     def init(self, generator: torch.Generator) -> Params:
-        """Return He-normal weights (He et al. 2015), truncated by nothing, and zero biases."""
+        """Return weights and biases uniform in +-1/sqrt(fan_in) (LeCun et al. 1998, section 4.6).
+
+        Biases start away from zero: with one input, every kink of a ReLU would else be at 0.
+        """
         params: Params = {}
         last = len(self.sizes) - 2
         for i, (fan_in, fan_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
             name = "head" if i == last else f"layer{i}"
-            scale = math.sqrt((1.0 if i == last else 2.0) / fan_in)
-            params[f"{name}.weight"] = scale * torch.randn(fan_in, fan_out, generator=generator)
-            params[f"{name}.bias"] = torch.zeros(fan_out)
+            bound = 1 / math.sqrt(fan_in)
+            weight = torch.rand(fan_in, fan_out, generator=generator)
+            params[f"{name}.weight"] = bound * (2 * weight - 1)
+            params[f"{name}.bias"] = bound * (2 * torch.rand(fan_out, generator=generator) - 1)
         return params
 
     def __call__(self, params: Params, x: Tensor, mask: Tensor) -> Tensor:

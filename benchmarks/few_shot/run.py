@@ -87,7 +87,7 @@ def recipe(method: str, benchmark: str) -> Recipe:
 def sinusoid_recipe(method: str) -> Recipe:
     """Return the settings for waves: two hidden layers of 40, five inner steps of 0.01."""
     network = MLP((1, 40, 40, 1))
-    training = Training(25, rate=1e-3, schedule="cosine", validate_every=5000)
+    training = Training(25, rate=1e-3, schedule="cosine", clip=10.0, validate_every=1000)
     if method == "reptile":
         smooth = MLP((1, 64, 64, 1), "tanh")
         learner: Learner = Reptile(smooth, 10, 0.02, 0, False, 32, regression=True)
@@ -163,15 +163,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/few_shot"))
     options = parser.parse_args()
     trained = train(options)
+    cpu = time.process_time()
     torch.set_num_threads(1)
     result = {
         "command": "python -m benchmarks.few_shot.run " + " ".join(sys.argv[1:]),
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {options.device}, 1 thread",
+        "machine": f"{os.cpu_count()} shared cores, {options.device}, 1 thread",
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "learner": describe(trained.learner),
         "iterations": trained.iterations,
         "seconds": round(trained.history[-1].seconds, 1),
+        "cpu_seconds_of_this_process": round(cpu, 1),
         "scores": scores(trained, options),
         "history": [asdict(row) for row in trained.history],
     }
