@@ -40,6 +40,11 @@ def describe(learner: Learner) -> Description:
     return described
 
 
+def buildable() -> set[str]:
+    """Return the names of the learner classes that a description can name."""
+    return {name for name, one in _CLASSES.items() if issubclass(one, Learner)}
+
+
 def build(description: Description) -> Learner:
     """Return the learner of a description.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,3 +28,8 @@ def test_nothing_else_is_imported() -> None:
     assert len(files) > 10
     outside = {path.name: imported(path) - ALLOWED for path in files if imported(path) - ALLOWED}
     assert not outside
+
+
+def test_the_catalogue_needs_no_torch() -> None:
+    code = "import sys, learners.catalogue; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
