@@ -14,7 +14,7 @@ class CheckpointError(LearnerError):
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss of an episode became NaN or infinite; training stopped there.
+    """A loss or a meta-gradient became NaN or infinite; training stopped there.
 
     Args:
         message: what happened and what to try.

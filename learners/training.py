@@ -207,7 +207,7 @@ class _Run:
         gradient, losses = self.learner.meta_gradient(
             self.state, episodes, phase, training.execution
         )
-        if not bool(torch.isfinite(losses).all()):
+        if not _all_finite([losses, *gradient.values()]):
             self._stop(episodes, losses)
         for name, value in self.state.items():
             entry = gradient[name]
@@ -286,17 +286,24 @@ class _Run:
         return load(path, self.learner) if path is not None and path.exists() else None
 
     def _stop(self, episodes: Episodes, losses: Tensor) -> None:
-        bad = int((~torch.isfinite(losses)).nonzero()[0, 0])
+        bad = (~torch.isfinite(losses)).nonzero().flatten().tolist()
+        # A finite loss with a gradient that is not cannot be pinned on one episode.
+        kept = episodes[bad[0] : bad[0] + 1] if bad else episodes
+        what = f"the loss of episode {bad[0]}" if bad else "the meta-gradient"
         where = None
         if self.training.checkpoint is not None:
             where = self.training.checkpoint.with_suffix(f".nonfinite-{self.iteration}.safetensors")
-            save_episode(where, self.state, episodes[bad : bad + 1])
+            save_episode(where, self.state, kept)
         raise NonFiniteLossError(
-            f"meta-iteration {self.iteration}, episode {bad}: the loss is {float(losses[bad])}; "
-            "lower the inner or the outer rate, or clip. State and episode "
+            f"meta-iteration {self.iteration}: {what} is NaN or infinite; lower the inner or the "
+            "outer rate, or clip. State and episodes "
             + (f"are in {where.name}" if where else "are kept where a checkpoint path is set"),
             where,
         )
+
+
+def _all_finite(tensors: list[Tensor]) -> bool:
+    return bool(torch.stack([torch.isfinite(one).all() for one in tensors]).all())
 
 
 def _line(report: Report) -> str:

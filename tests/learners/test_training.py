@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from learners.checkpoint import Snapshot, load, restore, save
 from learners.errors import CheckpointError, LearnerError, NonFiniteLossError
 from learners.evaluation import Score, evaluate
 from learners.execution import Execution
+from learners.inner_loop import GradientLearner
 from learners.maml import maml
 from learners.networks import MLP, ModuleNetwork
 from learners.training import Budget, Training, meta_train
@@ -73,11 +74,23 @@ def test_seconds_bound_a_run() -> None:
 def test_a_non_finite_loss_stops_with_the_episode_saved(tmp_path: Path) -> None:
     settings = replace(QUICK, checkpoint=tmp_path / "run.json")
     learner = maml(MLP((1, 8, 1)), rate=1e30, steps=3, regression=True)
-    with pytest.raises(NonFiniteLossError, match="meta-iteration 0, episode") as caught:
+    with pytest.raises(NonFiniteLossError, match="meta-iteration 0: the loss of episode") as caught:
         meta_train(learner, SAMPLER, Budget(5), settings)
     tensors = load_file(caught.value.episode_file)
     assert tensors["support/x"].shape == (1, 10, 1)
     assert "state/net.head.weight" in tensors
+
+
+def test_a_non_finite_gradient_stops_before_it_reaches_the_state() -> None:
+    @dataclass(frozen=True)
+    class Steep(GradientLearner):
+        def meta_gradient(self, *arguments):
+            gradient, losses = super().meta_gradient(*arguments)
+            return {name: value * torch.inf for name, value in gradient.items()}, losses
+
+    learner = Steep(LEARNER.network, LEARNER.loop, regression=True)
+    with pytest.raises(NonFiniteLossError, match="the meta-gradient is NaN"):
+        meta_train(learner, SAMPLER, Budget(5), QUICK)
 
 
 def test_adam_steps_as_torch_does() -> None:
