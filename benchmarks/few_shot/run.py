@@ -148,6 +148,16 @@ def train(options: argparse.Namespace) -> Trained:
     return meta_train(chosen.learner, episodes, budget, training, validation)
 
 
+def command(options: argparse.Namespace) -> str:
+    """Return the command without the folders, which belong to a machine."""
+    words = [f"python -m benchmarks.few_shot.run {options.method} {options.benchmark}"]
+    for name in ("iterations", "seconds", "episodes", "seed", "dtype", "device"):
+        value = getattr(options, name)
+        if value is not None:
+            words.append(f"--{name} {value}")
+    return " ".join(words + ["--compiled"] * options.compiled)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("method", choices=[*GRADIENT, "reptile", "protonet"])
@@ -166,7 +176,7 @@ def main() -> None:
     cpu = time.process_time()
     torch.set_num_threads(1)
     result = {
-        "command": "python -m benchmarks.few_shot.run " + " ".join(sys.argv[1:]),
+        "command": command(options),
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{os.cpu_count()} shared cores, {options.device}, 1 thread",
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
