@@ -98,6 +98,13 @@ _METHODS = (
         "verification: are these two of one class?",
     ),
     Method(
+        "Relation networks",
+        "learners.relation.Relation",
+        "Sung et al.: Learning to Compare: Relation Network for Few-Shot Learning, CVPR 2018",
+        "a convolutional network that keeps maps; classification of images",
+        "images whose likeness a fixed distance does not capture",
+    ),
+    Method(
         "Deep-kernel Gaussian process",
         "learners.deep_kernel.DeepKernel",
         "Wilson et al., AISTATS 2016; Patacchini et al., NeurIPS 2020",

@@ -16,6 +16,7 @@ from learners.learner import Learner
 from learners.matching import Matching
 from learners.networks import MLP, Conv4
 from learners.protonet import ProtoNet
+from learners.relation import Relation
 from learners.reptile import Reptile
 from learners.siamese import Siamese
 
@@ -23,7 +24,7 @@ _CLASSES: dict[str, type] = {
     one.__name__: one
     for one in (
         *(Conv4, MLP, InnerLoop),
-        *(DeepKernel, GradientLearner, Matching, ProtoNet, Reptile, Siamese),
+        *(DeepKernel, GradientLearner, Matching, ProtoNet, Relation, Reptile, Siamese),
     )
 }
 

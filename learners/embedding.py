@@ -73,27 +73,25 @@ class EmbeddingLearner(Learner):
         The mean over episodes of the batch mean, and of the batch variance plus the spread of
         the batch means: the moments of all episodes together where they are of equal size.
         """
-        if not isinstance(self.network, Conv4):
-            return state
+        plain = {k: v for k, v in state.items() if not k.endswith((".mean", ".variance"))}
         rows = []
         for episode in episodes.split(1):
-            x = torch.cat([episode.support.x[0], episode.query.x[0]])
-            mask = torch.cat([episode.support.mask[0], episode.query.mask[0]])
-            rows.append(self.network.statistics(_plain(state), x, mask))
-        finished = under_net(_plain(state))
+            support, query = (
+                Examples(*(v[0] for v in e)) for e in (episode.support, episode.query)
+            )
+            rows.append(self.statistics(plain, support, query, episodes.n_way))
+        finished = dict(plain)
         for name in rows[0]:
             values = torch.stack([row[name] for row in rows])
-            finished[f"net.{name}"] = values.mean(0)
+            finished[name] = values.mean(0)
             if name.endswith(".variance"):
                 means = torch.stack([row[name.replace(".variance", ".mean")] for row in rows])
-                finished[f"net.{name}"] += means.var(0, unbiased=False)
-        return finished | {k: v for k, v in state.items() if not k.startswith("net.")}
+                finished[name] += means.var(0, unbiased=False)
+        return finished
 
-
-def _plain(state: State) -> State:
-    """Return the network's parameters without statistics of an earlier `finish`."""
-    return {
-        name: value
-        for name, value in without_net(state).items()
-        if not name.endswith((".mean", ".variance"))
-    }
+    def statistics(self, state: State, support: Examples, query: Examples, n_way: int) -> State:
+        """Return the moments of every normalisation on one episode, under their state's names."""
+        if not isinstance(self.network, Conv4):
+            return {}
+        x, mask = torch.cat([support.x, query.x]), torch.cat([support.mask, query.mask])
+        return under_net(self.network.statistics(without_net(state), x, mask))

@@ -103,6 +103,8 @@ class Conv4:
         strided: stride 2 and a mean over space, as MAML has it on Omniglot; otherwise 2 x 2
             max-pooling and flattening.
         side: height and width of the images.
+        n_pooled: blocks that halve the image by pooling, the first ones; relation networks
+            keep maps by pooling two.
     """
 
     n_out: int
@@ -110,6 +112,7 @@ class Conv4:
     filters: int = 64
     strided: bool = False
     side: int = 28
+    n_pooled: int = 4
 
     @property
     def normalises(self) -> bool:
@@ -119,11 +122,9 @@ class Conv4:
     @property
     def n_features(self) -> int:
         """Width of the flat features before the head."""
-        side = 1 if self.strided else self.side // 16
+        side = 1 if self.strided else self.side >> self.n_pooled
         if side < 1:
-            raise LearnerError(
-                f"images of side {self.side} vanish in four halvings; use 16 or more"
-            )
+            raise LearnerError(f"images of side {self.side} vanish in {self.n_pooled} halvings")
         return self.filters * side * side
 
     def init(self, generator: torch.Generator) -> Params:
@@ -131,9 +132,7 @@ class Conv4:
         params: Params = {}
         for i in range(4):
             fan_in = self.channels if i == 0 else self.filters
-            bound = math.sqrt(6.0 / (9 * (fan_in + self.filters)))
-            shape = (self.filters, fan_in, 3, 3)
-            params[f"block{i}.weight"] = bound * (2 * torch.rand(shape, generator=generator) - 1)
+            params[f"block{i}.weight"] = glorot_filters(fan_in, self.filters, generator)
             params[f"block{i}.scale"] = torch.ones(self.filters)
             params[f"block{i}.shift"] = torch.zeros(self.filters)
         if self.n_out:
@@ -159,17 +158,38 @@ class Conv4:
         for i in range(4):
             block = f"block{i}"
             x = nnf.conv2d(x, params[f"{block}.weight"], stride=stride, padding=1)
-            if f"{block}.mean" in params:
-                mean, variance = params[f"{block}.mean"], params[f"{block}.variance"]
-            else:
-                mean, variance = batch_statistics(x, mask)
-            seen[f"{block}.mean"], seen[f"{block}.variance"] = mean, variance
-            gain = params[f"{block}.scale"] * torch.rsqrt(variance + _EPSILON)
-            shift = params[f"{block}.shift"] - mean * gain
-            x = (x * gain[:, None, None] + shift[:, None, None]).relu()
-            if not self.strided:
+            x, moments = normalised(params, block, x, mask)
+            seen |= moments
+            x = x.relu()
+            if not self.strided and i < self.n_pooled:
                 x = nnf.max_pool2d(x, 2)
         return (x.mean((2, 3)) if self.strided else x.flatten(1)), seen
+
+
+def normalised(params: Params, block: str, x: Tensor, mask: Tensor) -> tuple[Tensor, Params]:
+    """Return `x` `(n, c, h, w)` normalised, scaled and shifted, and the moments that it was by.
+
+    Args:
+        params: holds `{block}.scale` and `{block}.shift`, and `{block}.mean` and
+            `{block}.variance` where population statistics take the place of the batch's.
+        block: name of the layer.
+        x: activations.
+        mask: rows that count in batch statistics.
+    """
+    if f"{block}.mean" in params:
+        mean, variance = params[f"{block}.mean"], params[f"{block}.variance"]
+    else:
+        mean, variance = batch_statistics(x, mask)
+    gain = params[f"{block}.scale"] * torch.rsqrt(variance + _EPSILON)
+    shift = params[f"{block}.shift"] - mean * gain
+    moments = {f"{block}.mean": mean, f"{block}.variance": variance}
+    return x * gain[:, None, None] + shift[:, None, None], moments
+
+
+def glorot_filters(fan_in: int, fan_out: int, generator: torch.Generator) -> Tensor:
+    """Return 3 x 3 filters `(fan_out, fan_in, 3, 3)` (Glorot and Bengio 2010, eq. 16)."""
+    bound = math.sqrt(6.0 / (9 * (fan_in + fan_out)))
+    return bound * (2 * torch.rand(fan_out, fan_in, 3, 3, generator=generator) - 1)
 
 
 def batch_statistics(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from learners.matching import Matching
 from learners.meta_sgd import meta_sgd
 from learners.networks import MLP, Conv4
 from learners.protonet import ProtoNet
+from learners.relation import Relation
 from learners.reptile import Reptile
 from learners.samplers import ClassSampler, Shape
 from learners.siamese import Siamese
@@ -36,6 +37,7 @@ CLASSIFIERS = {
         Training(5, 1.0, optimizer="sgd", schedule="linear"),
     ),
     "matching": (Matching(Conv4(32, filters=16)), Training(1, 1e-2)),
+    "relation": (Relation(Conv4(0, filters=16, n_pooled=2)), Training(2, 3e-3)),
     "siamese": (Siamese(Conv4(0, filters=8), 8), Training(2, 1e-2)),
     "protonet": (ProtoNet(Conv4(0, filters=8)), Training(1, 3e-3)),
 }
