@@ -85,16 +85,17 @@ def recipe(method: str, benchmark: str) -> Recipe:
 
 
 def sinusoid_recipe(method: str) -> Recipe:
-    """Return the settings for waves: two hidden layers of 40, five inner steps of 0.01."""
+    """Return the settings for waves: two hidden layers of 40, inner steps of 0.01."""
     network = MLP((1, 40, 40, 1))
-    training = Training(25, rate=1e-3, schedule="cosine", clip=10.0, validate_every=1000)
+    training = Training(25, rate=2e-3, schedule="cosine", clip=10.0, validate_every=1000)
     if method == "reptile":
         smooth = MLP((1, 64, 64, 1), "tanh")
         learner: Learner = Reptile(smooth, 10, 0.02, 0, False, 32, regression=True)
         outer = replace(training, meta_batch=10, optimizer="sgd", schedule="linear", rate=1.0)
         return Recipe(learner, outer)
     factory = GRADIENT[method]
-    return Recipe(factory(network, steps=5, rate=0.01, regression=True), training)
+    steps = 1 if factory is meta_sgd else 5
+    return Recipe(factory(network, steps=steps, rate=0.01, regression=True), training)
 
 
 def scores(trained: Trained, options: argparse.Namespace) -> dict[str, dict[str, object]]:
