@@ -300,3 +300,45 @@ def test_a_prefix_that_matches_nothing_is_refused() -> None:
 def test_settings_that_make_no_sense_are_refused(wrong) -> None:
     with pytest.raises(LearnerError):
         InnerLoop(**wrong)
+
+
+def test_meta_sgd_steps_by_one_learned_rate_a_weight(waves) -> None:
+    """phi = theta - alpha * gradient, elementwise, written out for one episode."""
+    learner = meta_sgd(WAVE, rate=0.02, regression=True)
+    state = learner.init(0)
+    generator = torch.Generator().manual_seed(3)
+    for name in list(state):
+        if name.startswith("rate."):
+            assert state[name].shape == state[name.replace("rate.", "net.")].shape
+            state[name] = 0.1 * torch.randn(state[name].shape, generator=generator)
+    support = Examples(*(part[0] for part in waves.support))
+    theta = {name[4:]: value for name, value in state.items() if name.startswith("net.")}
+
+    def loss(params):
+        return (WAVE(params, support.x, support.mask) - support.y).square().mean()
+
+    slope = grad(loss)(theta)
+    context = learner.adapt(state, support).context
+    for name, value in theta.items():
+        expected = value - state[f"rate.{name}"] * slope[name]
+        torch.testing.assert_close(context[f"fast.{name}"][0], expected)
+
+
+def test_maml_plus_plus_learns_rates_and_normalisation_for_every_step(glyph_episodes) -> None:
+    learner = maml_plus_plus(SMALL, steps=3)
+    state = learner.init(0)
+    assert state["rate.block1.weight"].shape == (3,)
+    assert state["net.block1.scale"].shape == (3, 4)
+    assert "rate.block1.scale" not in state
+    context = learner.adapt(state, glyph_episodes.support).context
+    assert "fast.block1.weight" in context
+    assert "fast.block1.scale" not in context
+    # Only the last step's normalisation meets the query set; the first shapes the first step.
+    for step in (0, 2):
+        moved = {name: value.clone() for name, value in state.items()}
+        moved["net.block3.shift"][step] += 1.0
+        one, other = (
+            learner.adapt(each, glyph_episodes.support).predict(glyph_episodes.query.x)
+            for each in (state, moved)
+        )
+        assert not torch.allclose(one, other)
