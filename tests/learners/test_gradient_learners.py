@@ -324,7 +324,7 @@ def test_meta_sgd_steps_by_one_learned_rate_a_weight(waves) -> None:
         torch.testing.assert_close(context[f"fast.{name}"][0], expected)
 
 
-def test_maml_plus_plus_learns_rates_and_normalisation_for_every_step(glyph_episodes) -> None:
+def test_maml_plus_plus_has_rates_and_normalisation_for_every_step(glyph_episodes) -> None:
     learner = maml_plus_plus(SMALL, steps=3)
     state = learner.init(0)
     assert state["rate.block1.weight"].shape == (3,)
