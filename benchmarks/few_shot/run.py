@@ -113,7 +113,9 @@ def scores(trained: Trained, options: argparse.Namespace) -> dict[str, dict[str,
         if not isinstance(learner, GradientLearner):
             test("sinusoid", learner, wave)
             return found
-        for steps in (1, 5, 10):
+        # Learned step sizes hold for the steps that they were learned with.
+        fixed = learner.loop.learned_rates == "none"
+        for steps in (1, 5, 10) if fixed else (learner.loop.steps,):
             test(f"sinusoid, {steps} steps", learner.predicting(steps), wave)
         return found
     names = SETTINGS if isinstance(learner, ProtoNet) else [options.benchmark]
