@@ -14,6 +14,7 @@ from recommenders.recommender import Neighbour, Recommendation
 from recommenders.registry import names
 
 SHOWN_NEIGHBOURS = 3
+ALIKE = 1e-9
 
 
 def rows(answer: Answer) -> list[dict[str, Any]]:
@@ -107,6 +108,10 @@ def in_words(answer: Answer) -> list[str]:
         f"{first.method}"
         + (f", and {_count(answer.observed, 'run')} on this one" if answer.observed else "")
     )
+    if answer.by_default:
+        sentences.append(
+            f"asked about {answer.metric}, which most datasets have (--metric names another)"
+        )
     if answer.left_out:
         names = ", ".join(answer.left_out[:5])
         sentences.append(
@@ -126,7 +131,12 @@ def _capital(sentence: str) -> str:
 def _because(one: Recommendation) -> str:
     """Return the datasets that speak for a recommendation."""
     near = one.evidence.neighbours[:SHOWN_NEIGHBOURS]
-    return "; ".join(_neighbour(neighbour) for neighbour in near)
+    words = "; ".join(_neighbour(neighbour) for neighbour in near)
+    weights = [neighbour.weight for neighbour in one.evidence.neighbours]
+    if len(weights) > 1 and max(weights) - min(weights) < ALIKE:
+        count = one.evidence.n_datasets
+        return f"of what it did on {count} datasets that count alike, such as {words}"
+    return words
 
 
 def backtest_rows(found: BacktestResult) -> list[dict[str, Any]]:
