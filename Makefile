@@ -20,8 +20,8 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/mypy
 
 bench: $(VENV)/dev.stamp
-	@for file in benchmarks/bench_*.py; do \
-		module=$$(basename $$file .py); $(BIN)/python -m benchmarks.$$module || exit 1; done
+	@for name in record.rate record.bulk record.kill ask.latency recommend.static; do \
+		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
 	rm -rf $(VENV) demo-out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -363,7 +363,7 @@ def show(
     csv: Csv = False,
     table: Table = False,
 ) -> None:
-    """Show everything known of one run, one dataset or one algorithm with its search space.
+    """Show everything known of a run, a dataset or an algorithm.
 
     Example: headstart show iris
     """

@@ -117,6 +117,9 @@ class FileEngine:
             try:
                 yield con
                 con.execute("CHECKPOINT store")
+            except BaseException as error:
+                _stop(con, error)
+                raise
             finally:
                 con.close()
             self._refresh_snapshot()
@@ -132,6 +135,9 @@ class FileEngine:
             con = self._attach_to_read()
             try:
                 yield con
+            except BaseException as error:
+                _stop(con, error)
+                raise
             finally:
                 con.close()
 
@@ -158,7 +164,7 @@ class FileEngine:
         seconds = self.wait_seconds if wait_seconds is None else wait_seconds
         began = time.monotonic()
         deadline = began + seconds
-        pause = 0.005
+        pause, refused = 0.005, False
         while True:
             try:
                 con = _attach(self.paths.database, write=write)
@@ -171,8 +177,10 @@ class FileEngine:
                         f"another process holds {self.paths.database} (waited {seconds:g} seconds)"
                     ) from error
             else:
-                _say_if_long(time.monotonic() - began)
+                if refused:
+                    _say_if_long(time.monotonic() - began)
                 return con
+            refused = True
             time.sleep(pause)
             pause = min(2 * pause, 0.25)
 
@@ -220,6 +228,17 @@ def _cannot_open(path: Path, error: duckdb.Error) -> HeadstartError:
             "the file away"
         )
     return HeadstartError(f"cannot open the store: {reason}")
+
+
+def _stop(con: duckdb.DuckDBPyConnection, error: BaseException) -> None:
+    """Give up what a connection is still at: closing it would wait for that.
+
+    Raises:
+        KeyboardInterrupt: if the error is DuckDB's word for one.
+    """
+    con.interrupt()
+    if isinstance(error, RuntimeError) and "Query interrupted" in str(error):
+        raise KeyboardInterrupt from error
 
 
 def _say_if_long(waited: float) -> None:

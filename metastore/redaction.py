@@ -23,7 +23,8 @@ _KNOWN_SHAPE = re.compile(
     r"\b(?:sk-|gh[pousr]_|github_pat_|glpat-|hf_|xox[abeprs]-|AKIA|AIza|eyJ)[\w.~+/-]{12,}"
 )
 _SCHEME = re.compile(r"\b(bearer|basic)\s+\S+", re.IGNORECASE)
-_NAMED = re.compile(r"([\w.-]+)(\s*[=:]\s*)([^\s&;,]+)")
+_NAMED = re.compile(r"(?<![\w.-])([\w.-]+)\s*[=:]\s*")
+_VALUE = re.compile(r"[^\s&;,]+")
 _MIN_KNOWN = 4
 
 
@@ -56,12 +57,20 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
         if len(secret) >= _MIN_KNOWN:
             text = text.replace(secret, HIDDEN)
     text = _SCHEME.sub(rf"\1 {HIDDEN}", _IN_URL.sub(rf"\1{HIDDEN}@", text))
-    return _NAMED.sub(_named, _KNOWN_SHAPE.sub(HIDDEN, text))
+    return _hide_named(_KNOWN_SHAPE.sub(HIDDEN, text))
 
 
-def _named(found: re.Match[str]) -> str:
-    name, mark, value = found.groups()
-    return f"{name}{mark}{HIDDEN if is_secret(name) else value}"
+def _hide_named(text: str) -> str:
+    """Hide what stands after `=` or `:` behind a secret's name, as in `?token=abc`."""
+    kept, at = [], 0
+    for found in _NAMED.finditer(text):
+        if found.start() < at or not is_secret(found[1]):
+            continue
+        value = _VALUE.match(text, found.end())
+        if value is not None:
+            kept += [text[at : found.end()], HIDDEN]
+            at = value.end()
+    return "".join([*kept, text[at:]])
 
 
 def secrets_in(environment: Mapping[str, str]) -> set[str]:

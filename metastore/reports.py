@@ -192,8 +192,9 @@ def _show_dataset(con: duckdb.DuckDBPyConnection, what: str) -> Row | None:
     dataset = dict(found[0])
     dataset["best"] = rows_of(con.execute(query("best_runs"), {"dataset": what}))
     dataset["metafeatures"] = {
-        row["name"]: (row["value"] if row["status"] == "computed" else row["status"])
+        row["name"]: row["value"]
         for row in rows_of(con.execute(query("dataset_metafeatures"), {"dataset": what}))
+        if row["status"] == "computed"
     }
     return dataset
 

@@ -245,10 +245,10 @@ def _follow(
             (process.stderr, sys.stderr, _Last(last)),
         )
     ]
-    for thread in threads:
-        thread.start()
     try:
         with _terminable():
+            for thread in threads:
+                thread.start()
             status = process.wait(timeout)
     except subprocess.TimeoutExpired:
         _stop(process, signal.SIGTERM)
@@ -263,7 +263,7 @@ def _follow(
         run.failed("interrupted")
         return 128 + signal.SIGINT
     finally:
-        for thread in threads:
+        for thread in filter(threading.Thread.is_alive, threads):
             thread.join(LINGER_SECONDS)  # what the command left behind may hold its output open
     if status < 0:
         run.failed(f"ended by signal {signal.Signals(-status).name}")

@@ -58,6 +58,7 @@ class Answer:
         recommendations: the configs, the first to run first.
         observed: how many of the dataset's own runs were taken into account.
         left_out: near-duplicates whose runs were left out.
+        by_default: whether nobody named the metric.
     """
 
     dataset: str
@@ -66,6 +67,7 @@ class Answer:
     recommendations: tuple[Recommendation, ...]
     observed: int
     left_out: tuple[str, ...]
+    by_default: bool = False
 
 
 def ask(
@@ -98,7 +100,15 @@ def ask(
     if question.record:
         store.record_recommendations(name, metric, found)
     left_out = () if question.near_duplicates else tuple(t for t in twins if t in view.excluded)
-    return Answer(name, metric, view.higher_is_better, tuple(found), len(observed), left_out)
+    return Answer(
+        name,
+        metric,
+        view.higher_is_better,
+        tuple(found),
+        len(observed),
+        left_out,
+        by_default=not question.metric,
+    )
 
 
 def most_recorded(store: MetaStore) -> str:

@@ -14,6 +14,7 @@ from recommenders.recommender import Neighbour, Recommendation
 from recommenders.registry import names
 
 SHOWN_NEIGHBOURS = 3
+ALIKE = 1e-9
 
 
 def rows(answer: Answer) -> list[dict[str, Any]]:
@@ -43,7 +44,8 @@ def text(answer: Answer, width: int = 100) -> str:
     """
     lines = []
     for place, one in enumerate(answer.recommendations, start=1):
-        lines.append(f"{place}. {sentence(one, answer.metric)}")
+        head = f"{place}. {sentence(one, answer.metric)}"
+        lines += textwrap.wrap(head, width, subsequent_indent="   ", break_long_words=False)
         for label, words in (("with", config_words(one.config)), ("because", _because(one))):
             if words:
                 lines += textwrap.wrap(
@@ -54,7 +56,10 @@ def text(answer: Answer, width: int = 100) -> str:
                     break_long_words=False,
                     break_on_hyphens=False,
                 )
-    said = [textwrap.fill(words, width, break_long_words=False) for words in in_words(answer)]
+    said = [
+        textwrap.fill(words, width, break_long_words=False, break_on_hyphens=False)
+        for words in in_words(answer)
+    ]
     return "\n".join([*lines, "", *said]).lstrip("\n")
 
 
@@ -103,6 +108,10 @@ def in_words(answer: Answer) -> list[str]:
         f"{first.method}"
         + (f", and {_count(answer.observed, 'run')} on this one" if answer.observed else "")
     )
+    if answer.by_default:
+        sentences.append(
+            f"asked about {answer.metric}, which most datasets have (--metric names another)"
+        )
     if answer.left_out:
         names = ", ".join(answer.left_out[:5])
         sentences.append(
@@ -122,7 +131,12 @@ def _capital(sentence: str) -> str:
 def _because(one: Recommendation) -> str:
     """Return the datasets that speak for a recommendation."""
     near = one.evidence.neighbours[:SHOWN_NEIGHBOURS]
-    return "; ".join(_neighbour(neighbour) for neighbour in near)
+    words = "; ".join(_neighbour(neighbour) for neighbour in near)
+    weights = [neighbour.weight for neighbour in one.evidence.neighbours]
+    if len(weights) > 1 and max(weights) - min(weights) < ALIKE:
+        count = one.evidence.n_datasets
+        return f"of what it did on {count} datasets that count alike, such as {words}"
+    return words
 
 
 def backtest_rows(found: BacktestResult) -> list[dict[str, Any]]:

@@ -23,15 +23,29 @@ def own_pool(past: Past, row: int) -> tuple[Table, FloatArray]:
     near-duplicates teach the table nothing about the others.
     """
     most = int(np.clip(CELLS // len(past.datasets), SMALLEST, LARGEST))
-    table = past.default_pool
-    if len(table.keys) > most or table.known[row].mean() < SHARED:
+    table = _shared(past, row, most)
+    if table is None:
         cells, _ = past.own(row)
-        configs = past.view.cell_config[spread_over(cells, most)]
-        columns = [table.number.get(key, -1) for key in past.keys_of(configs)]
-        table = past.table_at(configs) if min(columns) < 0 else table.take(np.sort(columns))
+        table = past.table_at(past.view.cell_config[spread_over(cells, most)])
     table = table.hiding(past.groups == past.groups[row])
     score = past.best[row] - table.regret[row] * past.spread[row]
     return table, np.where(table.repeats[row] > 0, score, np.nan)
+
+
+def _shared(past: Past, row: int, most: int) -> Table | None:
+    """Return the configs of the default pool that ran on a dataset, None where few did.
+
+    Where configs are hardly shared the default pool is not even looked at: it is dear to fill.
+    """
+    if past.view.density < SHARED or past.default_pool.known[row].mean() < SHARED:
+        return None
+    table = past.default_pool
+    if len(table.keys) <= most:
+        return table
+    cells, _ = past.own(row)
+    keys = past.keys_of(past.view.cell_config[spread_over(cells, most)])
+    columns = [table.number.get(key, -1) for key in keys]
+    return table.take(np.sort(columns)) if min(columns) >= 0 else None
 
 
 def left_out_rows(past: Past, most: int) -> IntArray:

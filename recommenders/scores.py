@@ -31,6 +31,7 @@ MAX_DENSE_CELLS = 4_000_000
 MIN_DENSITY = 0.1
 MAX_ENCODED = 60_000
 MAX_ENCODER = 10_000
+MAX_KEPT = 64
 MAX_PREDICTED = 30_000_000
 MAX_OWN = 500
 MAX_ARD_DATASETS = 128
@@ -124,6 +125,7 @@ class Past:
     worst: FloatArray
     surrogates: Surrogates
     _tables: dict[tuple[Key, ...], Table] = field(default_factory=dict)
+    _at: dict[bytes, Table] = field(default_factory=dict)
 
     @classmethod
     def of(cls, view: View) -> Past:
@@ -149,6 +151,7 @@ class Past:
             best=best[order],
             worst=worst[order],
             _tables={},
+            _at={},
         )
 
     @property
@@ -212,9 +215,15 @@ class Past:
 
     def table_at(self, configs: IntArray) -> Table:
         """Return what the past says of configs of the view, by their numbers there."""
-        keys = _keys(self.view, configs)
-        order = sorted(range(len(keys)), key=keys.__getitem__)
-        return self._table(tuple(keys[i] for i in order), configs[order])
+        name = configs.tobytes()
+        found = self._at.get(name)
+        if found is None:
+            keys = _keys(self.view, configs)
+            order = sorted(range(len(keys)), key=keys.__getitem__)
+            found = self._table(tuple(keys[i] for i in order), configs[order])
+            if len(self._at) < MAX_KEPT:
+                self._at[name] = found
+        return found
 
     @cached_property
     def _numbers(self) -> dict[Key, int]:

@@ -28,7 +28,7 @@ SWEEPS = 2
 MAX_ARD_COLUMNS = 16
 SPREAD = 1.0
 JITTER = 1e-8
-CACHE_CELLS = 4_000_000
+CACHE_CELLS = 8_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,11 +161,20 @@ def _evidence(squared: FloatArray, target: FloatArray, noise: float) -> float:
 
 def matern(left: FloatArray, right: FloatArray) -> FloatArray:
     """Return the Matern-5/2 kernel `(n, m)` of scaled points `(n, d)` and `(m, d)`."""
-    squared = (left**2).sum(1)[:, None] + (right**2).sum(1)[None] - 2 * left @ right.T
-    return _matern_of(np.maximum(squared, 0))
+    squared = (-2 * left) @ right.T
+    squared += (left**2).sum(1)[:, None]
+    squared += (right**2).sum(1)[None]
+    return _matern_of(np.maximum(squared, 0, out=squared))
 
 
 def _matern_of(squared: FloatArray) -> FloatArray:
-    r = np.sqrt(5 * squared)
-    kernel: FloatArray = (1 + r + r * r / 3) * np.exp(-r)
+    r = squared * 5
+    np.sqrt(r, out=r)
+    # In place: fresh large arrays cost more in pages asked of the system than in arithmetic.
+    kernel: FloatArray = r / 3
+    kernel += 1
+    kernel *= r
+    kernel += 1
+    np.negative(r, out=r)
+    kernel *= np.exp(r, out=r)
     return kernel

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -23,6 +23,7 @@ ROWS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ROWS, st.integers(40, 200))
 def test_a_row_is_a_line_and_no_line_is_wider_than_the_terminal(rows: Any, width: int) -> None:
     lines = render(rows, Form.TABLE, width=width).split("\n")
@@ -31,6 +32,7 @@ def test_a_row_is_a_line_and_no_line_is_wider_than_the_terminal(rows: Any, width
     assert all(line.isprintable() or "\xa0" in line or not line.isascii() for line in lines)
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_csv_gives_back_what_went_in(rows: Any) -> None:
     text = render(rows, Form.CSV)
@@ -41,6 +43,7 @@ def test_csv_gives_back_what_went_in(rows: Any) -> None:
     ] == [{k: v.replace("\r\n", "\n").replace("\r", "\n") for k, v in row.items()} for row in kept]
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_json_gives_back_what_went_in(rows: Any) -> None:
     assert json.loads(render(rows, Form.JSON)) == rows

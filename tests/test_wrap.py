@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import metastore
@@ -66,6 +66,7 @@ def test_nothing_to_run_is_an_error() -> None:
         parse([])
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), max_size=8))
 def test_any_words_make_a_config_that_can_be_stored(words: list[str]) -> None:
     from metastore.types import canonical_json  # noqa: PLC0415
@@ -234,7 +235,7 @@ def test_signals_to_the_wrapper(
     assert process.stdout is not None
     child = int(process.stdout.readline())
     os.kill(process.pid, number)
-    process.wait(15)
+    process.wait(30)
     if number == signal.SIGKILL:
         os.kill(child, signal.SIGKILL)
     else:

@@ -111,7 +111,7 @@ def kill_round(folder: Path, kills: int, seed: int) -> Outcome:
     processes = {role: _start(path, folder, role) for role in roles}
     killed: Counter[str] = Counter()
     try:
-        time.sleep(2)
+        _wait_for_runs(folder)
         for _ in range(kills):
             time.sleep(dice.uniform(0.05, 1.0))
             role = dice.choice([*roles, ("absorb", 0)])
@@ -132,6 +132,15 @@ def _start(path: Path, folder: Path, role: tuple[str, int]) -> subprocess.Popen[
          "--number", str(number), "--acknowledgements", str(folder / f"said-{number}.txt")],
         cwd=ROOT,
     )  # fmt: skip
+
+
+def _wait_for_runs(folder: Path, seconds: float = 120.0) -> None:
+    """Wait until every recorder has recorded, so that kills meet work and not only starts."""
+    deadline = time.monotonic() + seconds
+    while sum(file.stat().st_size > 0 for file in folder.glob("said-*.txt")) < RECORDERS:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no run recorded by every process within {seconds:g} seconds")
+        time.sleep(0.05)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

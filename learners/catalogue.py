@@ -1,0 +1,114 @@
+"""The methods of this package: where each comes from, what it needs, what it is good for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Method:
+    """One few-shot learning method.
+
+    Args:
+        name: what people call it.
+        build: where it is, as `module.function` or `module.Class`.
+        citation: authors, title, venue, year.
+        needs: what it must be given.
+        good_for: when to reach for it.
+    """
+
+    name: str
+    build: str
+    citation: str
+    needs: str
+    good_for: str
+
+
+def catalogue() -> tuple[Method, ...]:
+    """Return every method, gradient-based ones first.
+
+    >>> [method.name for method in catalogue()][:3]
+    ['MAML', 'First-order MAML', 'ANIL']
+    """
+    return _METHODS
+
+
+_METHODS = (
+    Method(
+        "MAML",
+        "learners.maml.maml",
+        "Finn, Abbeel, Levine: Model-Agnostic Meta-Learning, ICML 2017",
+        "a network; memory that grows with the inner steps",
+        "classification and regression when a few gradient steps must suffice",
+    ),
+    Method(
+        "First-order MAML",
+        "learners.fomaml.fomaml",
+        "Finn, Abbeel, Levine, ICML 2017, section 5.2",
+        "a network",
+        "MAML with less time and memory a step, at some loss of accuracy with one shot",
+    ),
+    Method(
+        "ANIL",
+        "learners.anil.anil",
+        "Raghu, Raghu, Bengio, Vinyals: Rapid Learning or Feature Reuse?, ICLR 2020",
+        "a network whose last layer is named head",
+        "fast adaptation: the last layer alone moves",
+    ),
+    Method(
+        "Meta-SGD",
+        "learners.meta_sgd.meta_sgd",
+        "Li, Zhou, Chen, Li: Learning to Learn Quickly for Few-Shot Learning, 2017",
+        "a network; twice the parameters",
+        "one-step adaptation without tuning the inner rate",
+    ),
+    Method(
+        "MAML++",
+        "learners.maml_plus_plus.maml_plus_plus",
+        "Antoniou, Edwards, Storkey: How to Train Your MAML, ICLR 2019",
+        "a network; several inner steps",
+        "MAML that trains more stably, with learned rates a layer and step",
+    ),
+    Method(
+        "Reptile",
+        "learners.reptile.Reptile",
+        "Nichol, Achiam, Schulman: On First-Order Meta-Learning Algorithms, 2018",
+        "many shots in training; Training(optimizer='sgd', schedule='linear', rate=1.0)",
+        "large networks and many inner steps: no second derivatives, no query set",
+    ),
+    Method(
+        "Prototypical networks",
+        "learners.protonet.ProtoNet",
+        "Snell, Swersky, Zemel: Prototypical Networks for Few-Shot Learning, NeurIPS 2017",
+        "an embedding network; classification",
+        "the first thing to try for classification: fast, and any number of classes",
+    ),
+    Method(
+        "Matching networks",
+        "learners.matching.Matching",
+        "Vinyals et al.: Matching Networks for One Shot Learning, NeurIPS 2016",
+        "an embedding network; classification",
+        "probabilities that say which support example they lean on",
+    ),
+    Method(
+        "Siamese networks",
+        "learners.siamese.Siamese",
+        "Koch, Zemel, Salakhutdinov: Siamese Neural Networks, ICML workshop 2015",
+        "an embedding network; classification",
+        "verification: are these two of one class?",
+    ),
+    Method(
+        "Relation networks",
+        "learners.relation.Relation",
+        "Sung et al.: Learning to Compare: Relation Network for Few-Shot Learning, CVPR 2018",
+        "a convolutional network that keeps maps; classification of images",
+        "images whose likeness a fixed distance does not capture",
+    ),
+    Method(
+        "Deep-kernel Gaussian process",
+        "learners.deep_kernel.DeepKernel",
+        "Wilson et al., AISTATS 2016; Patacchini et al., NeurIPS 2020",
+        "a network for features; support sets of up to some hundred rows",
+        "regression with honest uncertainty, such as surrogates of a search",
+    ),
+)

@@ -1,0 +1,214 @@
+"""Checkpoints: tensors in safetensors, everything else in a JSON file beside them.
+
+The JSON file is the checkpoint; it names its tensor file by content hash. Tensors are written
+first and the JSON file is renamed into place last, so that a crash leaves the old checkpoint
+or the new one, never a mixture. Files are read strictly and nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_of
+from safetensors.torch import save as bytes_of
+
+from learners.description import build, describe
+from learners.episode import Episodes
+from learners.errors import CheckpointError
+from learners.evaluation import Score
+from learners.learner import Learner, State
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Report:
+    """One line of a learning curve.
+
+    Args:
+        iteration: meta-iterations done.
+        seconds: wall-clock seconds of training, over all calls of a resumed run.
+        loss: mean meta-training loss since the last report.
+        validation: accuracy or mean squared error on the validation sampler; None without one.
+    """
+
+    iteration: int
+    seconds: float
+    loss: float
+    validation: Score | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a run needs to go on.
+
+    Args:
+        state: the state in training.
+        moments: the outer optimizer's tensors.
+        best: the best validated state, finished; empty before a validation.
+        best_score: its score.
+        iteration: meta-iterations done; with the seeds it fixes every later draw.
+        stale: validations since the best one.
+        seconds: wall-clock seconds of training.
+        history: the learning curve.
+    """
+
+    state: State = field(repr=False)
+    moments: State = field(default_factory=dict, repr=False)
+    best: State = field(default_factory=dict, repr=False)
+    best_score: Score | None = None
+    iteration: int = 0
+    stale: int = 0
+    seconds: float = 0.0
+    history: tuple[Report, ...] = ()
+
+
+_PARTS = ("state", "moments", "best")
+
+
+def save(path: Path, learner: Learner, snapshot: Snapshot) -> None:
+    """Write a checkpoint, replacing the one that was there at once.
+
+    Args:
+        path: of the JSON file; the tensors go beside it.
+        learner: whose state it is.
+        snapshot: what to keep.
+    """
+    tensors = {
+        f"{part}/{name}": value.detach().cpu().contiguous()
+        for part in _PARTS
+        for name, value in getattr(snapshot, part).items()
+    }
+    data = bytes_of(tensors)
+    digest = hashlib.sha256(data).hexdigest()
+    file = path.with_name(f"{path.stem}.{digest[:16]}.safetensors")
+    _write(file, data)
+    sidecar = {
+        "schema": SCHEMA,
+        "learner": describe(learner),
+        "tensors": file.name,
+        "sha256": digest,
+        "torch": torch.__version__,
+        "iteration": snapshot.iteration,
+        "stale": snapshot.stale,
+        "seconds": snapshot.seconds,
+        "best_score": snapshot.best_score and asdict(snapshot.best_score),
+        "history": [asdict(report) for report in snapshot.history],
+    }
+    _write(path, json.dumps(sidecar, indent=1).encode())
+    for old in path.parent.glob(f"{path.stem}.*.safetensors"):
+        is_ours = len(old.name) == len(file.name) and old.name != file.name
+        if is_ours and ".nonfinite-" not in old.name:
+            old.unlink()
+
+
+def load(path: Path, learner: Learner) -> Snapshot:
+    """Return the snapshot in a checkpoint of this very learner.
+
+    Raises:
+        CheckpointError: if a file is missing, damaged or of another version, or the
+            checkpoint is of another learner.
+    """
+    sidecar = _sidecar(path)
+    if sidecar["learner"] != json.loads(json.dumps(describe(learner))):
+        raise CheckpointError(
+            f"{path.name} holds another learner: expected {describe(learner)}, found "
+            f"{sidecar['learner']}. Train under another path, or pass that learner"
+        )
+    snapshot = _snapshot(path, sidecar)
+    expected = {name: value.shape for name, value in learner.init(0).items()}
+    found = {name: value.shape for name, value in snapshot.state.items()}
+    if expected != found:
+        wrong = sorted(set(expected.items()) ^ set(found.items()))
+        raise CheckpointError(f"{path.name}: names or shapes of the state differ: {wrong[:4]}")
+    return snapshot
+
+
+def restore(path: Path) -> tuple[Learner, State]:
+    """Return a checkpoint's learner and the state to predict with.
+
+    Raises:
+        CheckpointError: as `load`, or if the learner holds a user's own module.
+    """
+    learner = build(_sidecar(path)["learner"])
+    snapshot = load(path, learner)
+    return learner, snapshot.best or snapshot.state
+
+
+def save_episode(path: Path, state: State, episodes: Episodes) -> None:
+    """Write a state and the episodes that made its loss non-finite, for replay."""
+    sets = {"support": episodes.support, "query": episodes.query}
+    parts = {
+        f"{name}/{key}": value.cpu().contiguous()
+        for name, examples in sets.items()
+        for key, value in examples._asdict().items()
+    }
+    parts |= {f"state/{name}": value.detach().cpu() for name, value in state.items()}
+    _write(path, bytes_of(parts, metadata={"n_way": str(episodes.n_way)}))
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+_KEYS = {"schema", "learner", "tensors", "sha256", "iteration", "stale", "seconds"}
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    try:
+        sidecar = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path.name} is not a readable checkpoint: {error}") from error
+    if not isinstance(sidecar, dict) or sidecar.get("schema") != SCHEMA:
+        found = sidecar.get("schema") if isinstance(sidecar, dict) else None
+        raise CheckpointError(
+            f"{path.name}: this version reads checkpoints of schema {SCHEMA}, found {found!r}"
+        )
+    missing = (_KEYS | {"best_score", "history"}) - set(sidecar)
+    if missing:
+        raise CheckpointError(f"{path.name} is damaged: it lacks {sorted(missing)}")
+    return sidecar
+
+
+def _snapshot(path: Path, sidecar: dict[str, Any]) -> Snapshot:
+    file = path.with_name(Path(sidecar["tensors"]).name)
+    try:
+        data = file.read_bytes()
+        if hashlib.sha256(data).hexdigest() != sidecar["sha256"]:
+            raise CheckpointError(
+                f"{file.name} is damaged: its SHA-256 is not the one that {path.name} records"
+            )
+        tensors = tensors_of(data)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{file.name} cannot be read: {error}") from error
+    parts: dict[str, State] = {part: {} for part in _PARTS}
+    for name, value in tensors.items():
+        part, _, key = name.partition("/")
+        parts[part][key] = value
+    best = sidecar["best_score"]
+    return Snapshot(
+        **parts,
+        best_score=best and Score(**best),
+        iteration=sidecar["iteration"],
+        stale=sidecar["stale"],
+        seconds=sidecar["seconds"],
+        history=tuple(_report(row) for row in sidecar["history"]),
+    )
+
+
+def _report(row: dict[str, Any]) -> Report:
+    score = row["validation"]
+    return Report(row["iteration"], row["seconds"], row["loss"], score and Score(**score))

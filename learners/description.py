@@ -1,0 +1,92 @@
+"""A learner written as JSON and read back, so that a checkpoint says what it is of.
+
+Only the classes of this package listed in `_CLASSES` are ever built; nothing is unpickled and
+no name from a file is imported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from learners.deep_kernel import DeepKernel
+from learners.errors import CheckpointError, LearnerError
+from learners.inner_loop import GradientLearner, InnerLoop
+from learners.learner import Learner
+from learners.matching import Matching
+from learners.networks import MLP, Conv4
+from learners.protonet import ProtoNet
+from learners.relation import Relation
+from learners.reptile import Reptile
+from learners.siamese import Siamese
+
+_CLASSES: dict[str, type] = {
+    one.__name__: one
+    for one in (
+        *(Conv4, MLP, InnerLoop),
+        *(DeepKernel, GradientLearner, Matching, ProtoNet, Relation, Reptile, Siamese),
+    )
+}
+
+Description = dict[str, Any]
+
+
+def describe(learner: Learner) -> Description:
+    """Return a learner as nested dicts of JSON values, each with its class under `type`.
+
+    A user's own module is described by its class name and the shapes of its parameters: enough
+    to check that a checkpoint belongs to it, not to build it.
+    """
+    described: Description = _to_json(learner)
+    return described
+
+
+def buildable() -> set[str]:
+    """Return the names of the learner classes that a description can name."""
+    return {name for name, one in _CLASSES.items() if issubclass(one, Learner)}
+
+
+def build(description: Description) -> Learner:
+    """Return the learner of a description.
+
+    Raises:
+        CheckpointError: if it names a class or an argument that this version does not have.
+    """
+    built = _from_json(description)
+    if not isinstance(built, Learner):
+        raise CheckpointError(f"expected the description of a learner, got {description!r:.80}")
+    return built
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_to_json(entry) for entry in value]
+    if type(value) in _CLASSES.values() and is_dataclass(value):
+        entries = {one.name: _to_json(getattr(value, one.name)) for one in fields(value)}
+        return {"type": type(value).__name__, **entries}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    module = getattr(value, "module", None)
+    if module is not None:
+        shapes = {name: list(part.shape) for name, part in module.named_parameters()}
+        return {"type": "module", "class": type(module).__qualname__, "parameters": shapes}
+    raise LearnerError(f"{type(value).__name__} cannot be described in a checkpoint")
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_from_json(entry) for entry in value)
+    if not isinstance(value, dict):
+        return value
+    arguments = {name: _from_json(entry) for name, entry in value.items() if name != "type"}
+    if value.get("type") not in _CLASSES:
+        raise CheckpointError(
+            f"cannot build a {value.get('type')!r} from its description: this version builds "
+            f"{sorted(_CLASSES)}. Pass the learner itself to `load`"
+        )
+    try:
+        return _CLASSES[value["type"]](**arguments)
+    except (TypeError, LearnerError) as error:
+        raise CheckpointError(
+            f"the description of {value['type']} does not fit this version: {error}"
+        ) from error

@@ -1,0 +1,97 @@
+"""What learners by comparison share: one embedding network, and how its rows are normalised.
+
+While training, support and query are embedded in one batch. `finish` then measures the mean
+and variance of every normalisation on training episodes (population statistics: Wu and
+Johnson, "Rethinking Batch in BatchNorm", 2021, section 3.2), so that a prediction depends on
+nothing but the support set and the query itself.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from learners.episode import Episodes, Examples
+from learners.learner import Learner, Phase, State
+from learners.losses import at_least_float32
+from learners.networks import Conv4, Network, under_net, without_net
+
+
+@dataclass(frozen=True)
+class EmbeddingLearner(Learner):
+    """A learner that embeds and compares.
+
+    Args:
+        network: maps inputs `(n, *shape)` to embeddings `(n, d)`.
+    """
+
+    network: Network
+
+    def init(self, seed: int) -> State:
+        """Return the network's parameters under `net.`."""
+        return under_net(self.network.init(torch.Generator().manual_seed(seed)))
+
+    @abstractmethod
+    def compare(
+        self, state: State, support: Examples, z: Tensor, query_z: Tensor, n_way: int
+    ) -> Tensor:
+        """Return log-odds `(n_query, n_way)` from embeddings `(n, d)` and `(n_query, d)`."""
+
+    def fit(self, state: State, support: Examples, n_way: int) -> State:
+        """Return the embedded support set."""
+        z = at_least_float32(self.network(without_net(state), support.x, support.mask))
+        return {"z": z, "y": support.y, "mask": support.mask}
+
+    def scores(self, state: State, context: State, query: Examples, n_way: int) -> Tensor:
+        """Return log-odds of the queries, each embedded by itself."""
+        query_z = at_least_float32(self.network(without_net(state), query.x, query.mask))
+        support = Examples(context["z"], context["y"], context["mask"])
+        return self.compare(state, support, context["z"], query_z, n_way)
+
+    def loss(
+        self, state: State, support: Examples, query: Examples, n_way: int, phase: Phase
+    ) -> Tensor:
+        """Return the cross-entropy of the query set, both sets embedded in one batch."""
+        z, query_z = self.embed_together(state, support, query)
+        return self.criterion(self.compare(state, support, z, query_z, n_way), query)
+
+    def embed_together(
+        self, state: State, support: Examples, query: Examples
+    ) -> tuple[Tensor, Tensor]:
+        """Return the embeddings of both sets, normalised as one batch."""
+        x, mask = torch.cat([support.x, query.x]), torch.cat([support.mask, query.mask])
+        z = at_least_float32(self.network(without_net(state), x, mask))
+        return z[: support.x.shape[0]], z[support.x.shape[0] :]
+
+    @torch.no_grad()
+    def finish(self, state: State, episodes: Episodes) -> State:
+        """Return the state with population statistics of the normalisations.
+
+        The mean over episodes of the batch mean, and of the batch variance plus the spread of
+        the batch means: the moments of all episodes together where they are of equal size.
+        """
+        plain = {k: v for k, v in state.items() if not k.endswith((".mean", ".variance"))}
+        rows = []
+        for episode in episodes.split(1):
+            support, query = (
+                Examples(*(v[0] for v in e)) for e in (episode.support, episode.query)
+            )
+            rows.append(self.statistics(plain, support, query, episodes.n_way))
+        finished = dict(plain)
+        for name in rows[0]:
+            values = torch.stack([row[name] for row in rows])
+            finished[name] = values.mean(0)
+            if name.endswith(".variance"):
+                means = torch.stack([row[name.replace(".variance", ".mean")] for row in rows])
+                finished[name] += means.var(0, unbiased=False)
+        return finished
+
+    def statistics(self, state: State, support: Examples, query: Examples, n_way: int) -> State:
+        """Return the moments of every normalisation on one episode, under their state's names."""
+        if not isinstance(self.network, Conv4):
+            return {}
+        x, mask = torch.cat([support.x, query.x]), torch.cat([support.mask, query.mask])
+        return under_net(self.network.statistics(without_net(state), x, mask))

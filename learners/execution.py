@@ -1,0 +1,86 @@
+"""How a batch of episodes is run: in chunks under `vmap`, one by one, compiled, and in what memory.
+
+None of it changes the result beyond rounding.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.func import vmap
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_MAX = -4
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a batch of episodes is run; it changes speed and memory, not the result.
+
+    Args:
+        chunk: episodes under one `vmap`; 1 loops without it, 0 takes the whole batch, None
+            lets the learner choose for its network and device.
+        compiled: whether `torch.compile` builds the meta-gradient: slow to start, then
+            several times faster for small networks on a CPU.
+        dtype: "float32", or "bfloat16" for autocast matrix products and convolutions.
+        device: where states and episodes live.
+        threads: of torch on the CPU while training. One is the default because small tensors
+            on several threads can run ten times slower; start several processes instead.
+    """
+
+    chunk: int | None = None
+    compiled: bool = False
+    dtype: str = "float32"
+    device: str = "cpu"
+    threads: int = 1
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which networks run."""
+        enabled = self.dtype == "bfloat16"
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=enabled)
+
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Set the process up for a long run: threads for its duration, freed memory kept."""
+        keep_freed_memory()
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def over_episodes(function: Callable[..., Any], *batches: Any) -> Any:
+    """Apply `function` to each episode of the leading axis: `vmap`, or none for one episode.
+
+    Args:
+        function: takes one episode's part of each batch and returns tensors in a tree.
+        batches: trees of tensors with the same leading axis.
+    """
+    first = next(iter(batches[0].values() if isinstance(batches[0], dict) else batches[0]))
+    if first.shape[0] > 1:
+        return vmap(function, randomness="error")(*batches)
+    tree = torch.utils._pytree  # the tree functions that torch.func itself is built on
+    singles = [tree.tree_map(lambda part: part[0], batch) for batch in batches]
+    return tree.tree_map(lambda part: part[None], function(*singles))
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to keep freed tensors instead of returning them to the system at every step.
+
+    By default each large tensor is mapped and unmapped anew, and the system zeroes its pages
+    every time: half of a training step of a convolutional network. Returns whether it applied;
+    other C libraries are left as they are. The process keeps its peak memory until it ends.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    kept = libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    return bool(kept)

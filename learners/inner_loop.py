@@ -1,0 +1,263 @@
+"""The inner loop: a few steps of gradient descent on the support set of one episode.
+
+MAML (Finn et al. 2017), first-order MAML, ANIL (Raghu et al. 2020), Meta-SGD (Li et al. 2017)
+and MAML++ (Antoniou et al. 2019) are configurations of this one engine.
+
+Notation
+    theta       meta-parameters, `net.*` in the state
+    phi_t       parameters of an episode after t steps, phi_0 = theta
+    alpha       step sizes, `rate.*` in the state where they are learned
+    L_s, L_q    loss on the support and on the query set
+
+    phi_{t+1} = phi_t - alpha_t * dL_s/dphi(phi_t)        for the parameters that adapt
+    meta-loss = L_q(phi_T), or sum_t w_t L_q(phi_t)       (multi-step loss)
+
+First order: every dL_s/dphi is a constant, so d phi_T / d theta is the identity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.func import grad
+
+from learners.episode import Episodes, Examples
+from learners.errors import LearnerError
+from learners.execution import Execution
+from learners.learner import Learner, Phase, State
+from learners.networks import Network
+
+_NORM = (".scale", ".shift")
+
+
+@dataclass(frozen=True)
+class InnerLoop:
+    """Which parameters adapt, how far, and which losses count.
+
+    Args:
+        steps: gradient steps on the support set.
+        rate: step size, or its first value where step sizes are learned.
+        adapts: prefixes of the parameter names that adapt; `("",)` for all, `("head",)` for
+            the last layer.
+        learned_rates: "none"; "weight", one step size a weight (Meta-SGD); "layer_step", one
+            a tensor and step (MAML++).
+        first_order: whether inner gradients count as constants.
+        first_order_until: meta-iterations at the start that are first-order.
+        multi_step_until: meta-iterations over which the loss moves from all steps to the last;
+            0 counts the last alone.
+        step_norm: one scale and shift of each normalisation for every step; these do not
+            adapt (MAML++).
+        query_statistics: True normalises a query set by its own batch statistics, as
+            published (transductive: a prediction depends on the other queries); False by
+            those of the support set under the adapted parameters.
+    """
+
+    steps: int = 1
+    rate: float = 0.4
+    adapts: tuple[str, ...] = ("",)
+    learned_rates: str = "none"
+    first_order: bool = False
+    first_order_until: int = 0
+    multi_step_until: int = 0
+    step_norm: bool = False
+    query_statistics: bool = False
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.rate <= 0 or not self.adapts:
+            raise LearnerError(
+                "an inner loop needs at least one step, a positive rate and a prefix that "
+                f"adapts; got steps={self.steps}, rate={self.rate}, adapts={self.adapts}"
+            )
+        if self.learned_rates not in ("none", "weight", "layer_step"):
+            raise LearnerError(
+                f"learned_rates is 'none', 'weight' or 'layer_step', got {self.learned_rates!r}"
+            )
+
+    def moves(self, name: str) -> bool:
+        """Whether the parameter `name` of the network adapts."""
+        if self.step_norm and name.endswith(_NORM):
+            return False
+        return name.startswith(self.adapts)
+
+
+@dataclass(frozen=True)
+class GradientLearner(Learner):
+    """A network that learns an episode by gradient descent from a meta-learned start.
+
+    Args:
+        network: the network; its outputs are class log-odds or regression means.
+        loop: the inner loop.
+        regression: whether targets are numbers rather than classes.
+        prediction_steps: steps when predicting; those of the loop by default.
+    """
+
+    network: Network
+    loop: InnerLoop = InnerLoop()
+    regression: bool = False
+    prediction_steps: int | None = None
+
+    @property
+    def classification(self) -> bool:
+        """Whether `y` holds class numbers."""
+        return not self.regression
+
+    def predicting(self, steps: int) -> GradientLearner:
+        """Return the same learner with another number of inner steps when predicting."""
+        return replace(self, prediction_steps=steps)
+
+    def init(self, seed: int) -> State:
+        """Return the network's parameters, and the step sizes where they are learned."""
+        params = self.network.init(torch.Generator().manual_seed(seed))
+        moving = [name for name in params if self.loop.moves(name)]
+        if not moving:
+            raise LearnerError(
+                f"no parameter's name starts with one of {self.loop.adapts}; the network has "
+                f"{sorted(params)}"
+            )
+        state: State = {}
+        for name, value in params.items():
+            per_step = self.loop.step_norm and name.endswith(_NORM)
+            state[f"net.{name}"] = (
+                value.expand(self.loop.steps, *value.shape).clone() if per_step else value
+            )
+        if self.loop.learned_rates != "none":
+            by_weight = self.loop.learned_rates == "weight"
+            for name in moving:
+                shape = params[name].shape if by_weight else (self.loop.steps,)
+                state[f"rate.{name}"] = torch.full(shape, self.loop.rate)
+        return state
+
+    def fit(self, state: State, support: Examples, n_way: int) -> State:
+        """Return the adapted parameters after `prediction_steps`, and the support set."""
+        steps = self.prediction_steps or self.loop.steps
+        fast = self._start(state)
+        for step in range(steps):
+            fast = self._step(state, fast, support, step, first_order=True)
+        context = {f"fast.{name}": value for name, value in fast.items()}
+        if self._leans_on_support:
+            context |= {"support.x": support.x, "support.mask": support.mask}
+        return context
+
+    def scores(self, state: State, context: State, query: Examples, n_way: int) -> Tensor:
+        """Return the adapted network's outputs."""
+        prefix = "fast."
+        fast = {k.removeprefix(prefix): v for k, v in context.items() if k.startswith(prefix)}
+        step = (self.prediction_steps or self.loop.steps) - 1
+        support = (
+            Examples(context["support.x"], query.y, context["support.mask"])
+            if self._leans_on_support
+            else None
+        )
+        return self._query(state, fast, support, query, step)
+
+    def loss(
+        self, state: State, support: Examples, query: Examples, n_way: int, phase: Phase
+    ) -> Tensor:
+        """Return the query loss after the last step, or the weighted sum over all steps."""
+        fast = self._start(state)
+        total: Tensor | None = None
+        for step in range(self.loop.steps):
+            fast = self._step(state, fast, support, step, phase.first_order)
+            if phase.step_weights is not None:
+                each = self._query_loss(state, fast, support, query, step)
+                weighted = phase.step_weights[step] * each
+                total = weighted if total is None else total + weighted
+        if total is None:
+            total = self._query_loss(state, fast, support, query, self.loop.steps - 1)
+        return total
+
+    def phase(self, iteration: int) -> Phase:
+        """Return the order of derivatives and the step weights at a meta-iteration."""
+        first_order = self.loop.first_order or iteration < self.loop.first_order_until
+        if iteration >= self.loop.multi_step_until:
+            return Phase(first_order)
+        return Phase(first_order, step_weights(iteration, self.loop))
+
+    def chunk(self, episodes: Episodes, execution: Execution) -> int:
+        """Return all episodes for plain layers; as many as stay in cache for convolutions."""
+        if execution.chunk is not None or execution.device != "cpu":
+            return super().chunk(episodes, execution)
+        if not self.network.normalises:
+            return len(episodes)
+        images = episodes.support.x.shape[1] + episodes.query.x.shape[1]
+        return max(1, min(16, 320 // (images * self.loop.steps)))
+
+    @property
+    def _leans_on_support(self) -> bool:
+        return self.network.normalises and not self.loop.query_statistics
+
+    def _start(self, state: State) -> State:
+        return {
+            name: state[f"net.{name}"] for name in _network_names(state) if self.loop.moves(name)
+        }
+
+    def _step(
+        self, state: State, fast: State, support: Examples, step: int, first_order: bool
+    ) -> State:
+        """Return phi_{t+1}; see the module's notation."""
+        fixed, at = (_detached(state), _detached(fast)) if first_order else (state, fast)
+
+        def support_loss(fast: State) -> Tensor:
+            params = self._params(fixed, fast, step)
+            return self.criterion(self.network(params, support.x, support.mask), support)
+
+        gradient = grad(support_loss)(at)
+        return {
+            name: value - self._rate(state, name, step) * gradient[name]
+            for name, value in fast.items()
+        }
+
+    def _rate(self, state: State, name: str, step: int) -> Tensor | float:
+        if self.loop.learned_rates == "none":
+            return self.loop.rate
+        rate = state[f"rate.{name}"]
+        return rate if self.loop.learned_rates == "weight" else rate[min(step, self.loop.steps - 1)]
+
+    def _params(self, state: State, fast: State, step: int) -> State:
+        params = {}
+        for name in _network_names(state):
+            value = fast.get(name, state[f"net.{name}"])
+            if self.loop.step_norm and name.endswith(_NORM):
+                value = value[min(step, self.loop.steps - 1)]
+            params[name] = value
+        return params
+
+    def _query_loss(
+        self, state: State, fast: State, support: Examples, query: Examples, step: int
+    ) -> Tensor:
+        scores = self._query(state, fast, support, query, step)
+        return self.criterion(scores, query)
+
+    def _query(
+        self, state: State, fast: State, support: Examples | None, query: Examples, step: int
+    ) -> Tensor:
+        params = self._params(state, fast, step)
+        if support is None or not self._leans_on_support:
+            return self.network(params, query.x, query.mask)
+        x = torch.cat([support.x, query.x])
+        mask = torch.cat([support.mask, torch.zeros_like(query.mask)])
+        return self.network(params, x, mask)[support.x.shape[0] :]
+
+
+def step_weights(iteration: int, loop: InnerLoop) -> Tensor:
+    """Return the weights of the multi-step loss at a meta-iteration (Antoniou et al. 2019, 4).
+
+    All steps start at 1/T; earlier ones fall linearly to 0.03/T and the last takes the rest.
+
+    >>> step_weights(0, InnerLoop(steps=2, multi_step_until=10))
+    tensor([0.5000, 0.5000])
+    """
+    share = 1.0 / loop.steps
+    earlier = max(share * (1 - iteration / loop.multi_step_until), 0.03 * share)
+    last = 1.0 - (loop.steps - 1) * earlier
+    return torch.tensor([earlier] * (loop.steps - 1) + [last])
+
+
+def _network_names(state: State) -> list[str]:
+    return [name.removeprefix("net.") for name in state if name.startswith("net.")]
+
+
+def _detached(state: State) -> State:
+    return {name: value.detach() for name, value in state.items()}

@@ -1,0 +1,216 @@
+"""The learner protocol: one episode's pure functions, and what runs a batch of them.
+
+A learner is an immutable value: a network and settings. What it learned is its *state*, a
+flat dict of tensors. It says what happens in one episode:
+
+    context = fit(state, support)              nothing is kept anywhere else
+    scores  = scores(state, context, query)    (n_query, n_out): log-odds, or a regression mean
+
+and this module runs it over the leading axis of a batch, in chunks under `torch.func.vmap`
+or one after the other, with the same result up to rounding.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+
+from learners.episode import Episodes, Examples
+from learners.errors import LearnerError
+from learners.execution import Execution, over_episodes
+from learners.losses import cross_entropy, mean_squared_error
+
+State = dict[str, Tensor]
+"""A flat dict of tensors: everything that was learned, and nothing else."""
+
+
+@dataclass(frozen=True)
+class Learner(ABC):
+    """What every method gives: `init`, `fit`, `scores`, and a loss of one episode.
+
+    Subclasses are frozen dataclasses.
+    """
+
+    @property
+    def classification(self) -> bool:
+        """Whether `y` holds class numbers; otherwise regression targets."""
+        return True
+
+    @abstractmethod
+    def init(self, seed: int) -> State:
+        """Return an untrained state; the same seed gives the same state."""
+
+    @abstractmethod
+    def fit(self, state: State, support: Examples, n_way: int) -> State:
+        """Return what the support set of one episode teaches, as a flat dict of tensors."""
+
+    @abstractmethod
+    def scores(self, state: State, context: State, query: Examples, n_way: int) -> Tensor:
+        """Return `(n_query, n_out)` log-odds or means for one episode; `query.y` is not read."""
+
+    def loss(
+        self, state: State, support: Examples, query: Examples, n_way: int, phase: Phase
+    ) -> Tensor:
+        """Return the scalar that meta-training lowers: by default the loss on the query set."""
+        scores = self.scores(state, self.fit(state, support, n_way), query, n_way)
+        return self.criterion(scores, query)
+
+    def criterion(self, scores: Tensor, examples: Examples) -> Tensor:
+        """Return cross-entropy in nats, or mean squared error, over the real rows."""
+        if self.classification:
+            return cross_entropy(scores, examples.y, examples.mask)
+        return mean_squared_error(scores, examples.y, examples.mask)
+
+    def phase(self, iteration: int) -> Phase:
+        """Return what of the loss depends on the meta-iteration; by default nothing."""
+        return Phase()
+
+    def finish(self, state: State, episodes: Episodes) -> State:
+        """Return the state to predict with, given training episodes; by default the same."""
+        return state
+
+    def chunk(self, episodes: Episodes, execution: Execution) -> int:
+        """Return how many episodes to run under one `vmap`."""
+        if execution.chunk is None:
+            return len(episodes)
+        return execution.chunk or len(episodes)
+
+    def meta_gradient(
+        self, state: State, episodes: Episodes, phase: Phase, execution: Execution
+    ) -> tuple[State, Tensor]:
+        """Return the gradient of the mean loss, and the losses `(B,)` themselves."""
+        return chunked_gradient(self, state, episodes, phase, execution)
+
+    def adapt(self, state: State, support: Examples, n_way: int | None = None) -> Predictor:
+        """Learn from support sets; pure: neither learner nor state changes.
+
+        Args:
+            state: what meta-training gave.
+            support: one set `(n, ...)`, or a batch `(B, n, ...)`.
+            n_way: classes; by default one more than the highest label.
+
+        Returns:
+            A predictor for queries of the same episodes.
+
+        Raises:
+            LearnerError: if the labels are not what this learner takes.
+        """
+        if self.classification == support.y.is_floating_point():
+            raise LearnerError(
+                f"{type(self).__name__} expects "
+                f"{'int64 class numbers' if self.classification else 'float targets'}, got "
+                f"labels of type {support.y.dtype}"
+            )
+        if n_way is None:
+            n_way = int(support.y.max()) + 1 if self.classification else 0
+        single = support.mask.ndim == 1
+        batch = Examples(*(part[None] for part in support)) if single else support
+        with torch.no_grad():
+            context = over_episodes(lambda one: self.fit(state, one, n_way), batch)
+        return Predictor(self, state, context, n_way, single)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Where in meta-training a loss is taken.
+
+    Args:
+        first_order: whether the inner gradients count as constants.
+        step_weights: weight of the query loss after each inner step `(steps,)`; None where
+            only the last counts.
+    """
+
+    first_order: bool = False
+    step_weights: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """What a learner made of support sets; immutable.
+
+    Args:
+        learner: who made it.
+        state: the meta-trained state.
+        context: what the support sets taught, with leading axis B.
+        n_way: classes; 0 for regression.
+        single: whether one set without a leading axis was given.
+    """
+
+    learner: Learner
+    state: State = field(repr=False)
+    context: State = field(repr=False)
+    n_way: int
+    single: bool
+
+    @torch.no_grad()
+    def predict(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return scores `(n_query, n_out)`, or `(B, n_query, n_out)` for a batch.
+
+        Args:
+            x: inputs with the leading axis that the support set had.
+            mask: False for padding; all True by default.
+
+        Returns:
+            Log-odds of the classes (add any constant), or means of the targets.
+        """
+        if self.single:
+            x, mask = x[None], None if mask is None else mask[None]
+        if mask is None:
+            mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        query = Examples(x, torch.zeros(x.shape[:2], dtype=torch.long, device=x.device), mask)
+
+        def one(context: State, part: Examples) -> Tensor:
+            return self.learner.scores(self.state, context, part, self.n_way)
+
+        scores: Tensor = over_episodes(one, self.context, query)
+        return scores[0] if self.single else scores
+
+
+def chunked_gradient(
+    learner: Learner, state: State, episodes: Episodes, phase: Phase, execution: Execution
+) -> tuple[State, Tensor]:
+    """Return the gradient of the mean loss over the batch, summed over chunks.
+
+    d/ds (1/B) sum_b loss_b(s) is a sum over episodes, so any split gives the same gradient.
+    """
+    total: State = {}
+    losses = []
+    for part in episodes.split(learner.chunk(episodes, execution)):
+        function = _gradient_of(learner, part.n_way, phase.first_order, execution.compiled)
+        with execution.autocast():
+            gradient, (_, each) = function(state, part.support, part.query, phase.step_weights)
+        losses.append(each)
+        total = {name: total[name] + gradient[name] if total else gradient[name] for name in state}
+    return {name: value / len(episodes) for name, value in total.items()}, torch.cat(losses)
+
+
+_COMPILED: dict[tuple[Learner, int, bool], Callable[..., Any]] = {}
+
+
+def _gradient_of(
+    learner: Learner, n_way: int, first_order: bool, compiled: bool
+) -> Callable[..., Any]:
+    def summed(
+        state: State, support: Examples, query: Examples, weights: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        phase = Phase(first_order, weights)
+
+        def one(support: Examples, query: Examples) -> Tensor:
+            return learner.loss(state, support, query, n_way, phase)
+
+        losses: Tensor = over_episodes(one, support, query)
+        return losses.sum(), losses.detach()
+
+    function = grad_and_value(summed, has_aux=True)
+    if not compiled:
+        return function
+    key = (learner, n_way, first_order)
+    if key not in _COMPILED:
+        _COMPILED[key] = torch.compile(function, dynamic=False)
+    return _COMPILED[key]

@@ -1,0 +1,28 @@
+"""Masked losses of one set: padding counts for nothing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as nnf
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Return float32 for half precision, float32 and float64 as they are."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean of `values` `(n,)` over the rows where `mask` is True."""
+    weight = mask.to(values.dtype)
+    return (values * weight).sum() / weight.sum()
+
+
+def cross_entropy(scores: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean cross-entropy in nats of `scores` `(n, n_way)` against `y` `(n,)`."""
+    return masked_mean(nnf.cross_entropy(at_least_float32(scores), y, reduction="none"), mask)
+
+
+def mean_squared_error(predicted: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean squared error of `predicted` against `y`, both `(n, n_out)`."""
+    return masked_mean((predicted - y).square().mean(-1), mask)

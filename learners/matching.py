@@ -1,0 +1,121 @@
+"""Matching networks: Vinyals, Blundell, Lillicrap, Kavukcuoglu and Wierstra, NeurIPS 2016.
+
+Computed: P(class | query) is the attention that the query pays to the support rows of the
+class, a softmax over cosine similarities (equation 1 and section 2.1.1). With
+`context_steps`, full-context embeddings: support rows are read by a bidirectional LSTM and a
+query attends to them over K steps (appendices A.1, A.2). Departures: batch normalisation as
+in `learners.embedding`.
+
+Notation
+    f', g'      embeddings of one example by the network `(d,)`
+    g_i         h_forward_i + h_backward_i + g'_i
+    h_k         LSTM([h_{k-1}], r_{k-1}) + f', r_k = sum_i softmax_i(h_k . g_i) g_i
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as nnf
+
+from learners.embedding import EmbeddingLearner
+from learners.episode import Examples
+from learners.errors import LearnerError
+from learners.learner import State
+
+_TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Matching(EmbeddingLearner):
+    """Matching network over an embedding network.
+
+    Args:
+        network: maps inputs `(n, *shape)` to embeddings `(n, d)`.
+        context_steps: K of the full-context embeddings, 0 for none. With them the order of
+            the support set matters, as published.
+        n_features: d; needed with full-context embeddings.
+    """
+
+    context_steps: int = 0
+    n_features: int = 0
+
+    def __post_init__(self) -> None:
+        if self.context_steps < 0 or (self.context_steps and self.n_features < 1):
+            raise LearnerError(
+                "full-context embeddings need context_steps of 1 or more and the embedding's "
+                f"width; got context_steps={self.context_steps}, n_features={self.n_features}"
+            )
+
+    def init(self, seed: int) -> State:
+        """Return the network's parameters and those of the three LSTM cells, if any."""
+        state = super().init(seed)
+        if self.context_steps:
+            d = self.n_features
+            generator = torch.Generator().manual_seed(seed + 1)
+            for name, width in (("forward", 2 * d), ("backward", 2 * d), ("attend", 3 * d)):
+                bound = 1 / math.sqrt(d)
+                weight = torch.rand(width, 4 * d, generator=generator)
+                state[f"fce.{name}.weight"] = bound * (2 * weight - 1)
+                state[f"fce.{name}.bias"] = torch.zeros(4 * d)
+        return state
+
+    def compare(
+        self, state: State, support: Examples, z: Tensor, query_z: Tensor, n_way: int
+    ) -> Tensor:
+        """Return log class probabilities `(n_query, n_way)`; absent classes get about -27."""
+        if self.context_steps:
+            z = read_support(state, z, support.mask)
+            query_z = attend(state, query_z, z, support.mask, self.context_steps)
+        similarity = nnf.normalize(query_z, dim=1) @ nnf.normalize(z, dim=1).T
+        attention = similarity.masked_fill(~support.mask, -torch.inf).softmax(1)
+        member = nnf.one_hot(support.y, n_way).to(z.dtype)
+        return (attention @ member).clamp(min=_TINY).log()
+
+
+def read_support(state: State, z: Tensor, mask: Tensor) -> Tensor:
+    """Return the support embeddings in the light of the whole set `(n, d)`."""
+
+    def read(direction: str, rows: range) -> list[Tensor]:
+        h = c = torch.zeros_like(z[0])
+        read_: dict[int, Tensor] = {}
+        for i in rows:
+            new_h, new_c = lstm(state, f"fce.{direction}", torch.cat([z[i], h]), c)
+            # Padding is passed over: it changes neither state.
+            h, c = torch.where(mask[i], new_h, h), torch.where(mask[i], new_c, c)
+            read_[i] = h
+        return [read_[i] for i in range(z.shape[0])]
+
+    n = z.shape[0]
+    forward, backward = read("forward", range(n)), read("backward", range(n - 1, -1, -1))
+    return torch.stack(forward) + torch.stack(backward) + z
+
+
+def attend(state: State, query_z: Tensor, g: Tensor, mask: Tensor, steps: int) -> Tensor:
+    """Return query embeddings after `steps` looks at the support set `(n_query, d)`."""
+    h, c, r = query_z, torch.zeros_like(query_z), torch.zeros_like(query_z)
+    for _ in range(steps):
+        new_h, c = lstm(state, "fce.attend", torch.cat([query_z, h, r], -1), c)
+        h = new_h + query_z
+        scores = (h @ g.T).masked_fill(~mask, -torch.inf)
+        r = scores.softmax(-1) @ g
+    return h
+
+
+def lstm(state: State, name: str, inputs: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """Return hidden and cell state of one LSTM step (Hochreiter and Schmidhuber 1997).
+
+    Args:
+        state: holds `{name}.weight` `(width, 4 d)` and `{name}.bias`, gates in the order
+            input, forget, candidate, output.
+        name: of the cell.
+        inputs: input and hidden state, concatenated `(..., width)`.
+        c: cell state `(..., d)`.
+    """
+    gates = inputs @ state[f"{name}.weight"] + state[f"{name}.bias"]
+    enter, keep, candidate, leave = gates.chunk(4, -1)
+    c = keep.sigmoid() * c + enter.sigmoid() * candidate.tanh()
+    return leave.sigmoid() * c.tanh(), c

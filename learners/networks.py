@@ -1,0 +1,246 @@
+"""The published backbones as pure functions of a flat dict of tensors.
+
+A network is an immutable description. `init` makes its parameters; calling it with
+parameters, inputs `(n, *shape)` and a mask `(n,)` gives outputs `(n, n_out)`. Nothing is
+remembered between calls: batch normalisation uses the statistics of the rows that the mask
+names, or population statistics where the parameters hold them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as nnf
+
+from learners.errors import LearnerError
+from learners.losses import at_least_float32
+
+Params = dict[str, Tensor]
+
+_EPSILON = 1e-5
+
+
+class Network(Protocol):
+    """A pure function of parameters and inputs."""
+
+    @property
+    def normalises(self) -> bool:
+        """Whether an output depends on the other rows, through batch statistics."""
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Return fresh parameters."""
+
+    def __call__(self, params: Params, x: Tensor, mask: Tensor) -> Tensor:
+        """Return outputs `(n, n_out)` for inputs `(n, *shape)`.
+
+        Rows where `mask` is False take no part in batch statistics; their outputs exist
+        all the same.
+        """
+
+
+@dataclass(frozen=True)
+class MLP:
+    """Fully connected layers with one activation between them.
+
+    Args:
+        sizes: widths from input to output, such as `(1, 40, 40, 1)`.
+        activation: "relu" or "tanh".
+    """
+
+    sizes: tuple[int, ...]
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        if len(self.sizes) < 2 or self.activation not in ("relu", "tanh"):
+            raise LearnerError(
+                "an MLP needs at least an input and an output width, and activation 'relu' or "
+                f"'tanh'; got {self.sizes} and {self.activation!r}"
+            )
+
+    @property
+    def normalises(self) -> bool:
+        """False: rows do not see each other."""
+        return False
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Return weights and biases uniform in +-1/sqrt(fan_in) (LeCun et al. 1998, section 4.6).
+
+        Biases start away from zero: with one input, every kink of a ReLU would else be at 0.
+        """
+        params: Params = {}
+        last = len(self.sizes) - 2
+        for i, (fan_in, fan_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
+            name = "head" if i == last else f"layer{i}"
+            bound = 1 / math.sqrt(fan_in)
+            weight = torch.rand(fan_in, fan_out, generator=generator)
+            params[f"{name}.weight"] = bound * (2 * weight - 1)
+            params[f"{name}.bias"] = bound * (2 * torch.rand(fan_out, generator=generator) - 1)
+        return params
+
+    def __call__(self, params: Params, x: Tensor, mask: Tensor) -> Tensor:
+        """Return `(n, sizes[-1])` for `x` `(n, sizes[0])`."""
+        for i in range(len(self.sizes) - 2):
+            x = x @ params[f"layer{i}.weight"] + params[f"layer{i}.bias"]
+            x = x.relu() if self.activation == "relu" else x.tanh()
+        return x @ params["head.weight"] + params["head.bias"]
+
+
+@dataclass(frozen=True)
+class Conv4:
+    """Four blocks of 3 x 3 convolution, batch normalisation and ReLU (Vinyals et al. 2016).
+
+    Convolutions have no bias: the normalisation after them would subtract it.
+
+    Args:
+        n_out: classes of a linear head; 0 gives the flat features themselves.
+        channels: input channels.
+        filters: filters of each block.
+        strided: stride 2 and a mean over space, as MAML has it on Omniglot; otherwise 2 x 2
+            max-pooling and flattening.
+        side: height and width of the images.
+        n_pooled: blocks that halve the image by pooling, the first ones; relation networks
+            keep maps by pooling two.
+    """
+
+    n_out: int
+    channels: int = 1
+    filters: int = 64
+    strided: bool = False
+    side: int = 28
+    n_pooled: int = 4
+
+    @property
+    def normalises(self) -> bool:
+        """True: batch normalisation."""
+        return True
+
+    @property
+    def n_features(self) -> int:
+        """Width of the flat features before the head."""
+        side = 1 if self.strided else self.side >> self.n_pooled
+        if side < 1:
+            raise LearnerError(f"images of side {self.side} vanish in {self.n_pooled} halvings")
+        return self.filters * side * side
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Return Glorot-uniform filters (Glorot and Bengio 2010) and a small normal head."""
+        params: Params = {}
+        for i in range(4):
+            fan_in = self.channels if i == 0 else self.filters
+            params[f"block{i}.weight"] = glorot_filters(fan_in, self.filters, generator)
+            params[f"block{i}.scale"] = torch.ones(self.filters)
+            params[f"block{i}.shift"] = torch.zeros(self.filters)
+        if self.n_out:
+            weight = torch.randn(self.n_features, self.n_out, generator=generator)
+            params["head.weight"] = 0.01 * weight
+            params["head.bias"] = torch.zeros(self.n_out)
+        return params
+
+    def __call__(self, params: Params, x: Tensor, mask: Tensor) -> Tensor:
+        """Return `(n, n_out)`, or features `(n, n_features)`, for images `(n, c, side, side)`."""
+        features, _ = self._features(params, x, mask)
+        if not self.n_out:
+            return features
+        return features @ params["head.weight"] + params["head.bias"]
+
+    def statistics(self, params: Params, x: Tensor, mask: Tensor) -> Params:
+        """Return the batch mean and variance of each block, under the names that fix them."""
+        return self._features(params, x, mask)[1]
+
+    def _features(self, params: Params, x: Tensor, mask: Tensor) -> tuple[Tensor, Params]:
+        seen: Params = {}
+        stride = 2 if self.strided else 1
+        for i in range(4):
+            block = f"block{i}"
+            x = nnf.conv2d(x, params[f"{block}.weight"], stride=stride, padding=1)
+            x, moments = normalised(params, block, x, mask)
+            seen |= moments
+            x = x.relu()
+            if not self.strided and i < self.n_pooled:
+                x = nnf.max_pool2d(x, 2)
+        return (x.mean((2, 3)) if self.strided else x.flatten(1)), seen
+
+
+def normalised(params: Params, block: str, x: Tensor, mask: Tensor) -> tuple[Tensor, Params]:
+    """Return `x` `(n, c, h, w)` normalised, scaled and shifted, and the moments that it was by.
+
+    Args:
+        params: holds `{block}.scale` and `{block}.shift`, and `{block}.mean` and
+            `{block}.variance` where population statistics take the place of the batch's.
+        block: name of the layer.
+        x: activations.
+        mask: rows that count in batch statistics.
+    """
+    if f"{block}.mean" in params:
+        mean, variance = params[f"{block}.mean"], params[f"{block}.variance"]
+    else:
+        mean, variance = batch_statistics(x, mask)
+    gain = params[f"{block}.scale"] * torch.rsqrt(variance + _EPSILON)
+    shift = params[f"{block}.shift"] - mean * gain
+    moments = {f"{block}.mean": mean, f"{block}.variance": variance}
+    return x * gain[:, None, None] + shift[:, None, None], moments
+
+
+def glorot_filters(fan_in: int, fan_out: int, generator: torch.Generator) -> Tensor:
+    """Return 3 x 3 filters `(fan_out, fan_in, 3, 3)` (Glorot and Bengio 2010, eq. 16)."""
+    bound = math.sqrt(6.0 / (9 * (fan_in + fan_out)))
+    return bound * (2 * torch.rand(fan_out, fan_in, 3, 3, generator=generator) - 1)
+
+
+def batch_statistics(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of each channel over the real rows of `x` `(n, c, h, w)`."""
+    x = at_least_float32(x)
+    weight = mask.to(x.dtype)[:, None, None, None]
+    count = weight.sum() * x.shape[2] * x.shape[3]
+    mean = (x * weight).sum((0, 2, 3)) / count
+    variance = ((x - mean[:, None, None]).square() * weight).sum((0, 2, 3)) / count
+    return mean, variance
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleNetwork:
+    """A user's own `torch.nn.Module` as a network.
+
+    Its parameters are the starting point of meta-training. Layers that keep running
+    statistics or draw random numbers are refused: an episode must be a pure function.
+
+    Args:
+        module: takes `(n, *shape)` and returns `(n, n_out)`.
+        normalises: whether rows see each other in it (batch normalisation).
+    """
+
+    module: nn.Module
+    normalises: bool = False
+
+    def __post_init__(self) -> None:
+        for name, part in self.module.named_modules():
+            if getattr(part, "track_running_stats", False) or isinstance(part, nn.Dropout):
+                raise LearnerError(
+                    f"layer {name!r} ({type(part).__name__}) keeps state or draws random numbers; "
+                    "build it with track_running_stats=False, or leave dropout out"
+                )
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Return copies of the module's parameters; the generator is not used."""
+        return {name: value.detach().clone() for name, value in self.module.named_parameters()}
+
+    def __call__(self, params: Params, x: Tensor, mask: Tensor) -> Tensor:
+        """Return the module's output; the mask cannot reach a module's own normalisation."""
+        output: Tensor = functional_call(self.module, params, (x,))
+        return output
+
+
+def under_net(params: Params) -> Params:
+    """Return a network's parameters as entries `net.*` of a learner's state."""
+    return {f"net.{name}": value for name, value in params.items()}
+
+
+def without_net(state: Params) -> Params:
+    """Return the network's parameters of a learner's state under their own names."""
+    prefix = "net."
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

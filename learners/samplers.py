@@ -1,0 +1,168 @@
+"""Seeded samplers: which episodes meta-training and evaluation see.
+
+A sampler is a pure function of its seed and an index: batch 7 is the same batch whether or
+not batches 0 to 6 were drawn, so an interrupted run goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from learners.episode import Episodes, Examples, examples, pad
+from learners.errors import LearnerError
+
+
+class Sampler(Protocol):
+    """Draws batches of episodes."""
+
+    def sample(self, index: int, n_episodes: int) -> Episodes:
+        """Return batch number `index`; the same index gives the same batch."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Ways, shots and queries of a classification episode.
+
+    Args:
+        n_way: classes.
+        k_shot: support examples a class.
+        n_query: query examples a class.
+    """
+
+    n_way: int
+    k_shot: int
+    n_query: int
+
+
+@dataclass(frozen=True, eq=False)
+class ClassSampler:
+    """Classification episodes from one array of images by class.
+
+    Args:
+        images: `(n_classes, n_each, *shape)`; bytes are divided by 255.
+        shape: ways, shots and queries.
+        seed: which stream of episodes.
+    """
+
+    images: Tensor
+    shape: Shape
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        n_classes, n_each = self.images.shape[:2]
+        needed = self.shape.k_shot + self.shape.n_query
+        if self.shape.n_way > n_classes or needed > n_each:
+            raise LearnerError(
+                f"episodes of {self.shape.n_way} classes with {needed} examples each cannot be "
+                f"drawn from {n_classes} classes with {n_each} each; lower the ways, the shots "
+                "or the queries"
+            )
+
+    def sample(self, index: int, n_episodes: int) -> Episodes:
+        """Return episodes whose support and query are sorted by class."""
+        way, k, q = self.shape.n_way, self.shape.k_shot, self.shape.n_query
+        n_classes, n_each = self.images.shape[:2]
+        generator = _generator(self.seed, index)
+        rows = torch.rand(n_episodes, n_classes, generator=generator).topk(way).indices
+        columns = torch.rand(n_episodes, way, n_each, generator=generator).topk(k + q).indices
+        drawn = self.images[rows[:, :, None], columns]
+        if drawn.dtype == torch.uint8:
+            drawn = drawn.float() / 255
+        labels = torch.arange(way).expand(n_episodes, way)
+
+        def part(x: Tensor) -> Examples:
+            each = x.shape[2]
+            y = labels[:, :, None].expand(-1, -1, each).reshape(n_episodes, -1)
+            return Examples(x.flatten(1, 2), y, torch.ones_like(y, dtype=torch.bool))
+
+        return Episodes(part(drawn[:, :, :k]), part(drawn[:, :, k:]), way)
+
+
+@dataclass(frozen=True, eq=False)
+class TableSampler:
+    """Regression episodes from tables, one table a task, with support sets of varying size.
+
+    Args:
+        tables: pairs of inputs `(n, d)` and targets `(n,)` or `(n, n_out)`.
+        support_sizes: smallest and largest support set, both drawn.
+        n_query: query rows; a table with fewer rows left gives what it has.
+        seed: which stream of episodes.
+    """
+
+    tables: Sequence[tuple[Tensor, Tensor]] = field(repr=False)
+    support_sizes: tuple[int, int]
+    n_query: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        low, high = self.support_sizes
+        shortest = min((len(x) for x, _ in self.tables), default=0)
+        if not 1 <= low <= high < shortest or self.n_query < 1:
+            raise LearnerError(
+                "support sizes must run from 1 to less than the shortest table's rows, and a "
+                f"query needs a row: got {self.support_sizes} and {self.n_query} for tables of "
+                f"{shortest} rows or more"
+            )
+
+    def sample(self, index: int, n_episodes: int) -> Episodes:
+        """Return padded episodes; each comes from one table, drawn uniformly."""
+        generator = _generator(self.seed, index)
+        low, high = self.support_sizes
+        support, query = [], []
+        for _ in range(n_episodes):
+            x, y = self.tables[int(torch.randint(len(self.tables), (), generator=generator))]
+            size = int(torch.randint(low, high + 1, (), generator=generator))
+            order = torch.randperm(len(x), generator=generator)
+            rest = order[size : size + self.n_query]
+            support.append(examples(x[order[:size]], y[order[:size]].to(x.dtype)))
+            query.append(examples(x[rest], y[rest].to(x.dtype)))
+        return Episodes(pad(support, high), pad(query, self.n_query), 0)
+
+
+def class_images(path: Path, key: str = "images") -> np.ndarray:
+    """Return the array `(n_classes, n_each, height, width)` of an npz file; never unpickles.
+
+    Raises:
+        LearnerError: if the file lacks the array or it has another number of axes.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        if key not in file:
+            raise LearnerError(f"{path.name} has no array {key!r}, only {sorted(file)}")
+        images: np.ndarray = file[key]
+    if images.ndim != 4:
+        raise LearnerError(
+            f"{path.name}: {key!r} must be (n_classes, n_each, height, width), got {images.shape}"
+        )
+    return images
+
+
+def split_classes(n_classes: int, sizes: Sequence[int], seed: int) -> list[Tensor]:
+    """Return disjoint sets of class numbers, drawn by seed; a class is never in two of them.
+
+    Raises:
+        LearnerError: if there are fewer classes than asked for.
+
+    >>> [len(part) for part in split_classes(10, (6, 4), seed=0)]
+    [6, 4]
+    """
+    if sum(sizes) > n_classes:
+        raise LearnerError(f"cannot split {n_classes} classes into {tuple(sizes)}")
+    order = torch.randperm(n_classes, generator=torch.Generator().manual_seed(seed))
+    return list(torch.split(order[: sum(sizes)], list(sizes)))
+
+
+def quarter_turns(images: Tensor) -> Tensor:
+    """Return `(4 n_classes, ...)`: every class turned by 0, 90, 180 and 270 degrees is a class."""
+    return torch.cat([torch.rot90(images, turns, (-2, -1)) for turns in range(4)])
+
+
+def _generator(seed: int, index: int) -> torch.Generator:
+    mixed = np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(mixed) >> 1)

@@ -1,0 +1,311 @@
+"""Meta-training: the outer loop around any learner.
+
+One iteration draws a batch of episodes, takes the learner's meta-gradient, and makes one step
+of the outer optimizer. Every draw is a function of the seed and the iteration, so a run that
+was cut and resumed ends in the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from learners.checkpoint import Report, Snapshot, load, save, save_episode
+from learners.episode import Episodes, Examples, check
+from learners.errors import LearnerError, NonFiniteLossError
+from learners.evaluation import evaluate
+from learners.execution import Execution
+from learners.learner import Learner, Predictor, State
+from learners.samplers import Sampler
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train; the first bound that is reached ends it.
+
+    Args:
+        iterations: meta-iterations; the schedule of the outer rate spans them.
+        seconds: wall-clock seconds of this call, None for no bound.
+        patience: validations without a better score; 0 for no early stopping.
+    """
+
+    iterations: int
+    seconds: float | None = None
+    patience: int = 0
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of the outer loop.
+
+    Args:
+        meta_batch: episodes an iteration.
+        rate: outer learning rate.
+        optimizer: "adam" or "sgd".
+        schedule: "constant", "cosine" or "linear", the latter two down to 0.
+        clip: largest absolute value of a gradient's entry; None for no clipping.
+        seed: of the initial state.
+        validate_every: iterations between validations.
+        validation_episodes: episodes of one validation.
+        checkpoint: path of the JSON file; None keeps no checkpoint.
+        checkpoint_every: iterations between checkpoints.
+        progress: whether to show a progress bar.
+        execution: how batches run.
+    """
+
+    meta_batch: int = 32
+    rate: float = 1e-3
+    optimizer: str = "adam"
+    schedule: str = "constant"
+    clip: float | None = None
+    seed: int = 0
+    validate_every: int = 500
+    validation_episodes: int = 200
+    checkpoint: Path | None = None
+    checkpoint_every: int = 500
+    progress: bool = True
+    execution: Execution = field(default_factory=Execution)
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in ("adam", "sgd") or self.schedule not in _SCHEDULES:
+            raise LearnerError(
+                "optimizer is 'adam' or 'sgd', schedule one of "
+                f"{sorted(_SCHEDULES)}; got {self.optimizer!r} and {self.schedule!r}"
+            )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A learner with what it learned.
+
+    Args:
+        learner: the method and its network.
+        state: the state to predict with: the best validated one where there was validation.
+        history: the learning curve.
+        iterations: meta-iterations done.
+    """
+
+    learner: Learner
+    state: State = field(repr=False)
+    history: tuple[Report, ...] = ()
+    iterations: int = 0
+
+    def adapt(self, support: Examples, n_way: int | None = None) -> Predictor:
+        """Learn from support sets; see `Learner.adapt`."""
+        return self.learner.adapt(self.state, support, n_way)
+
+
+_SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda done: 1.0,
+    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+    "linear": lambda done: 1 - done,
+}
+
+
+_FINISH = 2**40
+"""Index of the training episodes that `Learner.finish` sees: far from any iteration."""
+
+
+def meta_train(
+    learner: Learner,
+    sampler: Sampler,
+    budget: Budget,
+    training: Training | None = None,
+    validation: Sampler | None = None,
+) -> Trained:
+    """Meta-train a learner on a sampler until the budget is spent.
+
+    A checkpoint that is already at `training.checkpoint` is resumed. The process keeps
+    freed memory and runs torch on `execution.threads` threads meanwhile.
+
+    Args:
+        learner: what to train.
+        sampler: training episodes.
+        budget: how long.
+        training: settings of the outer loop; the defaults if None.
+        validation: episodes of other classes, to choose the best state by.
+
+    Returns:
+        The learner with its state and learning curve.
+
+    Raises:
+        NonFiniteLossError: if a loss is NaN or infinite.
+        CheckpointError: if the checkpoint there is damaged or of another learner.
+        LearnerError: if the sampler's episodes are malformed.
+    """
+    training = training or Training()
+    with training.execution.prepared():
+        return _Run(learner, sampler, budget, training, validation).to_the_end()
+
+
+class _Run:
+    """The mutable part of one call of `meta_train`."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        sampler: Sampler,
+        budget: Budget,
+        training: Training,
+        validation: Sampler | None,
+    ) -> None:
+        self.learner, self.sampler, self.validation = learner, sampler, validation
+        self.budget, self.training = budget, training
+        self.device = training.execution.device
+        self.started = time.monotonic()
+        self.losses: list[Tensor] = []
+        snapshot = self._resumed() or Snapshot(learner.init(training.seed))
+        self.iteration, self.stale = snapshot.iteration, snapshot.stale
+        self.earlier_seconds, self.best_score = snapshot.seconds, snapshot.best_score
+        self.history = list(snapshot.history)
+        self.state = {k: v.to(self.device).clone() for k, v in snapshot.state.items()}
+        self.best = {k: v.to(self.device) for k, v in snapshot.best.items()}
+        self.optimizer = self._optimizer(snapshot.moments)
+        check(sampler.sample(0, 1))
+
+    def to_the_end(self) -> Trained:
+        with tqdm(
+            total=self.budget.iterations,
+            initial=self.iteration,
+            disable=not self.training.progress,
+            unit="it",
+        ) as bar:
+            while not self._done():
+                self._iterate()
+                bar.update()
+                last = self._done()
+                if last or self.iteration % self.training.validate_every == 0:
+                    report = self._report()
+                    bar.set_postfix_str(_line(report))
+                if last or self.iteration % self.training.checkpoint_every == 0:
+                    self._save()
+        state = self.best or self._finished()
+        return Trained(self.learner, state, tuple(self.history), self.iteration)
+
+    def _done(self) -> bool:
+        patience = self.budget.patience
+        return (
+            self.iteration >= self.budget.iterations
+            or (self.budget.seconds is not None and self._call_seconds() >= self.budget.seconds)
+            or bool(patience and self.stale >= patience)
+        )
+
+    def _call_seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def _iterate(self) -> None:
+        training = self.training
+        episodes = self.sampler.sample(self.iteration, training.meta_batch).to(self.device)
+        phase = self.learner.phase(self.iteration)
+        gradient, losses = self.learner.meta_gradient(
+            self.state, episodes, phase, training.execution
+        )
+        if not _all_finite([losses, *gradient.values()]):
+            self._stop(episodes, losses)
+        for name, value in self.state.items():
+            entry = gradient[name]
+            value.grad = (
+                entry if training.clip is None else entry.clamp(-training.clip, training.clip)
+            )
+        factor = _SCHEDULES[training.schedule](self.iteration / self.budget.iterations)
+        for group in self.optimizer.param_groups:
+            group["lr"] = training.rate * factor
+        self.optimizer.step()
+        self.losses.append(losses.mean())
+        self.iteration += 1
+
+    def _report(self) -> Report:
+        loss = float(torch.stack(self.losses).mean())
+        self.losses = []
+        score = None
+        if self.validation is not None:
+            finished = self._finished()
+            score = evaluate(
+                self.learner,
+                finished,
+                self.validation,
+                self.training.validation_episodes,
+                self.training.execution,
+            )
+            if score.better_than(self.best_score):
+                self.best_score, self.best, self.stale = score, finished, 0
+            else:
+                self.stale += 1
+        seconds = self.earlier_seconds + self._call_seconds()
+        self.history.append(Report(self.iteration, seconds, loss, score))
+        return self.history[-1]
+
+    def _finished(self) -> State:
+        """Return a copy of the state that is ready to predict with."""
+        state = {name: value.detach().clone() for name, value in self.state.items()}
+        return self.learner.finish(state, self.sampler.sample(_FINISH, 8).to(self.device))
+
+    def _optimizer(self, moments: State) -> torch.optim.Optimizer:
+        parameters = list(self.state.values())
+        if self.training.optimizer == "sgd":
+            return torch.optim.SGD(parameters, lr=self.training.rate)
+        optimizer = torch.optim.Adam(parameters, lr=self.training.rate)
+        for name, parameter in self.state.items():
+            if f"{name}.step" in moments:
+                optimizer.state[parameter] = {
+                    key: moments[f"{name}.{key}"].clone()
+                    for key in ("step", "exp_avg", "exp_avg_sq")
+                }
+        return optimizer
+
+    def _save(self) -> None:
+        if self.training.checkpoint is None:
+            return
+        moments = {
+            f"{name}.{key}": entry
+            for name, parameter in self.state.items()
+            for key, entry in self.optimizer.state[parameter].items()
+            if isinstance(entry, Tensor)
+        }
+        snapshot = Snapshot(
+            state=self.state,
+            moments=moments,
+            best=self.best,
+            best_score=self.best_score,
+            iteration=self.iteration,
+            stale=self.stale,
+            seconds=self.earlier_seconds + self._call_seconds(),
+            history=tuple(self.history),
+        )
+        save(self.training.checkpoint, self.learner, snapshot)
+
+    def _resumed(self) -> Snapshot | None:
+        path = self.training.checkpoint
+        return load(path, self.learner) if path is not None and path.exists() else None
+
+    def _stop(self, episodes: Episodes, losses: Tensor) -> None:
+        bad = (~torch.isfinite(losses)).nonzero().flatten().tolist()
+        # A finite loss with a gradient that is not cannot be pinned on one episode.
+        kept = episodes[bad[0] : bad[0] + 1] if bad else episodes
+        what = f"the loss of episode {bad[0]}" if bad else "the meta-gradient"
+        where = None
+        if self.training.checkpoint is not None:
+            where = self.training.checkpoint.with_suffix(f".nonfinite-{self.iteration}.safetensors")
+            save_episode(where, self.state, kept)
+        raise NonFiniteLossError(
+            f"meta-iteration {self.iteration}: {what} is NaN or infinite; lower the inner or the "
+            "outer rate, or clip. State and episodes "
+            + (f"are in {where.name}" if where else "are kept where a checkpoint path is set"),
+            where,
+        )
+
+
+def _all_finite(tensors: list[Tensor]) -> bool:
+    return bool(torch.stack([torch.isfinite(one).all() for one in tensors]).all())
+
+
+def _line(report: Report) -> str:
+    score = "" if report.validation is None else f", validation {report.validation}"
+    return f"loss {report.loss:.3f}{score}"

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.few_shot.sinusoid import SinusoidSampler
+from learners import gaussian_process as gp
+from learners.deep_kernel import DeepKernel, JitterWarning, predict_distribution
+from learners.episode import Examples
+from learners.errors import LearnerError
+from learners.evaluation import evaluate
+from learners.execution import Execution
+from learners.learner import Phase
+from learners.maml import maml
+from learners.networks import MLP, Conv4
+from learners.training import Budget, Training, meta_train
+from tests.learners.contract import LearnerContract, in_double
+
+WAVE = MLP((1, 16, 4), "tanh")
+
+
+class TestRegression(LearnerContract):
+    @pytest.fixture(params=["rbf", "matern52"])
+    def learner(self, request):
+        return DeepKernel(WAVE, 4, request.param, regression=True)
+
+    @pytest.fixture
+    def episodes(self, waves):
+        return waves
+
+
+class TestClassification(LearnerContract):
+    @pytest.fixture(params=["cosine", "rbf"])
+    def learner(self, request):
+        return DeepKernel(Conv4(0, filters=4), kernel=request.param, noise=0.1)
+
+    @pytest.fixture
+    def episodes(self, glyph_episodes):
+        return glyph_episodes
+
+
+def data(seed: int = 0, n: int = 12, m: int = 5):
+    generator = torch.Generator().manual_seed(seed)
+    X, Z, Y = (
+        torch.randn(shape, generator=generator, dtype=torch.double)
+        for shape in ((n, 3), (m, 3), (n, 2))
+    )
+    return X, Z, Y
+
+
+def dense_kernel(name: str, X: np.ndarray, Z: np.ndarray) -> np.ndarray:
+    K = np.empty((len(X), len(Z)))
+    for i, a in enumerate(X):
+        for j, b in enumerate(Z):
+            r = math.sqrt(((a - b) ** 2).sum())
+            K[i, j] = {
+                "rbf": math.exp(-(r**2) / 2),
+                "matern52": (1 + math.sqrt(5) * r + 5 * r**2 / 3) * math.exp(-math.sqrt(5) * r),
+                "cosine": a @ b / math.sqrt((a @ a) * (b @ b)),
+            }[name]
+    return K
+
+
+@pytest.mark.parametrize("name", gp.KERNELS)
+def test_likelihood_and_posterior_equal_the_dense_formulas(name: str) -> None:
+    X, Z, Y = data()
+    mask = torch.ones(12, dtype=torch.bool)
+    posterior = gp.condition(gp.kernel(name, X, X), Y, mask, torch.tensor(0.1))
+    mean, variance = gp.predict(
+        posterior, gp.kernel(name, X, Z), mask, torch.ones(5, dtype=torch.double)
+    )
+    K = dense_kernel(name, X.numpy(), X.numpy()) + 0.1 * np.eye(12)
+    cross = dense_kernel(name, X.numpy(), Z.numpy())
+    inverse, y = np.linalg.inv(K), Y.numpy()
+    expected = (
+        -0.5 * np.trace(y.T @ inverse @ y) - np.linalg.slogdet(K)[1] - 12 * math.log(2 * math.pi)
+    )
+    assert float(gp.log_likelihood(posterior, Y, mask)) == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_allclose(mean.numpy(), cross.T @ inverse @ y, rtol=1e-5, atol=1e-8)
+    left = 1 - np.einsum("nm,nk,km->m", cross, inverse, cross)
+    np.testing.assert_allclose(variance.numpy(), left, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["rbf", "matern52"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the oracle's own
+def test_likelihood_and_posterior_equal_those_of_gpytorch(name: str) -> None:
+    gpytorch = pytest.importorskip("gpytorch", reason="the oracle `gpytorch` is not installed")
+    X, Z, Y = data(1)
+    kernel = {"rbf": gpytorch.kernels.RBFKernel, "matern52": gpytorch.kernels.MaternKernel}[name]
+
+    class Oracle(gpytorch.models.ExactGP):
+        def __init__(self, likelihood):
+            super().__init__(X, Y[:, 0], likelihood)
+            self.mean_module = gpytorch.means.ZeroMean()
+            self.covar_module = gpytorch.kernels.ScaleKernel(kernel(ard_num_dims=3))
+
+        def forward(self, x):
+            return gpytorch.distributions.MultivariateNormal(
+                self.mean_module(x), self.covar_module(x)
+            )
+
+    likelihood = gpytorch.likelihoods.GaussianLikelihood()
+    oracle = Oracle(likelihood).double()
+    length = torch.tensor([0.7, 1.1, 1.9], dtype=torch.double)
+    oracle.covar_module.base_kernel.lengthscale = length
+    oracle.covar_module.outputscale = 1.7
+    likelihood.noise = 0.05
+    oracle.train()
+    score = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, oracle)(oracle(X), Y[:, 0])
+    oracle.eval()
+    expected = oracle(Z)
+
+    mask = torch.ones(12, dtype=torch.bool)
+    K = 1.7 * gp.kernel(name, X / length, X / length)
+    posterior = gp.condition(K, Y[:, :1], mask, torch.tensor(0.05))
+    cross = 1.7 * gp.kernel(name, X / length, Z / length)
+    mean, variance = gp.predict(posterior, cross, mask, torch.full((5,), 1.7).double())
+    assert float(gp.log_likelihood(posterior, Y[:, :1], mask)) / 12 == pytest.approx(score.item())
+    torch.testing.assert_close(mean[:, 0], expected.mean, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(variance, expected.variance, rtol=1e-4, atol=1e-6)
+
+
+def test_batched_and_padded_equals_each_alone() -> None:
+    X, _, Y = data(2)
+    sizes = (12, 7, 1)
+    mask = torch.stack([torch.arange(12) < size for size in sizes])
+    K = gp.kernel("matern52", X, X).expand(3, 12, 12)
+    batch = gp.log_likelihood(
+        gp.condition(K, Y.expand(3, 12, 2), mask, torch.tensor(0.1)), Y.expand(3, 12, 2), mask
+    )
+    for i, size in enumerate(sizes):
+        short = torch.ones(size, dtype=torch.bool)
+        alone = gp.condition(K[0, :size, :size], Y[:size], short, torch.tensor(0.1))
+        assert float(batch[i]) == pytest.approx(float(gp.log_likelihood(alone, Y[:size], short)))
+
+
+def test_meta_gradient_equals_finite_differences(waves) -> None:
+    learner = DeepKernel(WAVE, 4, regression=True, noise=0.1)
+    state = {name: value.double() for name, value in learner.init(0).items()}
+    episodes = in_double(waves)
+    gradient, _ = learner.meta_gradient(state, episodes, Phase(), Execution())
+    for name, value in state.items():
+        index = (0,) * value.ndim
+        sums = []
+        for step in (1e-6, -1e-6):
+            moved = {key: part.clone() for key, part in state.items()}
+            moved[name][index] += step
+            sums.append(learner.meta_gradient(moved, episodes, Phase(), Execution())[1].mean())
+        expected = float(sums[0] - sums[1]) / 2e-6
+        assert float(gradient[name][index]) == pytest.approx(expected, rel=1e-4, abs=1e-7)
+
+
+def test_repeated_inputs_without_noise_escalate_the_jitter_and_say_so() -> None:
+    learner = DeepKernel(MLP((1, 1)), kernel="rbf", regression=True, noise=1e-30, jitter=0.0)
+    support = Examples(torch.ones(30, 1), torch.ones(30, 1), torch.ones(30, dtype=torch.bool))
+    with pytest.warns(JitterWarning, match="not positive definite"):
+        predictor = learner.adapt(learner.init(0), support)
+    assert torch.isfinite(predictor.predict(torch.ones(2, 1))).all()
+
+
+def test_standard_deviation_grows_away_from_the_data() -> None:
+    learner = DeepKernel(MLP((1, 1)), kernel="rbf", regression=True)
+    state = learner.init(0) | {"net.head.weight": torch.eye(1)}
+    support = Examples(torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, dtype=torch.bool))
+    mean, deviation = predict_distribution(
+        learner.adapt(state, support), torch.tensor([[0.0], [1.0], [9.0]])
+    )
+    assert deviation[0] < deviation[1] < deviation[2]
+    assert float(deviation[2]) == pytest.approx(1.0)
+    assert float(mean[2]) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_variances_of_a_learner_without_them_are_refused(waves) -> None:
+    learner = maml(MLP((1, 4, 1)), regression=True)
+    with pytest.raises(LearnerError, match="gives no variances"):
+        predict_distribution(learner.adapt(learner.init(0), waves.support), waves.query.x)
+
+
+def test_it_learns_waves() -> None:
+    learner = DeepKernel(MLP((1, 40, 40, 8), "tanh"), 8, regression=True)
+    test = SinusoidSampler(seed=7)
+    before = evaluate(learner, learner.init(0), test, 100)
+    settings = Training(8, 3e-3, progress=False)
+    trained = meta_train(learner, SinusoidSampler(), Budget(200), settings)
+    assert evaluate(learner, trained.state, test, 100).mean < 0.3 * before.mean
+
+
+def test_unknown_kernels_are_refused() -> None:
+    with pytest.raises(LearnerError, match="kernel is one of"):
+        DeepKernel(WAVE, kernel="linear")

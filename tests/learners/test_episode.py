@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.few_shot.sinusoid import SinusoidSampler
+from learners.episode import Episodes, Examples, bucket, check, examples, pad
+from learners.errors import LearnerError
+from learners.samplers import (
+    ClassSampler,
+    Shape,
+    TableSampler,
+    class_images,
+    quarter_turns,
+    split_classes,
+)
+
+
+@given(st.integers(1, 10_000))
+def test_bucket_is_the_next_power_of_two(size: int) -> None:
+    found = bucket(size)
+    assert found >= size > found / 2
+    assert found & (found - 1) == 0
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=5))
+def test_padding_keeps_each_set_and_marks_the_rest(sizes: list[int]) -> None:
+    sets = [examples(torch.full((n, 2), float(n)), torch.arange(n)) for n in sizes]
+    batch = pad(sets)
+    assert batch.mask.sum(1).tolist() == sizes
+    for row, one in enumerate(sets):
+        assert torch.equal(batch.x[row][batch.mask[row]], one.x)
+        assert torch.equal(batch.y[row][batch.mask[row]], one.y)
+
+
+@given(st.integers(2, 30), st.integers(0, 5))
+def test_split_is_disjoint_and_seeded(n: int, seed: int) -> None:
+    first, second = split_classes(n, (n // 2, n - n // 2), seed)
+    assert sorted([*first.tolist(), *second.tolist()]) == list(range(n))
+    assert torch.equal(first, split_classes(n, (n // 2,), seed)[0])
+
+
+def test_class_sampler_draws_distinct_images_of_distinct_classes() -> None:
+    images = torch.arange(6 * 5).reshape(6, 5, 1)
+    episodes = ClassSampler(images, Shape(4, 2, 3), seed=2).sample(0, 50)
+    check(episodes)
+    drawn = torch.cat([episodes.support.x, episodes.query.x], 1)[..., 0]
+    for row, labels in zip(
+        drawn, torch.cat([episodes.support.y, episodes.query.y], 1), strict=True
+    ):
+        assert len(set(row.tolist())) == 20
+        for label in range(4):
+            assert len({int(value) // 5 for value in row[labels == label]}) == 1
+        assert len({int(value) // 5 for value in row}) == 4
+
+
+def test_class_sampler_reaches_every_class_and_drawing() -> None:
+    images = torch.arange(6 * 5).reshape(6, 5, 1)
+    episodes = ClassSampler(images, Shape(2, 1, 1)).sample(0, 500)
+    assert set(episodes.support.x.flatten().tolist()) == set(range(30))
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        ClassSampler(torch.rand(9, 4, 1), Shape(3, 1, 2), seed=3),
+        SinusoidSampler(seed=3),
+        TableSampler([(torch.rand(12, 2), torch.rand(12))], (2, 6), 3, seed=3),
+    ],
+    ids=lambda sampler: type(sampler).__name__,
+)
+def test_a_batch_depends_on_seed_and_index_alone(sampler) -> None:
+    sampler.sample(0, 4)
+    first, same, other = sampler.sample(5, 4), sampler.sample(5, 4), sampler.sample(6, 4)
+    assert torch.equal(first.support.x, same.support.x)
+    assert torch.equal(first.query.y, same.query.y)
+    assert not torch.equal(first.support.x, other.support.x)
+
+
+def test_bytes_become_shares() -> None:
+    images = torch.full((2, 2, 1), 255, dtype=torch.uint8)
+    assert ClassSampler(images, Shape(2, 1, 1)).sample(0, 1).support.x.unique().tolist() == [1.0]
+
+
+def test_table_sampler_pads_and_never_repeats_a_row() -> None:
+    table = (torch.arange(10.0)[:, None], torch.arange(10.0))
+    episodes = TableSampler([table], (2, 6), 8).sample(0, 40)
+    check(episodes)
+    assert set(episodes.support.mask.sum(1).tolist()) == {2, 3, 4, 5, 6}
+    for support, query in zip(_rows(episodes.support), _rows(episodes.query), strict=True):
+        assert len(query) == min(8, 10 - len(support))
+        assert not set(support) & set(query)
+
+
+def _rows(part: Examples) -> list[list[float]]:
+    return [x[mask, 0].tolist() for x, mask in zip(part.x, part.mask, strict=True)]
+
+
+def test_quarter_turns_are_classes_of_their_own() -> None:
+    image = torch.tensor([[1, 2], [3, 4]])[None, None, None]
+    turned = quarter_turns(image)
+    assert turned.shape == (4, 1, 1, 2, 2)
+    assert len({tuple(one.flatten().tolist()) for one in turned}) == 4
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ClassSampler(torch.rand(3, 4, 1), Shape(4, 1, 1)), "cannot be drawn"),
+        (lambda: ClassSampler(torch.rand(3, 4, 1), Shape(2, 3, 2)), "cannot be drawn"),
+        (lambda: TableSampler([], (1, 2), 1), "support sizes"),
+        (lambda: split_classes(3, (2, 2), 0), "cannot split"),
+        (lambda: pad([]), "no sets"),
+        (lambda: pad([examples(torch.ones(3, 1), torch.ones(3))], 2), "more than the padded"),
+        (lambda: examples(torch.ones(3, 1), torch.ones(2)), "as many labels"),
+        (lambda: examples(torch.full((1, 1), torch.nan), torch.ones(1)), "NaN or infinity"),
+    ],
+)
+def test_bad_input_is_refused_with_what_to_do(make, message: str) -> None:
+    with pytest.raises(LearnerError, match=message):
+        make()
+
+
+def test_check_names_what_is_wrong() -> None:
+    good = Examples(torch.zeros(1, 2, 3), torch.tensor([[0, 1]]), torch.ones(1, 2) > 0)
+    check(Episodes(good, good, 2))
+    with pytest.raises(LearnerError, match="labels must be integers from 0 to 0"):
+        check(Episodes(good, good, 1))
+    with pytest.raises(LearnerError, match="query: mask"):
+        check(Episodes(good, good._replace(mask=torch.zeros(1, 2) > 0), 2))
+    with pytest.raises(LearnerError, match="must agree"):
+        check(Episodes(good._replace(y=torch.tensor([[0]])), good, 2))
+
+
+def test_a_file_without_the_array_is_refused(tmp_path) -> None:
+
+    np.savez(tmp_path / "a.npz", other=np.zeros(3), images=np.zeros((2, 3)))
+    with pytest.raises(LearnerError, match="has no array 'glyphs'"):
+        class_images(tmp_path / "a.npz", "glyphs")
+    with pytest.raises(LearnerError, match="must be"):
+        class_images(tmp_path / "a.npz")

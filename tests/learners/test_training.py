@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from benchmarks.few_shot.sinusoid import SinusoidSampler
+from learners.checkpoint import Snapshot, load, restore, save
+from learners.errors import CheckpointError, LearnerError, NonFiniteLossError
+from learners.evaluation import Score, evaluate
+from learners.execution import Execution
+from learners.inner_loop import GradientLearner
+from learners.maml import maml
+from learners.networks import MLP, ModuleNetwork
+from learners.training import Budget, Training, meta_train
+
+LEARNER = maml(MLP((1, 8, 1)), rate=0.01, regression=True)
+SAMPLER = SinusoidSampler()
+QUICK = Training(meta_batch=4, validate_every=5, checkpoint_every=5, progress=False)
+
+
+def test_same_seed_same_result() -> None:
+    one, same = (meta_train(LEARNER, SAMPLER, Budget(8), QUICK) for _ in range(2))
+    other = meta_train(LEARNER, SAMPLER, Budget(8), replace(QUICK, seed=1))
+    assert all(torch.equal(one.state[name], same.state[name]) for name in one.state)
+    assert any(not torch.equal(one.state[name], other.state[name]) for name in one.state)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_run_cut_at_a_checkpoint_ends_in_the_same_bits(tmp_path: Path, schedule: str) -> None:
+    class Cut(Exception):  # noqa: N818 - stands for a kill
+        pass
+
+    class Fragile(SinusoidSampler):
+        def sample(self, index: int, n_episodes: int):
+            if index == 13:
+                raise Cut
+            return super().sample(index, n_episodes)
+
+    settings = replace(QUICK, schedule=schedule, checkpoint=tmp_path / "run.json")
+    whole = meta_train(
+        LEARNER, SAMPLER, Budget(20), replace(settings, checkpoint=None), SinusoidSampler(seed=9)
+    )
+    with pytest.raises(Cut):
+        meta_train(LEARNER, Fragile(), Budget(20), settings, SinusoidSampler(seed=9))
+    assert load(tmp_path / "run.json", LEARNER).iteration == 10
+    resumed = meta_train(LEARNER, SAMPLER, Budget(20), settings, SinusoidSampler(seed=9))
+    assert resumed.iterations == 20
+    assert all(torch.equal(whole.state[name], resumed.state[name]) for name in whole.state)
+    assert [row.validation for row in whole.history] == [row.validation for row in resumed.history]
+    assert [row.loss for row in whole.history] == [row.loss for row in resumed.history]
+
+
+def test_the_best_validated_state_is_kept_and_patience_stops() -> None:
+    settings = replace(QUICK, rate=30.0)
+    trained = meta_train(
+        LEARNER, SAMPLER, Budget(500, patience=2), settings, SinusoidSampler(seed=9)
+    )
+    scores = [row.validation.mean for row in trained.history]
+    assert trained.iterations < 500
+    best = evaluate(LEARNER, trained.state, SinusoidSampler(seed=9), settings.validation_episodes)
+    assert best.mean == min(scores)
+
+
+def test_seconds_bound_a_run() -> None:
+    trained = meta_train(LEARNER, SAMPLER, Budget(10**6, seconds=0.2), QUICK)
+    assert 0 < trained.iterations < 10**6
+
+
+def test_a_non_finite_loss_stops_with_the_episode_saved(tmp_path: Path) -> None:
+    settings = replace(QUICK, checkpoint=tmp_path / "run.json")
+    learner = maml(MLP((1, 8, 1)), rate=1e30, steps=3, regression=True)
+    with pytest.raises(NonFiniteLossError, match="meta-iteration 0: the loss of episode") as caught:
+        meta_train(learner, SAMPLER, Budget(5), settings)
+    tensors = load_file(caught.value.episode_file)
+    assert tensors["support/x"].shape == (1, 10, 1)
+    assert "state/net.head.weight" in tensors
+
+
+def test_a_non_finite_gradient_stops_before_it_reaches_the_state() -> None:
+    @dataclass(frozen=True)
+    class Steep(GradientLearner):
+        def meta_gradient(self, *arguments):
+            gradient, losses = super().meta_gradient(*arguments)
+            return {name: value * torch.inf for name, value in gradient.items()}, losses
+
+    learner = Steep(LEARNER.network, LEARNER.loop, regression=True)
+    with pytest.raises(NonFiniteLossError, match="the meta-gradient is NaN"):
+        meta_train(learner, SAMPLER, Budget(5), QUICK)
+
+
+def test_adam_steps_as_torch_does() -> None:
+    """Three iterations against an optimizer fed with the same gradients."""
+    trained = meta_train(LEARNER, SAMPLER, Budget(3), QUICK)
+    state = {name: value.requires_grad_() for name, value in LEARNER.init(0).items()}
+    optimizer = torch.optim.Adam(state.values(), lr=1e-3)
+    for iteration in range(3):
+        plain = {name: value.detach() for name, value in state.items()}
+        gradient, _ = LEARNER.meta_gradient(
+            plain, SAMPLER.sample(iteration, 4), LEARNER.phase(iteration), Execution()
+        )
+        for name, value in state.items():
+            value.grad = gradient[name]
+        optimizer.step()
+    for name, value in state.items():
+        assert torch.equal(trained.state[name], value)
+
+
+def test_clipping_bounds_the_first_step_of_sgd() -> None:
+    settings = replace(QUICK, optimizer="sgd", rate=1.0, clip=1e-3)
+    trained = meta_train(LEARNER, SAMPLER, Budget(1), settings)
+    start = LEARNER.init(0)
+    moved = max(float((trained.state[name] - start[name]).abs().max()) for name in start)
+    assert moved == pytest.approx(1e-3, rel=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # torch's own import
+def test_compiled_equals_eager() -> None:
+    state, episodes = LEARNER.init(0), SAMPLER.sample(0, 4)
+    eager, _ = LEARNER.meta_gradient(state, episodes, LEARNER.phase(0), Execution())
+    built, _ = LEARNER.meta_gradient(state, episodes, LEARNER.phase(0), Execution(compiled=True))
+    for name, value in eager.items():
+        torch.testing.assert_close(built[name], value, rtol=1e-4, atol=1e-6)
+
+
+class TestFiles:
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        path = tmp_path / "run.json"
+        save(path, LEARNER, Snapshot(LEARNER.init(0), iteration=7))
+        return path
+
+    def change(self, path: Path, **entries) -> None:
+        path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+
+    def test_what_is_written_is_read(self, path: Path) -> None:
+        learner, state = restore(path)
+        assert learner == LEARNER
+        assert all(torch.equal(value, state[name]) for name, value in LEARNER.init(0).items())
+
+    def test_a_newer_checkpoint_replaces_the_old_one_whole(self, path: Path) -> None:
+        save(path, LEARNER, Snapshot(LEARNER.init(1), iteration=8))
+        assert load(path, LEARNER).iteration == 8
+        assert len(list(path.parent.glob("*.safetensors"))) == 1
+        assert not list(path.parent.glob("*.tmp"))
+
+    def test_a_flipped_bit_is_noticed(self, path: Path) -> None:
+        file = next(path.parent.glob("*.safetensors"))
+        data = bytearray(file.read_bytes())
+        data[-1] ^= 1
+        file.write_bytes(bytes(data))
+        with pytest.raises(CheckpointError, match="is damaged: its SHA-256"):
+            load(path, LEARNER)
+
+    def test_missing_tensors_are_named(self, path: Path) -> None:
+        next(path.parent.glob("*.safetensors")).unlink()
+        with pytest.raises(CheckpointError, match="cannot be read"):
+            load(path, LEARNER)
+
+    def test_another_schema_is_refused(self, path: Path) -> None:
+        self.change(path, schema=99)
+        with pytest.raises(CheckpointError, match="schema 1, found 99"):
+            load(path, LEARNER)
+
+    def test_text_that_is_no_checkpoint_is_refused(self, path: Path) -> None:
+        path.write_text("{")
+        with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+            load(path, LEARNER)
+        path.write_text('{"schema": 1}')
+        with pytest.raises(CheckpointError, match="it lacks"):
+            load(path, LEARNER)
+
+    def test_another_learner_is_refused(self, path: Path) -> None:
+        with pytest.raises(CheckpointError, match="holds another learner"):
+            load(path, maml(MLP((1, 9, 1)), rate=0.01, regression=True))
+
+    def test_a_class_that_is_not_ours_is_never_built(self, path: Path) -> None:
+        self.change(path, learner={"type": "os.system", "command": "true"})
+        with pytest.raises(CheckpointError, match="cannot build"):
+            restore(path)
+
+    def test_a_path_in_the_sidecar_cannot_leave_the_folder(self, path: Path) -> None:
+        file = next(path.parent.glob("*.safetensors"))
+        outside = path.parent.parent / file.name
+        file.rename(outside)
+        self.change(path, tensors=f"../{file.name}")
+        with pytest.raises(CheckpointError, match="cannot be read"):
+            load(path, LEARNER)
+
+    def test_a_users_module_is_kept_by_its_shapes(self, tmp_path: Path) -> None:
+        module = torch.nn.Sequential(torch.nn.Linear(1, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+        learner = maml(ModuleNetwork(module), rate=0.01, regression=True)
+        settings = replace(QUICK, checkpoint=tmp_path / "own.json")
+        trained = meta_train(learner, SAMPLER, Budget(5), settings)
+        loaded = load(tmp_path / "own.json", learner)
+        assert torch.equal(loaded.state["net.0.weight"], trained.state["net.0.weight"])
+        with pytest.raises(CheckpointError, match="Pass the learner itself"):
+            restore(tmp_path / "own.json")
+
+
+def test_a_module_that_keeps_statistics_is_refused() -> None:
+    with pytest.raises(LearnerError, match="track_running_stats=False"):
+        ModuleNetwork(torch.nn.Sequential(torch.nn.BatchNorm1d(3)))
+    with pytest.raises(LearnerError, match="dropout"):
+        ModuleNetwork(torch.nn.Sequential(torch.nn.Dropout()))
+
+
+def test_score_prints_its_interval_and_knows_its_direction() -> None:
+    accuracy = Score(0.9, 0.01, 100, True)
+    assert str(accuracy) == "0.9000 ± 0.0100"
+    assert accuracy.better_than(replace(accuracy, mean=0.8))
+    assert not replace(accuracy, larger_is_better=False).better_than(replace(accuracy, mean=0.8))
+    assert not replace(accuracy, mean=float("nan")).better_than(None)
+
+
+def test_an_interval_needs_two_episodes() -> None:
+    with pytest.raises(LearnerError, match="at least 2"):
+        evaluate(LEARNER, LEARNER.init(0), SAMPLER, 1)
+
+
+@pytest.mark.parametrize("wrong", [{"optimizer": "lion"}, {"schedule": "step"}])
+def test_unknown_settings_are_refused(wrong) -> None:
+    with pytest.raises(LearnerError):
+        Training(**wrong)
