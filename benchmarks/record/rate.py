@@ -1,6 +1,6 @@
 """How many runs a second are recorded, durably, from 1 and from 8 processes.
 
-    python -m benchmarks.record.rate [--small] [--repetitions N] [--out FILE]
+    python -m benchmarks.record.rate [--small] [--repetitions N] [--minutes M] [--out FILE]
 
 Each way of recording gets a fresh folder on the same disk. Processes open it, record one run to
 warm up, wait for each other, and record for about a second; the rate is all their runs over the
@@ -95,10 +95,16 @@ def _count(name: str, folder: Path, results: Any) -> None:
 def measure(context: Any, name: str, folder: Path, processes: int, seconds: float) -> Measured:
     """Record into a fresh folder from several processes, and count what arrived.
 
+    What a system sets up before the first run is made once, beside `folder`, and copied.
+
     Raises:
         RuntimeError: if a process died, or fewer runs arrived than calls returned.
     """
-    _join([_started(context, _prepare, name, folder)])
+    prepared = folder.parent / TRACKERS[name].system.replace(" ", "-")
+    if not prepared.exists():
+        prepared.mkdir()
+        _join([_started(context, _prepare, name, prepared)])
+    shutil.copytree(prepared, folder)
     barrier, results = context.Barrier(processes), context.Queue()
     workers = [
         _started(context, _work, Job(name, folder, seconds, number), barrier, results)
@@ -132,6 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="a trial that takes seconds")
     parser.add_argument("--repetitions", type=int, default=0, help="by default 5")
+    parser.add_argument("--minutes", type=float, default=60, help="then no repetition begins")
     parser.add_argument("--out", type=Path, help="the result file")
     options = parser.parse_args()
     repetitions = options.repetitions or (1 if options.small else 5)
@@ -142,16 +149,18 @@ def main() -> None:
     context.set_forkserver_preload(_preloaded(names))
     measured: dict[int, dict[str, list[Measured]]] = {n: {t: [] for t in names} for n in counts}
     with tempfile.TemporaryDirectory(prefix="headstart-rate-", dir=".") as base:
+        begun = time.monotonic()
         for repetition in range(repetitions):
+            if repetition and time.monotonic() > begun + 60 * options.minutes:
+                break
             for processes in counts:
                 for name in names:
                     folder = Path(base).resolve() / f"{repetition}-{processes}-{name[:4]}"
-                    folder.mkdir()
                     one = measure(context, name, folder, processes, seconds)
                     measured[processes][name].append(one)
                     print(f"{processes} processes, {name}: {one.rate:,.0f} runs/s", flush=True)
                     shutil.rmtree(folder)
-    settings = {"seed": SEED, "hyperparameters": 10, "metrics": 3, "repetitions": repetitions}
+    settings = {"seed": SEED, "hyperparameters": 10, "metrics": 3}
     report = Report("record.rate", options.small, settings)
     summarise(report, measured)
     report.write(options.out)
