@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from benchmarks.realdata import RealDataMissing
 from benchmarks.realdata import realdata as find
 from metastore import MetaStore
 from tests.commands import headstart, small_store, small_store_made  # noqa: F401 - fixtures
+
+# Jobs that a shell runs in the background ignore interrupts, and so would what tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

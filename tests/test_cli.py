@@ -244,18 +244,12 @@ def test_light_commands_import_light(small_store: Path) -> None:
     assert not {"torch", "sklearn", "pymfe"} & imported(asked, small_store)
 
 
-def _mind_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def test_ctrl_c_is_one_word(small_store: Path) -> None:
     query = "SELECT count(*) FROM range(100000000000) a, range(1000) b"
     with subprocess.Popen(
         [sys.executable, "-m", "cli", "query", query, "--store", str(small_store)],
         stderr=subprocess.PIPE,
         text=True,
-        # a shell's background jobs ignore interrupts, and their children with them
-        preexec_fn=_mind_interrupts,  # noqa: PLW1509
     ) as process:
         for _ in range(10):
             time.sleep(4)  # a busy machine may take as long to bring the command up

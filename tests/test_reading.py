@@ -193,7 +193,7 @@ def test_cells_and_a_bare_name_are_one_dataset(store: MetaStore) -> None:
     assert (view.cell_score.tolist(), view.cell_repeats.tolist()) == ([0.5], [2])
     store.add([run(other, 0.9)])
     view = store.view("accuracy")
-    assert view.datasets == ("iris", "iris@fp1-11")
+    assert view.datasets == ("iris", "iris@11")
     assert sorted(view.cell_score) == [0.5, 0.9]
 
 
