@@ -10,6 +10,7 @@ import math
 import numbers
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from metastore.errors import InvalidInputError
@@ -116,16 +117,20 @@ def _check_dataset(dataset: DatasetRef) -> None:
             f"dataset: expected a DatasetRef such as store.dataset(...) returns, got "
             f"{type(dataset).__name__}"
         )
-    text("dataset", dataset.name)
-    if dataset.target:
-        text("target", dataset.target)
+    _check_names(dataset.name, dataset.target)
+
+
+@lru_cache(maxsize=256)
+def _check_names(name: str, target: str) -> None:
+    text("dataset", name)
+    if target:
+        text("target", target)
 
 
 def _plain(value: MetricValue) -> MetricValue:
     if isinstance(value.value, bool) or not isinstance(value.value, numbers.Real):
         raise InvalidInputError(f"metric {value.metric}: expected a number, got {value.value!r}")
-    return replace(
-        value,
+    return MetricValue(
         metric=text("metric", value.metric),
         value=float(value.value),
         step=integer("step", value.step),

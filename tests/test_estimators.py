@@ -97,7 +97,7 @@ def test_every_estimator_of_scikit_learn_has_a_name_that_comes_back() -> None:
         ("sklearn.datasets.load_iris", {}, "not an estimator"),
         ("sklearn.svm.SVX", {}, "did you mean SVR, SVC"),
         ("sklearn..svm.Nothing", {}, "not an estimator"),
-        ("lightgbm.nothing.Nothing", {}, "not an estimator"),
+        ("sklearn.nothing.Nothing", {}, "not an estimator"),
         ("Unheard", {}, "is not an estimator"),
         ("", {}, "not the name of a flow"),
         ("sklearn.svm.SVC(", {}, "not the name of a flow"),
