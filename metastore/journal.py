@@ -47,6 +47,10 @@ class NotRecordedWarning(UserWarning):
     """Something could not be written down; training went on."""
 
 
+# Made once: `json.dumps` makes an encoder a call.
+_dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
 def encode(event: dict[str, Any], config_text: str | None = None) -> bytes:
     """Return an event as one line of JSON, with a config that is JSON text already.
 
@@ -55,7 +59,7 @@ def encode(event: dict[str, Any], config_text: str | None = None) -> bytes:
     UTF-8 does not have, becomes a question mark.
     """
     try:
-        text = json.dumps(event, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = _dumps(event)
     except ValueError:
         text = json.dumps(_finite(event), separators=(",", ":"), ensure_ascii=False)
     if config_text is not None:
@@ -96,7 +100,8 @@ class Journal:
         self._filled = 0
         self._broken = False
         self._segment = 0
-        self._identity = uuid7()
+        # Which process's journal this is, over all its files; another one after a fork.
+        self.identity = str(uuid7())
         self._pid = os.getpid()
         self._heart: threading.Thread | None = None
 
@@ -108,14 +113,9 @@ class Journal:
         self._forget()
 
     @property
-    def identity(self) -> str:
-        """Which process's journal this is, over all its files; another one after a fork."""
-        return str(self._identity)
-
-    @property
     def name(self) -> str:
         """Name of the file this process writes to now, without its suffix."""
-        return f"{self._identity}-{self._segment:04d}"
+        return f"{self.identity}-{self._segment:04d}"
 
     def append(self, lines: bytes) -> bool:
         """Write whole lines durably and return whether that worked; never raise OSError."""

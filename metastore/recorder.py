@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -95,7 +96,7 @@ class Recorder:
         """
         config = canonical_json(record.config)
         config_hex = content_hex(config)
-        dataset = str(dataset_id(record.dataset))
+        dataset = _dataset_text(record.dataset)
         lines = [self._dataset_line(record.dataset, dataset)]
         lines += [self._task_line(record, dataset, value) for value in record.values]
         space = content_hex(record.space) if record.space else None
@@ -103,7 +104,7 @@ class Recorder:
             event = {"event": "space", "id": space, "algorithm": record.algorithm}
             lines.append(encode({**event, "text": record.space}))
         environment = environment_json()
-        environment_hex = content_hex(environment)
+        environment_hex = _environment_hex(environment)
         if self._first(("environment", environment_hex)):
             event = {"event": "environment", "id": environment_hex, "text": environment}
             lines.append(encode(event))
@@ -253,6 +254,16 @@ class Recorder:
                 return False
             self._seen.add(what)
             return True
+
+
+@lru_cache(maxsize=256)
+def _dataset_text(dataset: DatasetRef) -> str:
+    return str(dataset_id(dataset))
+
+
+@lru_cache(maxsize=8)
+def _environment_hex(environment: str) -> str:
+    return content_hex(environment)
 
 
 def task_hex(

@@ -201,17 +201,6 @@ def canonical_json(config: Config) -> str:
     return text
 
 
-def _dumps(value: object) -> str:
-    return json.dumps(
-        value,
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-        allow_nan=False,
-        default=_plain,
-    )
-
-
 def _plain(value: object) -> object:
     """Turn NumPy scalars and arrays, mappings and tuples into what JSON knows."""
     for method in ("item", "tolist"):
@@ -222,6 +211,16 @@ def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(type(value).__name__)
+
+
+# Made once: `json.dumps` makes an encoder a call.
+_dumps = json.JSONEncoder(
+    sort_keys=True,
+    separators=(",", ":"),
+    ensure_ascii=False,
+    allow_nan=False,
+    default=_plain,
+).encode
 
 
 def _name_the_culprit(config: Config) -> InvalidInputError:
