@@ -81,7 +81,7 @@ class Report:
             print("a trial at a small size: no result file was written")
             return
         content = {
-            "command": " ".join(["python", "-m", f"benchmarks.{self.name}", *sys.argv[1:]]),
+            "command": " ".join(["python", "-m", f"benchmarks.{self.name}", *_options()]),
             "when": datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
             "versions": versions(),
             "machine": machine(),
@@ -92,6 +92,19 @@ class Report:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=1, default=_plain) + "\n", encoding="utf-8")
         print(f"written: {path.name}")
+
+
+def _options() -> list[str]:
+    """Return the options of this command, less those that name a place on this machine."""
+    places = ("--work", "--out")
+    given = iter(sys.argv[1:])
+    kept = []
+    for option in given:
+        if option in places:
+            next(given, None)
+        elif not option.startswith(tuple(f"{place}=" for place in places)):
+            kept.append(option)
+    return kept
 
 
 def versions() -> dict[str, str]:

@@ -30,14 +30,18 @@ def test_a_spread_keeps_every_repetition() -> None:
     assert spread.to_dict() == expected
 
 
-def test_a_result_file_says_how_it_was_made(tmp_path: Path) -> None:
+def test_a_result_file_says_how_it_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["bulk.py", "--work", "/a/place", "--repetitions", "2", "--out=/another"]
+    monkeypatch.setattr(sys, "argv", given)
     report = Report("record.bulk", True, {"seed": 0})
     report.verdict("one: 3 times; asked 2", True)
     report.verdict("two: 1 times; asked 2", False)
     report.results["one"] = Spread.of([3.0])
     report.write(tmp_path / "out.json")
     written = json.loads((tmp_path / "out.json").read_text())
-    assert written["command"].startswith("python -m benchmarks.record.bulk")
+    assert written["command"] == "python -m benchmarks.record.bulk --repetitions 2"
     assert written["verdict"] == ["met: one: 3 times; asked 2", "MISSED: two: 1 times; asked 2"]
     assert {"python", "duckdb", "numpy"} <= set(written["versions"])
     assert str(Path.home()) not in json.dumps(written["machine"])
