@@ -10,6 +10,7 @@ import contextlib
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -277,7 +278,7 @@ class MetaStore(Recording):
         with self.reader() as con:
             con.execute("SET enable_external_access = false")
             try:
-                found = con.execute(sql, parameters or None)
+                found = _interruptible(con, sql, parameters)
             except duckdb.Error as error:
                 raise InvalidInputError(f"the query failed: {error}") from error
             if found is None or found.description is None:
@@ -285,6 +286,21 @@ class MetaStore(Recording):
                     "the query holds no statement; expected one such as SELECT count(*) FROM runs"
                 )
             yield found
+
+
+def _interruptible(
+    con: duckdb.DuckDBPyConnection,
+    sql: str,
+    parameters: Sequence[object] | Mapping[str, object],
+) -> duckdb.DuckDBPyConnection:
+    """Execute in a thread: while DuckDB waits for its own threads it hears of no interrupt."""
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(con.execute, sql, parameters or None)
+        try:
+            return work.result()
+        except KeyboardInterrupt:
+            con.interrupt()
+            raise
 
 
 def _state(journals: Iterable[Path]) -> tuple[tuple[str, int, int], ...] | None:
