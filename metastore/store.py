@@ -313,10 +313,10 @@ def _state(journals: Iterable[Path]) -> tuple[tuple[str, int, int], ...] | None:
     for path in journals:
         try:
             claim = Claim(path)
-        except OSError:
+            claim.release()
+            stat = path.stat()
+        except OSError:  # another process has just absorbed it
             return None
-        claim.release()
-        stat = path.stat()
         if not claim.alive or time.time_ns() - stat.st_mtime_ns < TICK_NANOSECONDS:
             return None
         found.append((path.name, stat.st_size, stat.st_mtime_ns))
