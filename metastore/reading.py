@@ -241,16 +241,25 @@ class _Cells:
         con.execute(query("cells"), {"metric": metric})
         con.execute(query("number_cells"))
         found = con.execute("SELECT * FROM temp.main.cells").fetchnumpy()
+        # A million texts are put in their places here: sorting them in SQL takes longer.
         pairs = con.execute(
-            "SELECT algorithm, config FROM temp.main.cell_configs ORDER BY number"
-        ).fetchall()
+            "SELECT number, algorithm, config FROM temp.main.cell_configs "
+            "JOIN store.configs USING (config_id)"
+        ).fetchnumpy()
+        order = _filled(pairs["number"]).astype(np.int64)
+        count = int(order.max()) + 1 if len(order) else 0
         ids = con.execute(
             "SELECT dataset_id::VARCHAR FROM temp.main.cell_datasets ORDER BY number"
         ).fetchall()
-        self.algorithms = sorted({algorithm for algorithm, _ in pairs})
-        code = {algorithm: number for number, algorithm in enumerate(self.algorithms)}
-        self.config_algorithm = np.array([code[a] for a, _ in pairs], dtype=np.int64)
-        self.texts = [text for _, text in pairs]
+        algorithms, code = np.unique(
+            np.ma.filled(np.ma.asarray(pairs["algorithm"])).astype(str), return_inverse=True
+        )
+        self.algorithms: list[str] = algorithms.tolist()
+        self.config_algorithm = np.empty(count, dtype=np.int64)
+        self.config_algorithm[order] = code
+        texts = np.empty(count, dtype=object)
+        texts[order] = np.ma.filled(np.ma.asarray(pairs["config"]))
+        self.texts: list[str] = texts.tolist()
         # A dataset whose line was lost goes by its id: its runs are still runs.
         names = [labels.get(number, number) for (number,) in ids]
         self.datasets = sorted(set(names))

@@ -4,11 +4,9 @@ SELECT dataset_id, row_number() OVER (ORDER BY dataset_id) - 1 AS number
 FROM (SELECT DISTINCT dataset_id FROM tried);
 
 CREATE OR REPLACE TEMP TABLE cell_configs AS
-SELECT algorithm, config_id, any_value(config) AS config,
-       row_number() OVER (ORDER BY algorithm, config_id) - 1 AS number
+SELECT algorithm, config_id, row_number() OVER (ORDER BY algorithm, config_id) - 1 AS number
 FROM (SELECT DISTINCT algorithm, config_id FROM tried)
-JOIN store.configs USING (config_id)
-GROUP BY algorithm, config_id;
+SEMI JOIN store.configs USING (config_id);
 
 CREATE OR REPLACE TEMP TABLE cells AS
 SELECT d.number::INTEGER AS dataset, c.number::INTEGER AS config, value, repeats, seconds
