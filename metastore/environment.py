@@ -9,10 +9,22 @@ import subprocess
 import sys
 from functools import lru_cache
 
+from metastore.types import content_hex
+
 _PACKAGES = (
     "catboost", "keras", "lightgbm", "numpy", "optuna", "pandas", "scipy", "sklearn",
     "tensorflow", "torch", "xgboost",
 )  # fmt: skip
+
+
+def environment_text() -> tuple[str, str]:
+    """Return `environment_json()` and the hash that is its id."""
+    return _identified(environment_json())
+
+
+@lru_cache(maxsize=8)
+def _identified(text: str) -> tuple[str, str]:
+    return text, content_hex(text)
 
 
 def environment_json() -> str:

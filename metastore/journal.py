@@ -47,6 +47,8 @@ class NotRecordedWarning(UserWarning):
     """Something could not be written down; training went on."""
 
 
+_quoted = json.encoder.encode_basestring
+
 # Made once: `json.dumps` makes an encoder a call.
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
@@ -63,7 +65,7 @@ def encode(event: dict[str, Any], config_text: str | None = None) -> bytes:
     except ValueError:
         text = json.dumps(_finite(event), separators=(",", ":"), ensure_ascii=False)
     if config_text is not None:
-        text = f'{text[:-1]},"config":{json.dumps(config_text, ensure_ascii=False)}}}'
+        text = f'{text[:-1]},"config":{_quoted(config_text)}}}'
     return text.encode("utf-8", "replace") + b"\n"
 
 
@@ -96,6 +98,7 @@ class Journal:
     def _forget(self) -> None:
         self._fd: int | None = None
         self._path: Path | None = None
+        self._text = ""
         self._size = 0
         self._filled = 0
         self._broken = False
@@ -155,9 +158,12 @@ class Journal:
             self._filled = end
 
     def _is_gone(self) -> bool:
-        """Whether somebody deleted the file, having taken this process for dead."""
-        assert self._fd is not None
-        return os.fstat(self._fd).st_nlink == 0
+        """Whether somebody deleted the file, having taken this process for dead.
+
+        Asked of the name: to ask for the file's state makes the kernel write its time of change
+        anew at the next write, which takes as long as half of the write (Linux 6.13 and newer).
+        """
+        return not os.access(self._text, os.F_OK)
 
     def _open_segment(self) -> None:
         """Open the next file, locked before it has the name that absorbers look for.
@@ -183,6 +189,7 @@ class Journal:
         if self._fd is not None:
             self._finish()
         self._fd, self._path, self._size, self._filled = fd, path, 0, 0
+        self._text = str(path.absolute())
         self._broken = False
         self._start_heart()
 

@@ -10,17 +10,17 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from metastore.environment import code_version, environment_json
+from metastore.environment import code_version, environment_text
 from metastore.errors import InvalidInputError
 from metastore.journal import Journal, encode
 from metastore.metrics import known_direction
-from metastore.records import checked
+from metastore.records import Storable, checked
 from metastore.types import (
     DatasetRef,
     MetricValue,
@@ -30,6 +30,7 @@ from metastore.types import (
     content_hex,
     dataset_id,
     uuid7,
+    uuid7_hex,
 )
 
 BATCH_LINES = 500
@@ -71,7 +72,8 @@ class Recorder:
         Raises:
             InvalidInputError: at the first run that cannot be stored; those before it are.
         """
-        written, batch = 0, []
+        written = 0
+        batch: list[Storable] = []
         try:
             for record in records:
                 batch.append(checked(record))
@@ -82,61 +84,55 @@ class Recorder:
             written += self._add_batch(batch)
         return written
 
-    def _add_batch(self, records: list[RunRecord]) -> int:
-        if not records:
+    def _add_batch(self, batch: list[Storable]) -> int:
+        if not batch:
             return 0
-        done = self.write(lambda: b"".join(self.run_lines(record) for record in records))
-        return len(records) if done else 0
+        done = self.write(lambda: b"".join([self.run_lines(storable) for storable in batch]))
+        return len(batch) if done else 0
 
-    def run_lines(self, record: RunRecord) -> bytes:
+    def run_lines(self, storable: Storable) -> bytes:
         """Return the lines of a run: what it refers to for the first time, then the run.
 
         Raises:
-            InvalidInputError: if the config cannot be stored.
+            InvalidInputError: if the run is too long.
         """
-        config = canonical_json(record.config)
+        record, config = storable.record, storable.config
         config_hex = content_hex(config)
         dataset = _dataset_text(record.dataset)
         lines = [self._dataset_line(record.dataset, dataset)]
         lines += [self._task_line(record, dataset, value) for value in record.values]
         space = content_hex(record.space) if record.space else None
         if space is not None and self._first(("space", space)):
-            event = {"event": "space", "id": space, "algorithm": record.algorithm}
-            lines.append(encode({**event, "text": record.space}))
-        environment = environment_json()
-        environment_hex = _environment_hex(environment)
+            said = {"event": "space", "id": space, "algorithm": record.algorithm}
+            lines.append(encode({**said, "text": record.space}))
+        environment, environment_hex = environment_text()
         if self._first(("environment", environment_hex)):
-            event = {"event": "environment", "id": environment_hex, "text": environment}
-            lines.append(encode(event))
-        line = encode(
-            {
-                "event": "run",
-                "run_id": str(record.run_id or uuid7()),
-                "dataset_id": dataset,
-                "algorithm": record.algorithm,
-                "config_id": config_hex,
-                "environment_id": environment_hex,
-                "status": record.status.value,
-                "written_at": time.time(),
-                **_said(record),
-                **({"space_id": space} if space else {}),
-                **self._open(record),
-                "values": [_value(value) for value in record.values],
-            },
-            config if self._first(("config", config_hex)) else None,
-        )
+            said = {"event": "environment", "id": environment_hex, "text": environment}
+            lines.append(encode(said))
+        event: dict[str, Any] = {
+            "event": "run",
+            "run_id": str(record.run_id) if record.run_id else _uuid_text(uuid7_hex()),
+            "dataset_id": dataset,
+            "algorithm": record.algorithm,
+            "config_id": config_hex,
+            "environment_id": environment_hex,
+            "status": record.status.value,
+            "written_at": time.time(),
+            "values": [_value(value) for value in record.values],
+        }
+        _say(event, record)
+        if space:
+            event["space_id"] = space
+        if record.status is RunStatus.RUNNING:  # whose death would end it
+            event["journal"] = self.journal.identity
+        line = encode(event, config if self._first(("config", config_hex)) else None)
         if len(line) > MAX_LINE_BYTES:
             raise InvalidInputError(
                 f"a run of {len(line):,} bytes, at most {MAX_LINE_BYTES:,} can be stored; it has "
                 f"{len(record.values):,} values: record fewer points of its curves"
             )
-        return b"".join([*lines, line])
-
-    def _open(self, record: RunRecord) -> dict[str, str]:
-        """Say whose death would end a run that is open."""
-        if record.status is not RunStatus.RUNNING:
-            return {}
-        return {"journal": self.journal.identity}
+        lines.append(line)
+        return b"".join(lines)
 
     def dataset_lines(self, dataset: DatasetRef) -> bytes:
         """Return the line of a dataset, when first seen."""
@@ -246,14 +242,16 @@ class Recorder:
         return encode(event)
 
     def _first(self, what: tuple[object, ...]) -> bool:
-        """Whether this journal has not spoken of something yet; after this call it has."""
-        with self.journal.lock:
-            if self._seen_in != self.journal.identity:
-                self._seen, self._seen_in = set(), self.journal.identity
-            if what in self._seen:
-                return False
-            self._seen.add(what)
-            return True
+        """Whether this journal has not spoken of something yet; after this call it has.
+
+        Asked by what composes lines, while `write` holds the journal's lock.
+        """
+        if self._seen_in != self.journal.identity:
+            self._seen, self._seen_in = set(), self.journal.identity
+        if what in self._seen:
+            return False
+        self._seen.add(what)
+        return True
 
 
 @lru_cache(maxsize=256)
@@ -261,9 +259,8 @@ def _dataset_text(dataset: DatasetRef) -> str:
     return str(dataset_id(dataset))
 
 
-@lru_cache(maxsize=8)
-def _environment_hex(environment: str) -> str:
-    return content_hex(environment)
+def _uuid_text(digits: str) -> str:
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def task_hex(
@@ -274,21 +271,20 @@ def task_hex(
     return content_hex(dataset, target, metric, direction, split)
 
 
-def _said(record: RunRecord) -> dict[str, Any]:
-    """Return what is known of a run beyond what every run has."""
-    said = {
-        "target": record.dataset.target,
-        "split": record.split,
-        "seed": record.seed,
-        "fidelity": record.fidelity,
-        "started_at": record.started_at,
-        "seconds": record.seconds,
-        "error": record.error,
-        "parent_id": None if record.parent is None else str(record.parent),
-        "code_version": code_version(),
-        "tags": dict(record.tags),
-    }
-    return {name: value for name, value in said.items() if value not in (None, "", {})}
+def _say(event: dict[str, Any], record: RunRecord) -> None:
+    """Add what is known of a run beyond what every run has."""
+    if record.dataset.target:
+        event["target"] = record.dataset.target
+    for name in ("split", "error", "tags"):
+        if said := getattr(record, name):
+            event[name] = said
+    for name in ("seed", "fidelity", "started_at", "seconds"):
+        if (said := getattr(record, name)) is not None:
+            event[name] = said
+    if record.parent is not None:
+        event["parent_id"] = str(record.parent)
+    if (version := code_version()) is not None:
+        event["code_version"] = version
 
 
 def _direction(value: MetricValue) -> bool | None:
@@ -302,11 +298,11 @@ def _or_none(number: float) -> float | None:
 
 
 def _value(value: MetricValue) -> dict[str, Any]:
-    row: Mapping[str, Any] = {
-        "metric": value.metric,
-        "value": float(value.value),
-        "step": value.step,
-        "fold": value.fold,
-        "higher_is_better": _direction(value),
-    }
-    return {name: item for name, item in row.items() if item is not None}
+    row: dict[str, Any] = {"metric": value.metric, "value": value.value}
+    if value.step is not None:
+        row["step"] = value.step
+    if value.fold is not None:
+        row["fold"] = value.fold
+    if (direction := _direction(value)) is not None:
+        row["higher_is_better"] = direction
+    return row

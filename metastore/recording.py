@@ -95,7 +95,7 @@ class Recording:
             InvalidInputError: if the dataset or the config cannot be recorded.
         """
         ref, table = describe(dataset, target)
-        record = checked(
+        storable = checked(
             RunRecord(
                 dataset=ref,
                 algorithm=_named(algorithm),
@@ -111,7 +111,7 @@ class Recording:
         after = None
         if table is not None and metafeatures:
             after = functools.partial(self._extract, ref, table)
-        return Run(self._recorder, record, higher_is_better, after)
+        return Run(self._recorder, storable, higher_is_better, after)
 
     def track(
         self, dataset: Any, algorithm: str = "", **options: Any

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from operator import is_
 from typing import Any
 
 from metastore.errors import InvalidInputError
@@ -21,8 +22,21 @@ MAX_NAME = 1000
 MAX_ERROR = 2000
 
 
-def checked(record: RunRecord) -> RunRecord:
-    """Return a run with plain numbers and texts in it.
+@dataclass(frozen=True, slots=True)
+class Storable:
+    """A run that can be stored.
+
+    Args:
+        record: the run, with plain numbers and texts in it.
+        config: canonical JSON of its config, as it was when the run was looked at.
+    """
+
+    record: RunRecord
+    config: str
+
+
+def checked(record: RunRecord) -> Storable:
+    """Return a run with plain numbers and texts in it, and its config's canonical JSON.
 
     NumPy's numbers become Python's, tags become text, a long error message is cut to
     `MAX_ERROR` characters.
@@ -31,7 +45,7 @@ def checked(record: RunRecord) -> RunRecord:
         InvalidInputError: if the dataset, the config, the seed or something else of it cannot be
             stored.
     """
-    canonical_json(record.config)
+    config = canonical_json(record.config)
     _check_dataset(record.dataset)
     try:
         status = RunStatus(record.status)
@@ -42,19 +56,23 @@ def checked(record: RunRecord) -> RunRecord:
         ) from error
     if not isinstance(record.tags, Mapping):
         raise InvalidInputError(f"tags: expected texts by name, got {record.tags!r}")
-    return replace(
-        record,
-        algorithm=text("algorithm", record.algorithm),
-        values=tuple(_plain(value) for value in record.values),
-        status=status,
-        split=str(record.split),
-        seed=integer("seed", record.seed),
-        fidelity=real("fidelity", record.fidelity),
-        started_at=real("started_at", record.started_at),
-        seconds=real("seconds", record.seconds),
-        error=str(record.error)[:MAX_ERROR],
-        tags={str(name): str(value) for name, value in record.tags.items()},
-    )
+    plain: dict[str, Any] = {
+        "algorithm": _name("algorithm", record.algorithm),
+        "status": status,
+        "split": str(record.split),
+        "seed": integer("seed", record.seed),
+        "fidelity": real("fidelity", record.fidelity),
+        "started_at": real("started_at", record.started_at),
+        "seconds": real("seconds", record.seconds),
+        "error": str(record.error)[:MAX_ERROR],
+    }
+    values = tuple([_plain(value) for value in record.values])
+    # A run that is plain already, as most are, is spared the copy.
+    same = all(map(is_, values, record.values)) and not record.tags
+    if same and all(value is getattr(record, name) for name, value in plain.items()):
+        return Storable(record, config)
+    tags = {str(name): str(value) for name, value in record.tags.items()}
+    return Storable(replace(record, values=values, tags=tags, **plain), config)
 
 
 def integer(what: str, value: Any) -> int | None:
@@ -65,7 +83,9 @@ def integer(what: str, value: Any) -> int | None:
     """
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if type(value) is not int and (
+        isinstance(value, bool) or not isinstance(value, numbers.Integral)
+    ):
         raise InvalidInputError(f"{what}: expected an integer, got {value!r}")
     if not -MAX_INTEGER <= int(value) <= MAX_INTEGER:
         raise InvalidInputError(
@@ -83,7 +103,9 @@ def real(what: str, value: Any) -> float | None:
     """
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if type(value) is not float and (
+        isinstance(value, bool) or not isinstance(value, numbers.Real)
+    ):
         raise InvalidInputError(f"{what}: expected a number, got {value!r}")
     number = float(value)
     if math.isinf(number):
@@ -127,11 +149,24 @@ def _check_names(name: str, target: str) -> None:
         text("target", target)
 
 
+def _name(what: str, value: Any) -> str:
+    return _known_name(what, value) if type(value) is str else text(what, value)
+
+
+@lru_cache(maxsize=256)
+def _known_name(what: str, value: str) -> str:
+    return text(what, value)
+
+
 def _plain(value: MetricValue) -> MetricValue:
+    """Return a value with plain numbers in it: the same one if it has."""
+    if type(value.value) is float and value.step is value.fold is value.higher_is_better is None:
+        _name("metric", value.metric)
+        return value
     if isinstance(value.value, bool) or not isinstance(value.value, numbers.Real):
         raise InvalidInputError(f"metric {value.metric}: expected a number, got {value.value!r}")
     return MetricValue(
-        metric=text("metric", value.metric),
+        metric=_name("metric", value.metric),
         value=float(value.value),
         step=integer("step", value.step),
         fold=integer("fold", value.fold),

@@ -19,8 +19,8 @@ from metastore.errors import HeadstartError, InvalidInputError
 from metastore.journal import Journal
 from metastore.paths import StorePaths
 from metastore.recorder import Recorder
-from metastore.records import integer, text
-from metastore.types import MetricValue, RunRecord, RunStatus, uuid7
+from metastore.records import Storable, integer, text
+from metastore.types import MetricValue, RunStatus, uuid7
 
 STORE_VARIABLE = "HEADSTART_STORE"
 RUN_VARIABLE = "HEADSTART_RUN"
@@ -40,7 +40,7 @@ class Run:
 
     Args:
         recorder: where its lines go.
-        record: what is known at its start.
+        storable: what is known at its start.
         higher_is_better: direction by metric, for metrics of unfamiliar names.
         after: called once the end is recorded.
     """
@@ -48,13 +48,15 @@ class Run:
     def __init__(
         self,
         recorder: Recorder,
-        record: RunRecord,
+        storable: Storable,
         higher_is_better: Mapping[str, bool] | None = None,
         after: Callable[[], None] | None = None,
     ) -> None:
+        record = storable.record
         self.id: UUID = record.run_id or uuid7()
         self._recorder = recorder
         self._record = replace(record, run_id=self.id, status=RunStatus.RUNNING)
+        self._config = storable.config
         self._said = _Said(higher_is_better or {})
         self._after = after
         self._pid = os.getpid()
@@ -66,7 +68,8 @@ class Run:
     def __enter__(self) -> Self:
         self._clock = time.monotonic()
         record = replace(self._record, started_at=self._record.started_at or time.time())
-        self._recorder.write(lambda: self._recorder.run_lines(record))
+        storable = Storable(record, self._config)
+        self._recorder.write(lambda: self._recorder.run_lines(storable))
         self._token = _current.set(self)
         return self
 

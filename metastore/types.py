@@ -267,9 +267,12 @@ def uuid7() -> UUID:
 
     Ids sort by the time they were made, to the millisecond.
     """
+    return UUID(hex=uuid7_hex())
+
+
+def uuid7_hex() -> str:
+    """Return `uuid7` as 32 hexadecimal digits."""
     milliseconds = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big")
-    value = (milliseconds & (2**48 - 1)) << 80 | random
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return UUID(int=value)
+    random = os.urandom(10).hex()
+    variant = "89ab"[int(random[3], 16) & 3]
+    return f"{milliseconds & (2**48 - 1):012x}7{random[:3]}{variant}{random[4:19]}"

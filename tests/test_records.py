@@ -1,0 +1,50 @@
+"""Runs that are plain already are taken as they are, others are made plain."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from metastore.errors import InvalidInputError
+from metastore.records import checked
+from metastore.types import DatasetRef, MetricValue, RunRecord
+
+DATASET = DatasetRef("iris")
+
+
+def test_a_plain_run_is_not_copied() -> None:
+    record = RunRecord(DATASET, "svm", {"C": 1.0}, (MetricValue("accuracy", 0.5),), seed=3)
+    assert checked(record).record is record
+
+
+@pytest.mark.parametrize("value", [np.int64(3), np.float32(3), 3, np.float64(3)])
+def test_a_metric_becomes_a_float_though_it_equals_one(value: float) -> None:
+    record = RunRecord(DATASET, "svm", {}, (MetricValue("loss", value),))
+    (found,) = checked(record).record.values
+    assert (type(found.value), found.value) == (float, 3.0)
+
+
+def test_numpy_fields_and_tags_become_plain() -> None:
+    record = RunRecord(
+        DATASET,
+        "svm",
+        {},
+        seed=np.int64(3),
+        seconds=np.float32(2),
+        tags={"n": 4},  # type: ignore[arg-type,dict-item]
+    )
+    found = checked(record).record
+    assert (type(found.seed), type(found.seconds), found.tags) == (int, float, {"n": "4"})
+
+
+def test_the_config_is_the_one_that_was_given() -> None:
+    config = {"C": 1.0}
+    storable = checked(RunRecord(DATASET, "svm", config))
+    config["C"] = 2.0
+    assert storable.config == '{"C":1.0}'
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\0b", "x" * 1001, "\ud800", 3])
+def test_a_metric_without_a_proper_name_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInputError, match="metric"):
+        checked(RunRecord(DATASET, "svm", {}, (MetricValue(name, 1.0),)))
