@@ -31,7 +31,7 @@ def test_numpy_fields_and_tags_become_plain() -> None:
         {},
         seed=np.int64(3),
         seconds=np.float32(2),
-        tags={"n": 4},  # type: ignore[arg-type,dict-item]
+        tags={"n": 4},
     )
     found = checked(record).record
     assert (type(found.seed), type(found.seconds), found.tags) == (int, float, {"n": "4"})
