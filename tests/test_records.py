@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -18,21 +20,17 @@ def test_a_plain_run_is_not_copied() -> None:
 
 
 @pytest.mark.parametrize("value", [np.int64(3), np.float32(3), 3, np.float64(3)])
-def test_a_metric_becomes_a_float_though_it_equals_one(value: float) -> None:
+def test_a_metric_becomes_a_float_though_it_equals_one(value: Any) -> None:
     record = RunRecord(DATASET, "svm", {}, (MetricValue("loss", value),))
     (found,) = checked(record).record.values
     assert (type(found.value), found.value) == (float, 3.0)
 
 
 def test_numpy_fields_and_tags_become_plain() -> None:
-    record = RunRecord(
-        DATASET,
-        "svm",
-        {},
-        seed=np.int64(3),
-        seconds=np.float32(2),
-        tags={"n": 4},
-    )
+    seed: Any = np.int64(3)
+    seconds: Any = np.float32(2)
+    tags: Any = {"n": 4}
+    record = RunRecord(DATASET, "svm", {}, seed=seed, seconds=seconds, tags=tags)
     found = checked(record).record
     assert (type(found.seed), type(found.seconds), found.tags) == (int, float, {"n": "4"})
 
@@ -45,6 +43,6 @@ def test_the_config_is_the_one_that_was_given() -> None:
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\0b", "x" * 1001, "\ud800", 3])
-def test_a_metric_without_a_proper_name_is_refused(name: str) -> None:
+def test_a_metric_without_a_proper_name_is_refused(name: Any) -> None:
     with pytest.raises(InvalidInputError, match="metric"):
         checked(RunRecord(DATASET, "svm", {}, (MetricValue(name, 1.0),)))
