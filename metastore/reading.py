@@ -241,35 +241,35 @@ class _Cells:
         con.execute(query("cells"), {"metric": metric})
         con.execute(query("number_cells"))
         found = con.execute("SELECT * FROM temp.main.cells").fetchnumpy()
+        algorithms = con.execute(
+            "SELECT algorithm FROM temp.main.cell_algorithms ORDER BY code"
+        ).fetchall()
+        self.algorithms: list[str] = [name for (name,) in algorithms]
         # A million texts are put in their places here: sorting them in SQL takes longer.
-        pairs = con.execute(
-            "SELECT number, algorithm, config FROM temp.main.cell_configs "
+        placed = con.execute(
+            "SELECT number, code, config FROM temp.main.cell_configs "
             "JOIN store.configs USING (config_id)"
         ).fetchnumpy()
-        order = _filled(pairs["number"]).astype(np.int64)
+        order = np.ma.getdata(placed["number"])
         count = int(order.max()) + 1 if len(order) else 0
+        self.config_algorithm = np.empty(count, dtype=np.int64)
+        self.config_algorithm[order] = np.ma.getdata(placed["code"])
+        texts = np.empty(count, dtype=object)
+        texts[order] = np.ma.getdata(placed["config"])
+        self.texts: list[str] = texts.tolist()
         ids = con.execute(
             "SELECT dataset_id::VARCHAR FROM temp.main.cell_datasets ORDER BY number"
         ).fetchall()
-        algorithms, code = np.unique(
-            np.ma.filled(np.ma.asarray(pairs["algorithm"])).astype(str), return_inverse=True
-        )
-        self.algorithms: list[str] = algorithms.tolist()
-        self.config_algorithm = np.empty(count, dtype=np.int64)
-        self.config_algorithm[order] = code
-        texts = np.empty(count, dtype=object)
-        texts[order] = np.ma.filled(np.ma.asarray(pairs["config"]))
-        self.texts: list[str] = texts.tolist()
         # A dataset whose line was lost goes by its id: its runs are still runs.
         names = [labels.get(number, number) for (number,) in ids]
         self.datasets = sorted(set(names))
         place = {name: number for number, name in enumerate(self.datasets)}
         number = np.array([place[name] for name in names], dtype=np.int64)
-        self.dataset: IntArray = number[_filled(found["dataset"]).astype(np.int64)]
-        self.config: IntArray = _filled(found["config"]).astype(np.int64)
+        self.dataset: IntArray = number[np.ma.getdata(found["dataset"])]
+        self.config: IntArray = np.ma.getdata(found["config"]).astype(np.int64)
         self.value: FloatArray = _filled(found["value"])
         self.seconds: FloatArray = _filled(found["seconds"])
-        self.repeats: IntArray = _filled(found["repeats"]).astype(np.int64)
+        self.repeats: IntArray = np.ma.getdata(found["repeats"]).astype(np.int64)
         if len(set(names)) < len(names):
             self._merge()
 

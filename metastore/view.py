@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -212,7 +213,7 @@ class View:
         new_config = np.cumsum(config) - 1
         texts = self.config_texts
         if not config.all():
-            texts = [texts[i] for i in np.flatnonzero(config).tolist()]
+            texts = list(compress(texts, config.tolist()))
         return replace(
             self,
             datasets=tuple(n for n, k in zip(self.datasets, dataset, strict=True) if k),

@@ -21,6 +21,7 @@ from recommenders.registry import make
 from recommenders.replay import BUDGETS, Answers, best_so_far, random_regret, replay
 from recommenders.scores import Past
 from recommenders.tasks import resolve
+from recommenders.threads import one_thread
 
 REPEATS = 5
 
@@ -146,8 +147,9 @@ def backtest(  # noqa: PLR0913 - every option has a default and a name
     """
     if budget < 1:
         raise InvalidInputError(f"budget: expected a positive number of configs, got {budget}")
-    bench = _Bench(Past.of(view), tuple(dict.fromkeys(names)), budget, seed, max(1, repeats))
-    return bench.run(progress)
+    with one_thread():
+        bench = _Bench(Past.of(view), tuple(dict.fromkeys(names)), budget, seed, max(1, repeats))
+        return bench.run(progress)
 
 
 @dataclass(eq=False)

@@ -23,6 +23,7 @@ from recommenders.scores import Past, Table
 from recommenders.sessions import Seen, Session, Step, evidence, seconds
 from recommenders.spaces import pool_of
 from recommenders.tasks import resolve
+from recommenders.threads import one_thread
 
 
 class PoolRecommender(ABC):
@@ -57,10 +58,11 @@ class PoolRecommender(ABC):
             view: past runs.
             search_space: by algorithm, where an answer may lie; None for the past configs.
         """
-        self.fit_past(Past.of(view))
-        if search_space is not None:
-            past = self.past.default_pool.keys
-            self._offered = pool_of(search_space, past, self.seed)
+        with one_thread():
+            self.fit_past(Past.of(view))
+            if search_space is not None:
+                past = self.past.default_pool.keys
+                self._offered = pool_of(search_space, past, self.seed)
         return self
 
     def fit_past(self, past: Past) -> Self:
@@ -100,8 +102,9 @@ class PoolRecommender(ABC):
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
             raise InvalidInputError(f"n: expected a positive whole number, got {n!r}")
         asked = resolve(task, self.past.view)
-        table, seen = self._pool(observed, candidates)
-        step = self.session(asked, table).step(seen, int(n))
+        with one_thread():
+            table, seen = self._pool(observed, candidates)
+            step = self.session(asked, table).step(seen, int(n))
         return [self._speak(table, step, i) for i in range(len(step.choice.columns))]
 
     def _pool(

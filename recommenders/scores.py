@@ -182,7 +182,7 @@ class Past:
         """Cells by dataset, the best first: `(D + 1,)` starts, `(N,)` numbers and regrets."""
         at = self.rows[self.view.cell_dataset]
         regret = _regret(self.view.cell_score, self.best[at], self.worst[at])
-        order = np.lexsort((self.view.cell_config, regret, at))
+        order = grouped(at, regret, self.view.cell_config)
         starts = np.searchsorted(at[order], np.arange(len(self.datasets) + 1))
         return starts, order, regret[order]
 
@@ -225,17 +225,18 @@ class Past:
                 self._at[name] = found
         return found
 
-    @cached_property
-    def _numbers(self) -> dict[Key, int]:
-        keys = _keys(self.view, np.arange(self.view.n_configs))
-        return {key: i for i, key in enumerate(keys)}
+    def _numbers(self, keys: tuple[Key, ...]) -> IntArray:
+        """Return the numbers of configs in the view, -1 where they are not in it."""
+        texts = {text for _, text in keys}
+        places = [i for i, text in enumerate(self.view.config_texts) if text in texts]
+        found = dict(zip(_keys(self.view, np.array(places, dtype=np.int64)), places, strict=True))
+        return np.array([found.get(key, -1) for key in keys], dtype=np.int64)
 
     def table(self, keys: tuple[Key, ...]) -> Table:
         """Return what the past says of any configs, whether they are in the view or not."""
         found = self._tables.get(keys)
         if found is None:
-            numbers = np.array([self._numbers.get(key, -1) for key in keys], dtype=np.int64)
-            found = self._table(keys, numbers)
+            found = self._table(keys, self._numbers(keys))
             if len(self._tables) >= 4:
                 self._tables.pop(next(iter(self._tables)))
             self._tables[keys] = found
@@ -267,7 +268,9 @@ class Past:
         self, keys: tuple[Key, ...], regret: FloatArray, known: NDArray[np.bool_]
     ) -> FloatArray:
         """Predict what is not known from the dataset's own runs."""
-        for row in np.flatnonzero(~known.all(axis=1)):
+        rows = np.flatnonzero(~known.all(axis=1))
+        self.surrogates.prepare([self.datasets[row] for row in rows.tolist()])
+        for row in rows:
             holes = ~known[row]
             regret[row, holes] = self.surrogates.predict(self.datasets[row], keys)[holes]
         return regret
@@ -281,6 +284,32 @@ def spread_over(items: IntArray, most: int) -> IntArray:
     """Return at most `most` of the items, evenly spaced, the first and the last among them."""
     places = np.linspace(0, len(items) - 1, min(len(items), most)).round().astype(np.int64)
     return items[places] if len(items) else items
+
+
+def grouped(group: IntArray, value: FloatArray, number: IntArray) -> IntArray:
+    """Return the order by group, in it by value, and of equal values by number.
+
+    The cells of a view stand by dataset, and in it by config: then each dataset is sorted alone,
+    which takes a fifth of the time.
+    """
+    if not len(group):
+        return np.empty(0, np.int64)
+    stays = group[1:] == group[:-1]
+    starts = np.concatenate([[0], np.flatnonzero(~stays) + 1])
+    split = len(set(group[starts].tolist())) < len(starts)
+    if split or not (~stays | (number[1:] > number[:-1])).all():
+        return np.lexsort((number, value, group))
+    ends = [*starts[1:].tolist(), len(group)]
+    runs = sorted(zip(group[starts].tolist(), starts.tolist(), ends, strict=True))
+    return np.concatenate([_sorted(value, start, end) for _, start, end in runs])
+
+
+def _sorted(value: FloatArray, start: int, end: int) -> IntArray:
+    mine = value[start:end]
+    order = np.argsort(mine)
+    if (np.diff(mine[order]) == 0).any():
+        order = np.argsort(mine, kind="stable")
+    return start + order
 
 
 def _regret(score: FloatArray, best: FloatArray, worst: FloatArray) -> FloatArray:
@@ -310,11 +339,12 @@ def _pool_columns(past: Past) -> IntArray:
 
 def _surrogates(view: View) -> Surrogates:
     """Return surrogates over at most `MAX_ENCODED` runs of the view, spread over the scores."""
-    most = int(np.clip(MAX_ENCODED // max(1, view.n_datasets), 8, MAX_OWN))
+    count = max(1, view.n_datasets)
+    most = int(np.clip(min(MAX_ENCODED // count, MAX_PREDICTED // count**2), 8, MAX_OWN))
 
     @cache
     def ordered() -> tuple[IntArray, IntArray]:
-        order = np.lexsort((view.cell_config, view.cell_score, view.cell_dataset))
+        order = grouped(view.cell_dataset, view.cell_score, view.cell_config)
         return order, np.searchsorted(view.cell_dataset[order], np.arange(view.n_datasets + 1))
 
     def cells(dataset: int) -> IntArray:

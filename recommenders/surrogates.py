@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from metastore.view import FloatArray
+from metastore.view import FloatArray, IntArray
 from recommenders.encoding import Encoder, Key
 
 SUBSET = 64
@@ -29,6 +29,7 @@ MAX_ARD_COLUMNS = 16
 SPREAD = 1.0
 JITTER = 1e-8
 CACHE_CELLS = 8_000_000
+TOGETHER = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +81,23 @@ class Surrogates:
                 self._points.popitem(last=False)
         return self._points[keys]
 
+    def prepare(self, datasets: Sequence[str]) -> None:
+        """Fit the processes of several datasets together, which is cheaper than one by one."""
+        left = [dataset for dataset in datasets if dataset not in self._fitted]
+        if not left:
+            return
+        if self._encoder is None:
+            self._encoder = self.encoder()
+        runs = [self.own(dataset) for dataset in left]
+        ends = np.cumsum([len(one.keys) for one in runs])
+        points = self._encoder.encode([key for one in runs for key in one.keys])
+        training = [
+            (mine, one.regrets) for mine, one in zip(np.split(points, ends[:-1]), runs, strict=True)
+        ]
+        self._fitted.update(zip(left, _fit(training, self.ard), strict=True))
+
     def _process(self, dataset: str) -> _Process:
-        if dataset not in self._fitted:
-            runs = self.own(dataset)
-            if self._encoder is None:
-                self._encoder = self.encoder()
-            points = self._encoder.encode(runs.keys)
-            self._fitted[dataset] = _Process.fit(points, runs.regrets, self.ard)
+        self.prepare([dataset])
         return self._fitted[dataset]
 
 
@@ -100,22 +111,6 @@ class _Process:
     mean: float
     scale: float
 
-    @classmethod
-    def fit(cls, points: FloatArray, regrets: FloatArray, ard: bool) -> _Process:
-        mean, scale = float(regrets.mean()), float(regrets.std())
-        lengths: FloatArray = np.ones(points.shape[1])
-        if scale < 1e-12 or len(regrets) < 3 or not points.shape[1]:
-            return cls(points, lengths, np.zeros(len(regrets)), mean, 0.0)
-        target = (regrets - mean) / scale
-        spread = np.linspace(0, len(target) - 1, min(SUBSET, len(target))).astype(int)
-        chosen = np.argsort(target, kind="stable")[spread]
-        lengths, noise = _search(points[chosen], target[chosen], ard)
-        scaled = points / lengths
-        gram = matern(scaled, scaled)
-        gram[np.diag_indices_from(gram)] += noise + JITTER
-        coefficients = np.asarray(np.linalg.solve(gram, target), dtype=np.float64)
-        return cls(scaled, lengths, coefficients, mean, scale)
-
     def predict(self, points: FloatArray) -> FloatArray:
         if self.scale == 0.0:
             return np.full(len(points), self.mean)
@@ -124,39 +119,128 @@ class _Process:
         return clipped
 
 
-def _search(points: FloatArray, target: FloatArray, ard: bool) -> tuple[FloatArray, float]:
-    """Return lengthscales `(d,)` and noise variance of the highest posterior on the grid."""
-    columns = points.shape[1]
+def _fit(training: Sequence[tuple[FloatArray, FloatArray]], ard: bool) -> list[_Process]:
+    """Return the processes of datasets with points `(n, d)` and regrets `(n,)`."""
+    subsets = [_Subset.of(points, regrets) for points, regrets in training]
+    found = [_constant(points, regrets) for points, regrets in training]
+    by_size: dict[int, list[int]] = {}
+    for i, one in enumerate(subsets):
+        if one is not None:
+            by_size.setdefault(len(one.target), []).append(i)
+    for size, members in by_size.items():
+        together = 1 if ard else max(1, TOGETHER // size**2)
+        for start in range(0, len(members), together):
+            some = members[start : start + together]
+            lengths, noise = _search([s for i in some if (s := subsets[i]) is not None], ard)
+            for i, length, variance in zip(some, lengths, noise.tolist(), strict=True):
+                found[i] = _conditioned(*training[i], length, variance)
+    return found
+
+
+def _constant(points: FloatArray, regrets: FloatArray) -> _Process:
+    nothing: FloatArray = np.zeros(len(regrets))
+    return _Process(points, np.ones(points.shape[1]), nothing, float(regrets.mean()), 0.0)
+
+
+def _conditioned(
+    points: FloatArray, regrets: FloatArray, lengths: FloatArray, noise: float
+) -> _Process:
+    mean, scale = float(regrets.mean()), float(regrets.std())
+    scaled = points / lengths
+    gram = matern(scaled, scaled)
+    gram[np.diag_indices_from(gram)] += noise + JITTER
+    coefficients = np.asarray(np.linalg.solve(gram, (regrets - mean) / scale), dtype=np.float64)
+    return _Process(scaled, lengths, coefficients, mean, scale)
+
+
+@dataclass(frozen=True, eq=False)
+class _Subset:
+    """What hyperparameters are chosen on: points `(m, d)`, standardised regrets `(m,)`."""
+
+    points: FloatArray
+    target: FloatArray
+
+    @classmethod
+    def of(cls, points: FloatArray, regrets: FloatArray) -> _Subset | None:
+        """Return a spread-out subset; None where there is nothing to learn."""
+        scale = float(regrets.std())
+        if scale < 1e-12 or len(regrets) < 3 or not points.shape[1]:
+            return None
+        target = (regrets - float(regrets.mean())) / scale
+        spread = np.linspace(0, len(target) - 1, min(SUBSET, len(target))).astype(int)
+        chosen = np.argsort(target, kind="stable")[spread]
+        return cls(points[chosen], target[chosen])
+
+
+def _search(subsets: Sequence[_Subset], ard: bool) -> tuple[FloatArray, FloatArray]:
+    """Return lengthscales `(B, d)` and noise variances `(B,)` of the highest posterior on the grid.
+
+    Args:
+        subsets: B of one size m.
+        ard: whether every column may have its own lengthscale.
+    """
+    points = np.stack([one.points for one in subsets])
+    target = np.stack([one.target for one in subsets])
+    columns = points.shape[2]
     ard = ard and columns <= MAX_ARD_COLUMNS
     groups = np.arange(columns) if ard else np.zeros(columns, dtype=int)
-    parts = [
-        ((points[:, None, groups == g] - points[None, :, groups == g]) ** 2).sum(2)
-        for g in range(groups.max() + 1)
-    ]
-    noise = NOISE[1]
-    lengths: FloatArray = np.ones(len(parts))
+    parts = [_squared(points[:, :, groups == g]) for g in range(groups.max() + 1)]
+    grid, levels = np.array(GRID), np.array(NOISE)
+    noise = np.full(len(subsets), NOISE[1])
+    lengths: FloatArray = np.ones((len(subsets), len(parts)))
     for _ in range(SWEEPS if ard else 1):
         for i, part in enumerate(parts):
-            rest = sum(p / lengths[j] ** 2 for j, p in enumerate(parts) if j != i)
-            trials = [(_evidence(rest + part / g**2, target, noise) - _prior(g), g) for g in GRID]
-            lengths[i] = max(trials)[1]
-        total = np.sum([p / g**2 for p, g in zip(parts, lengths, strict=True)], axis=0)
-        noise = max((_evidence(total, target, other), other) for other in NOISE)[1]
-    every: FloatArray = lengths[groups]
-    return every, noise
+            rest = _total(parts[:i] + parts[i + 1 :], np.delete(lengths, i, axis=1))
+            trials = [_evidence(rest + part / g**2, target, noise) - _prior(g) for g in GRID]
+            lengths[:, i] = grid[_last_largest(trials)]
+        total = _total(parts, lengths)
+        tried = [_evidence(total, target, np.full(len(subsets), other)) for other in NOISE]
+        noise = levels[_last_largest(tried)]
+    return lengths[:, groups], noise
+
+
+def _squared(points: FloatArray) -> FloatArray:
+    """Return squared distances `(B, m, m)` of points `(B, m, d)`."""
+    difference = points[:, :, None] - points[:, None]
+    squared: FloatArray = (difference**2).sum(axis=3)
+    return squared
+
+
+def _total(parts: Sequence[FloatArray], lengths: FloatArray) -> FloatArray:
+    """Return the scaled squared distances of parts `(B, m, m)` with lengthscales `(B, parts)`."""
+    total: FloatArray = np.zeros(1)
+    for i, part in enumerate(parts):
+        total = total + part / lengths[:, i, None, None] ** 2
+    return total
+
+
+def _last_largest(trials: Sequence[FloatArray]) -> IntArray:
+    """Return `(B,)` which of the trials `(B,)` is the largest, of equal ones the last."""
+    table = np.stack(trials)
+    last: IntArray = len(table) - 1 - np.argmax(table[::-1], axis=0)
+    return last
 
 
 def _prior(length: float) -> float:
     return float(np.log(length) ** 2 / (2 * SPREAD**2))
 
 
-def _evidence(squared: FloatArray, target: FloatArray, noise: float) -> float:
-    """Log marginal likelihood, up to a constant, of squared scaled distances `(n, n)`."""
+def _evidence(squared: FloatArray, target: FloatArray, noise: FloatArray) -> FloatArray:
+    """Return log marginal likelihoods `(B,)`, up to a constant.
+
+    Args:
+        squared: `(B, m, m)` squared scaled distances.
+        target: `(B, m)` standardised regrets.
+        noise: `(B,)` variances.
+    """
     gram = _matern_of(squared)
-    gram[np.diag_indices_from(gram)] += noise + JITTER
+    diagonal = np.arange(gram.shape[1])
+    gram[:, diagonal, diagonal] += noise[:, None] + JITTER
     factor = np.linalg.cholesky(gram)
-    white = np.linalg.solve(factor, target)
-    return float(-0.5 * white @ white - np.log(np.diag(factor)).sum())
+    white = np.linalg.solve(factor, target[:, :, None])[:, :, 0]
+    logs = np.log(factor[:, diagonal, diagonal]).sum(axis=1)
+    evidence: FloatArray = -0.5 * (white**2).sum(axis=1) - logs
+    return evidence
 
 
 def matern(left: FloatArray, right: FloatArray) -> FloatArray:
