@@ -56,23 +56,39 @@ def checked(record: RunRecord) -> Storable:
         ) from error
     if not isinstance(record.tags, Mapping):
         raise InvalidInputError(f"tags: expected texts by name, got {record.tags!r}")
-    plain: dict[str, Any] = {
-        "algorithm": _name("algorithm", record.algorithm),
-        "status": status,
-        "split": str(record.split),
-        "seed": integer("seed", record.seed),
-        "fidelity": real("fidelity", record.fidelity),
-        "started_at": real("started_at", record.started_at),
-        "seconds": real("seconds", record.seconds),
-        "error": str(record.error)[:MAX_ERROR],
-    }
+    algorithm, split = _name("algorithm", record.algorithm), str(record.split)
+    seed, fidelity = integer("seed", record.seed), real("fidelity", record.fidelity)
+    started_at, seconds = real("started_at", record.started_at), real("seconds", record.seconds)
+    error = str(record.error)[:MAX_ERROR]
     values = tuple([_plain(value) for value in record.values])
     # A run that is plain already, as most are, is spared the copy.
-    same = all(map(is_, values, record.values)) and not record.tags
-    if same and all(value is getattr(record, name) for name, value in plain.items()):
+    if (
+        not record.tags
+        and all(map(is_, values, record.values))
+        and algorithm is record.algorithm
+        and status is record.status
+        and split is record.split
+        and seed is record.seed
+        and fidelity is record.fidelity
+        and started_at is record.started_at
+        and seconds is record.seconds
+        and error is record.error
+    ):
         return Storable(record, config)
-    tags = {str(name): str(value) for name, value in record.tags.items()}
-    return Storable(replace(record, values=values, tags=tags, **plain), config)
+    plain = replace(
+        record,
+        algorithm=algorithm,
+        values=values,
+        status=status,
+        split=split,
+        seed=seed,
+        fidelity=fidelity,
+        started_at=started_at,
+        seconds=seconds,
+        error=error,
+        tags={str(name): str(value) for name, value in record.tags.items()},
+    )
+    return Storable(plain, config)
 
 
 def integer(what: str, value: Any) -> int | None:
