@@ -59,7 +59,7 @@ def checked(record: RunRecord) -> Storable:
     algorithm, split = _name("algorithm", record.algorithm), str(record.split)
     seed, fidelity = integer("seed", record.seed), real("fidelity", record.fidelity)
     started_at, seconds = real("started_at", record.started_at), real("seconds", record.seconds)
-    error = str(record.error)[:MAX_ERROR]
+    message = str(record.error)[:MAX_ERROR]
     values = tuple([_plain(value) for value in record.values])
     # A run that is plain already, as most are, is spared the copy.
     if (
@@ -72,7 +72,7 @@ def checked(record: RunRecord) -> Storable:
         and fidelity is record.fidelity
         and started_at is record.started_at
         and seconds is record.seconds
-        and error is record.error
+        and message is record.error
     ):
         return Storable(record, config)
     plain = replace(
@@ -85,7 +85,7 @@ def checked(record: RunRecord) -> Storable:
         fidelity=fidelity,
         started_at=started_at,
         seconds=seconds,
-        error=error,
+        error=message,
         tags={str(name): str(value) for name, value in record.tags.items()},
     )
     return Storable(plain, config)
