@@ -96,7 +96,7 @@ class Report:
 
 def _options() -> list[str]:
     """Return the options of this command, less those that name a place on this machine."""
-    places = ("--work", "--out")
+    places = ("--work", "--out", "--scratch", "--store", "--data")
     given = iter(sys.argv[1:])
     kept = []
     for option in given:
