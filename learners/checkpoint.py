@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,10 @@ def load(path: Path, learner: Learner) -> Snapshot:
     if expected != found:
         wrong = sorted(set(expected.items()) ^ set(found.items()))
         raise CheckpointError(f"{path.name}: names or shapes of the state differ: {wrong[:4]}")
-    return snapshot
+    # Files sort names; sums over a state in another order would end in other bits.
+    state = {name: snapshot.state[name] for name in expected}
+    best = {name: snapshot.best[name] for name in expected if name in snapshot.best}
+    return replace(snapshot, state=state, best=best | snapshot.best)
 
 
 def restore(path: Path) -> tuple[Learner, State]:

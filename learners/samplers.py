@@ -17,6 +17,7 @@ from torch import Tensor
 
 from learners.episode import Episodes, Examples, examples, pad
 from learners.errors import LearnerError
+from learners.learner import Learner
 
 
 class Sampler(Protocol):
@@ -124,6 +125,32 @@ class TableSampler:
             support.append(examples(x[order[:size]], y[order[:size]].to(x.dtype)))
             query.append(examples(x[rest], y[rest].to(x.dtype)))
         return Episodes(pad(support, high), pad(query, self.n_query), 0)
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """The episodes of another sampler, support sets in random order.
+
+    Args:
+        sampler: whose episodes.
+        seed: which stream of orders.
+    """
+
+    sampler: Sampler
+    seed: int = 0
+
+    def sample(self, index: int, n_episodes: int) -> Episodes:
+        """Return batch `index` of the sampler, rows of each support set shuffled on their own."""
+        episodes = self.sampler.sample(index, n_episodes)
+        drawn = torch.rand(episodes.support.mask.shape, generator=_generator(self.seed, index))
+        rows, order = torch.arange(len(episodes))[:, None], drawn.argsort(1)
+        support = Examples(*(part[rows, order] for part in episodes.support))
+        return Episodes(support, episodes.query, episodes.n_way)
+
+
+def in_order_for(learner: Learner, sampler: Sampler) -> Sampler:
+    """Return what a learner trains or is tested on: shuffled where it reads a sequence."""
+    return Shuffled(sampler) if learner.ordered else sampler
 
 
 def class_images(path: Path, key: str = "images") -> np.ndarray:

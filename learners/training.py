@@ -23,7 +23,7 @@ from learners.errors import LearnerError, NonFiniteLossError
 from learners.evaluation import evaluate
 from learners.execution import Execution
 from learners.learner import Learner, Predictor, State
-from learners.samplers import Sampler
+from learners.samplers import Sampler, in_order_for
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,8 @@ class _Run:
         training: Training,
         validation: Sampler | None,
     ) -> None:
-        self.learner, self.sampler, self.validation = learner, sampler, validation
+        self.learner, self.validation = learner, validation
+        self.sampler = in_order_for(learner, sampler)
         self.budget, self.training = budget, training
         self.device = training.execution.device
         self.started = time.monotonic()
@@ -168,7 +169,9 @@ class _Run:
         self.state = {k: v.to(self.device).clone() for k, v in snapshot.state.items()}
         self.best = {k: v.to(self.device) for k, v in snapshot.best.items()}
         self.optimizer = self._optimizer(snapshot.moments)
-        check(sampler.sample(0, 1))
+        first = sampler.sample(0, 1)
+        check(first)
+        learner.check_ways(first.n_way)
 
     def to_the_end(self) -> Trained:
         with tqdm(
