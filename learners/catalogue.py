@@ -23,6 +23,11 @@ class Method:
     needs: str
     good_for: str
 
+    @property
+    def key(self) -> str:
+        """The name that commands take: that of the method's module."""
+        return self.build.split(".")[1]
+
 
 def catalogue() -> tuple[Method, ...]:
     """Return every method, gradient-based ones first.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -73,13 +74,16 @@ class Snapshot:
 _PARTS = ("state", "moments", "best")
 
 
-def save(path: Path, learner: Learner, snapshot: Snapshot) -> None:
+def save(
+    path: Path, learner: Learner, snapshot: Snapshot, about: Mapping[str, Any] | None = None
+) -> None:
     """Write a checkpoint, replacing the one that was there at once.
 
     Args:
         path: of the JSON file; the tensors go beside it.
         learner: whose state it is.
         snapshot: what to keep.
+        about: JSON values to keep beside it.
     """
     tensors = {
         f"{part}/{name}": value.detach().cpu().contiguous()
@@ -101,6 +105,7 @@ def save(path: Path, learner: Learner, snapshot: Snapshot) -> None:
         "seconds": snapshot.seconds,
         "best_score": snapshot.best_score and asdict(snapshot.best_score),
         "history": [asdict(report) for report in snapshot.history],
+        "about": dict(about or {}),
     }
     _write(path, json.dumps(sidecar, indent=1).encode())
     for old in path.parent.glob(f"{path.stem}.*.safetensors"):
@@ -143,6 +148,16 @@ def restore(path: Path) -> tuple[Learner, State]:
     learner = build(_sidecar(path)["learner"])
     snapshot = load(path, learner)
     return learner, snapshot.best or snapshot.state
+
+
+def about(path: Path) -> dict[str, Any]:
+    """Return the JSON values that were kept beside a checkpoint.
+
+    Raises:
+        CheckpointError: as `load`.
+    """
+    kept: dict[str, Any] = _sidecar(path).get("about", {})
+    return kept
 
 
 def save_episode(path: Path, state: State, episodes: Episodes) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,6 +59,8 @@ class Training:
         checkpoint_every: iterations between checkpoints.
         progress: whether to show a progress bar.
         execution: how batches run.
+        about: JSON values to keep in the checkpoint's sidecar, such as how inputs were scaled.
+        watch: called with every line of the learning curve as it is written.
     """
 
     meta_batch: int = 32
@@ -72,6 +75,8 @@ class Training:
     checkpoint_every: int = 500
     progress: bool = True
     execution: Execution = field(default_factory=Execution)
+    about: Mapping[str, Any] = field(default_factory=dict)
+    watch: tuple[Callable[[Report], None], ...] = ()
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("adam", "sgd") or self.schedule not in _SCHEDULES:
@@ -187,6 +192,8 @@ class _Run:
                 if last or self.iteration % self.training.validate_every == 0:
                     report = self._report()
                     bar.set_postfix_str(_line(report))
+                    for watch in self.training.watch:
+                        watch(report)
                 if last or self.iteration % self.training.checkpoint_every == 0:
                     self._save()
         state = self.best or self._finished()
@@ -282,7 +289,7 @@ class _Run:
             seconds=self.earlier_seconds + self._call_seconds(),
             history=tuple(self.history),
         )
-        save(self.training.checkpoint, self.learner, snapshot)
+        save(self.training.checkpoint, self.learner, snapshot, self.training.about)
 
     def _resumed(self) -> Snapshot | None:
         path = self.training.checkpoint

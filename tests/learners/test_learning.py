@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.few_shot.sinusoid import SinusoidSampler
 from learners.anil import anil
 from learners.cnp import ConditionalNeuralProcess
 from learners.evaluation import evaluate
@@ -24,6 +23,7 @@ from learners.relation import Relation
 from learners.reptile import Reptile
 from learners.samplers import ClassSampler, Shape
 from learners.siamese import Siamese
+from learners.sinusoid import SinusoidSampler
 from learners.snail import Snail
 from learners.training import Budget, Training, meta_train
 
