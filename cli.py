@@ -414,6 +414,67 @@ def query(
     _print(found, json, csv, table)
 
 
+@app.command()
+def learners(json: Json = False, csv: Csv = False, table: Table = False) -> None:
+    """List the few-shot learning methods: what each needs and is good for.
+
+    Example: headstart learners --json
+    """
+    from recommenders.learning import methods  # noqa: PLC0415
+
+    _print(methods(), json, csv, table)
+
+
+@app.command()
+def learn(
+    source: Annotated[
+        str, typer.Argument(help="A folder of images by class, an npz, a table, or sinusoid.")
+    ],
+    out: Annotated[Path, typer.Option(help="The checkpoint to write, a .json file.")],
+    method: Annotated[str, typer.Option(help="See headstart learners.")] = "protonet",
+    minutes: Annotated[float | None, typer.Option(help="Train no longer than this.")] = None,
+    episodes: Annotated[int | None, typer.Option(min=1, help="Train on so many.")] = None,
+    n_way: Annotated[int, typer.Option("--way", min=2, help="Classes of an episode.")] = 5,
+    k_shot: Annotated[int, typer.Option("--shot", min=1, help="Examples to learn from.")] = 1,
+    n_query: Annotated[int, typer.Option("--query", min=1, help="Examples to test on.")] = 5,
+    side: Annotated[int, typer.Option(min=8, help="Images become this high and wide.")] = 28,
+    target: Annotated[str | None, typer.Option(help="Of a table: what to predict.")] = None,
+    group: Annotated[str | None, typer.Option(help="Of a table: rows of one task.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    test_episodes: Annotated[int, typer.Option(min=2, help="How many to test on.")] = 600,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for its files.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from --out.")] = False,
+    seed: Seed = 0,
+) -> None:
+    """Train a few-shot learner, and test it on classes or groups it never saw.
+
+    Writes the checkpoint and its learning curve as a PNG beside it.
+
+    \b
+    Example: headstart learn images/ --out starts/images.json --minutes 10
+    """  # noqa: D301 - \b keeps the example on a line
+    from recommenders.learning import Lesson, report  # noqa: PLC0415
+    from recommenders.learning import learn as train  # noqa: PLC0415
+
+    wanted: dict[str, Any] = {"n_way": n_way, "k_shot": k_shot, "n_query": n_query, "side": side}
+    wanted |= {"target": target, "group": group, "seed": seed}
+    say = None if sys.stderr.isatty() else lambda line: print(line, file=sys.stderr, flush=True)
+    lesson = Lesson(
+        source,
+        out,
+        method,
+        minutes,
+        episodes,
+        device,
+        resume,
+        test_episodes,
+        tensorboard,
+        say,
+        wanted,
+    )
+    _out(report(train(lesson)))
+
+
 def _open(store: str, *, create: bool = False) -> MetaStore:
     import metastore  # noqa: PLC0415
 

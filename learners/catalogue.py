@@ -23,6 +23,11 @@ class Method:
     needs: str
     good_for: str
 
+    @property
+    def key(self) -> str:
+        """The name that commands take: that of the method's module."""
+        return self.build.split(".")[1]
+
 
 def catalogue() -> tuple[Method, ...]:
     """Return every method, gradient-based ones first.
@@ -110,5 +115,49 @@ _METHODS = (
         "Wilson et al., AISTATS 2016; Patacchini et al., NeurIPS 2020",
         "a network for features; support sets of up to some hundred rows",
         "regression with honest uncertainty, such as surrogates of a search",
+    ),
+    Method(
+        "Memory-augmented network",
+        "learners.mann.Mann",
+        "Santoro et al.: Meta-Learning with Memory-Augmented Neural Networks, ICML 2016; "
+        "Graves et al.: Neural Turing Machines, 2014",
+        "a fixed largest number of classes; long meta-training; classification",
+        "streams of examples that are seen once and must be remembered",
+    ),
+    Method(
+        "SNAIL",
+        "learners.snail.Snail",
+        "Mishra et al.: A Simple Neural Attentive Meta-Learner, ICLR 2018",
+        "an embedding network; a fixed largest number of classes; long meta-training",
+        "much meta-training data: attention finds how to use the support set by itself",
+    ),
+    Method(
+        "Conditional neural process",
+        "learners.cnp.ConditionalNeuralProcess",
+        "Garnelo et al.: Conditional Neural Processes, ICML 2018",
+        "encoder and decoder networks; many episodes",
+        "regression with a deviation a point, in one forward pass for any number of points",
+    ),
+    Method(
+        "Hypernetwork",
+        "learners.hypernetwork.Hypernetwork",
+        "Ha, Dai, Le: HyperNetworks, ICLR 2017; Qiao et al., CVPR 2018",
+        "an encoder of support sets and the sizes of a small network",
+        "a small network for each episode without a gradient step",
+    ),
+    Method(
+        "Learned optimizer",
+        "learners.learned_optimizer.LearnedOptimizer",
+        "Andrychowicz et al.: Learning to learn by gradient descent by gradient descent, "
+        "NeurIPS 2016",
+        "many similar training problems",
+        "training networks of one kind again and again, in fewer steps than Adam",
+    ),
+    Method(
+        "Meta-LSTM",
+        "learners.meta_lstm.MetaLSTM",
+        "Ravi, Larochelle: Optimization as a Model for Few-Shot Learning, ICLR 2017",
+        "a network; no second derivatives",
+        "learning start, step sizes and decay of every weight together",
     ),
 )

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +74,16 @@ class Snapshot:
 _PARTS = ("state", "moments", "best")
 
 
-def save(path: Path, learner: Learner, snapshot: Snapshot) -> None:
+def save(
+    path: Path, learner: Learner, snapshot: Snapshot, about: Mapping[str, Any] | None = None
+) -> None:
     """Write a checkpoint, replacing the one that was there at once.
 
     Args:
         path: of the JSON file; the tensors go beside it.
         learner: whose state it is.
         snapshot: what to keep.
+        about: JSON values to keep beside it.
     """
     tensors = {
         f"{part}/{name}": value.detach().cpu().contiguous()
@@ -101,6 +105,7 @@ def save(path: Path, learner: Learner, snapshot: Snapshot) -> None:
         "seconds": snapshot.seconds,
         "best_score": snapshot.best_score and asdict(snapshot.best_score),
         "history": [asdict(report) for report in snapshot.history],
+        "about": dict(about or {}),
     }
     _write(path, json.dumps(sidecar, indent=1).encode())
     for old in path.parent.glob(f"{path.stem}.*.safetensors"):
@@ -128,7 +133,10 @@ def load(path: Path, learner: Learner) -> Snapshot:
     if expected != found:
         wrong = sorted(set(expected.items()) ^ set(found.items()))
         raise CheckpointError(f"{path.name}: names or shapes of the state differ: {wrong[:4]}")
-    return snapshot
+    # Files sort names; sums over a state in another order would end in other bits.
+    state = {name: snapshot.state[name] for name in expected}
+    best = {name: snapshot.best[name] for name in expected if name in snapshot.best}
+    return replace(snapshot, state=state, best=best | snapshot.best)
 
 
 def restore(path: Path) -> tuple[Learner, State]:
@@ -140,6 +148,16 @@ def restore(path: Path) -> tuple[Learner, State]:
     learner = build(_sidecar(path)["learner"])
     snapshot = load(path, learner)
     return learner, snapshot.best or snapshot.state
+
+
+def about(path: Path) -> dict[str, Any]:
+    """Return the JSON values that were kept beside a checkpoint.
+
+    Raises:
+        CheckpointError: as `load`.
+    """
+    kept: dict[str, Any] = _sidecar(path).get("about", {})
+    return kept
 
 
 def save_episode(path: Path, state: State, episodes: Episodes) -> None:

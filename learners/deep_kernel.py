@@ -169,24 +169,31 @@ class DeepKernel(Learner):
 
 
 def predict_distribution(predictor: Predictor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return posterior means `(B, m, n_out)` and standard deviations `(B, m)` without noise.
+    """Return means `(B, m, n_out)` and standard deviations of the targets.
+
+    A deep kernel's deviations are `(B, m)`, one for all outputs and without the noise; those of a
+    conditional neural process are `(B, m, n_out)` and hold the noise.
 
     Args:
-        predictor: what `DeepKernel.adapt` gave for a batch of support sets, or for one.
+        predictor: what `adapt` gave for a batch of support sets, or for one.
         x: query inputs with the leading axis that the support set had.
 
     Raises:
-        LearnerError: if the predictor is not a deep kernel's.
+        LearnerError: if the predictor's learner has no variances.
     """
-    learner = predictor.learner
-    if not isinstance(learner, DeepKernel):
-        raise LearnerError(f"a {type(learner).__name__} gives no variances; adapt a DeepKernel")
+    distribution = getattr(predictor.learner, "distribution", None)
+    if distribution is None:
+        raise LearnerError(
+            f"a {type(predictor.learner).__name__} gives no variances; adapt a DeepKernel or a "
+            "ConditionalNeuralProcess"
+        )
     batch = x[None] if predictor.single else x
     mask = torch.ones(batch.shape[:2], dtype=torch.bool, device=x.device)
     query = Examples(batch, mask.long(), mask)
 
     def one(context: State, query: Examples) -> tuple[Tensor, Tensor]:
-        return learner.distribution(predictor.state, context, query)
+        found: tuple[Tensor, Tensor] = distribution(predictor.state, context, query)
+        return found
 
     with torch.no_grad():
         mean, variance = over_episodes(one, predictor.context, query)

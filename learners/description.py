@@ -9,22 +9,30 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from learners.cnp import ConditionalNeuralProcess
 from learners.deep_kernel import DeepKernel
 from learners.errors import CheckpointError, LearnerError
+from learners.hypernetwork import Hypernetwork
 from learners.inner_loop import GradientLearner, InnerLoop
+from learners.learned_optimizer import LearnedOptimizer
 from learners.learner import Learner
+from learners.mann import LRUACell, Mann
 from learners.matching import Matching
-from learners.networks import MLP, Conv4
+from learners.meta_lstm import MetaLSTM
+from learners.networks import MLP, Conv4, Flatten
+from learners.ntm import NTMCell
 from learners.protonet import ProtoNet
 from learners.relation import Relation
 from learners.reptile import Reptile
 from learners.siamese import Siamese
+from learners.snail import Snail
 
 _CLASSES: dict[str, type] = {
     one.__name__: one
     for one in (
-        *(Conv4, MLP, InnerLoop),
+        *(Conv4, Flatten, InnerLoop, LRUACell, MLP, NTMCell),
         *(DeepKernel, GradientLearner, Matching, ProtoNet, Relation, Reptile, Siamese),
+        *(ConditionalNeuralProcess, Hypernetwork, LearnedOptimizer, Mann, MetaLSTM, Snail),
     )
 }
 

@@ -12,7 +12,7 @@ from learners.episode import Examples
 from learners.errors import LearnerError
 from learners.execution import Execution
 from learners.learner import Learner, State
-from learners.samplers import Sampler
+from learners.samplers import Sampler, in_order_for
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def evaluate(
     if n_episodes < 2:
         raise LearnerError(f"an interval needs at least 2 episodes, got {n_episodes}")
     execution = execution or Execution()
+    sampler = in_order_for(learner, sampler)
     values: list[Tensor] = []
     index, left = 0, n_episodes
     while left:

@@ -42,6 +42,20 @@ class Learner(ABC):
         """Whether `y` holds class numbers; otherwise regression targets."""
         return True
 
+    @property
+    def ordered(self) -> bool:
+        """Whether the support set is read as a sequence.
+
+        Training and evaluation then shuffle the support sets that a sampler gives: most sort
+        them by class, and the place in the sequence would tell the label.
+        """
+        return False
+
+    @property
+    def most_ways(self) -> int | None:
+        """The most classes that an episode can have; None where any number goes."""
+        return None
+
     @abstractmethod
     def init(self, seed: int) -> State:
         """Return an untrained state; the same seed gives the same state."""
@@ -87,6 +101,18 @@ class Learner(ABC):
         """Return the gradient of the mean loss, and the losses `(B,)` themselves."""
         return chunked_gradient(self, state, episodes, phase, execution)
 
+    def check_ways(self, n_way: int) -> None:
+        """Check the number of classes of an episode.
+
+        Raises:
+            LearnerError: if this learner was made for fewer.
+        """
+        if self.most_ways is not None and n_way > self.most_ways:
+            raise LearnerError(
+                f"this {type(self).__name__} was made for at most {self.most_ways} classes, got "
+                f"an episode of {n_way}; make and train one with a larger n_way"
+            )
+
     def adapt(self, state: State, support: Examples, n_way: int | None = None) -> Predictor:
         """Learn from support sets; pure: neither learner nor state changes.
 
@@ -109,6 +135,7 @@ class Learner(ABC):
             )
         if n_way is None:
             n_way = int(support.y.max()) + 1 if self.classification else 0
+        self.check_ways(n_way)
         single = support.mask.ndim == 1
         batch = Examples(*(part[None] for part in support)) if single else support
         with torch.no_grad():

@@ -25,6 +25,7 @@ from learners.embedding import EmbeddingLearner
 from learners.episode import Examples
 from learners.errors import LearnerError
 from learners.learner import State
+from learners.recurrent import lstm
 
 _TINY = 1e-12
 
@@ -49,6 +50,11 @@ class Matching(EmbeddingLearner):
                 "full-context embeddings need context_steps of 1 or more and the embedding's "
                 f"width; got context_steps={self.context_steps}, n_features={self.n_features}"
             )
+
+    @property
+    def ordered(self) -> bool:
+        """Whether there are full-context embeddings, which read a sequence."""
+        return bool(self.context_steps)
 
     def init(self, seed: int) -> State:
         """Return the network's parameters and those of the three LSTM cells, if any."""
@@ -103,19 +109,3 @@ def attend(state: State, query_z: Tensor, g: Tensor, mask: Tensor, steps: int) -
         scores = (h @ g.T).masked_fill(~mask, -torch.inf)
         r = scores.softmax(-1) @ g
     return h
-
-
-def lstm(state: State, name: str, inputs: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """Return hidden and cell state of one LSTM step (Hochreiter and Schmidhuber 1997).
-
-    Args:
-        state: holds `{name}.weight` `(width, 4 d)` and `{name}.bias`, gates in the order
-            input, forget, candidate, output.
-        name: of the cell.
-        inputs: input and hidden state, concatenated `(..., width)`.
-        c: cell state `(..., d)`.
-    """
-    gates = inputs @ state[f"{name}.weight"] + state[f"{name}.bias"]
-    enter, keep, candidate, leave = gates.chunk(4, -1)
-    c = keep.sigmoid() * c + enter.sigmoid() * candidate.tanh()
-    return leave.sigmoid() * c.tanh(), c

@@ -91,6 +91,24 @@ class MLP:
 
 
 @dataclass(frozen=True)
+class Flatten:
+    """No network at all: inputs as one row of numbers, for methods that take them as they are."""
+
+    @property
+    def normalises(self) -> bool:
+        """False: rows do not see each other."""
+        return False
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Return no parameters."""
+        return {}
+
+    def __call__(self, params: Params, x: Tensor, mask: Tensor) -> Tensor:
+        """Return `(n, n_numbers)` for `x` `(n, *shape)`."""
+        return x.flatten(1)
+
+
+@dataclass(frozen=True)
 class Conv4:
     """Four blocks of 3 x 3 convolution, batch normalisation and ReLU (Vinyals et al. 2016).
 

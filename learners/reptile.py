@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
+from learners.adapted import keep, predict
 from learners.episode import Episodes, Examples
 from learners.errors import LearnerError
 from learners.execution import Execution, over_episodes
@@ -67,17 +68,11 @@ class Reptile(Learner):
     def fit(self, state: State, support: Examples, n_way: int) -> State:
         """Return the parameters after `prediction_steps`, and the support set."""
         fast = self._descend(without_net(state), support, self.prediction_steps)
-        context = {f"fast.{name}": value for name, value in fast.items()}
-        return context | {"support.x": support.x, "support.mask": support.mask}
+        return keep(self.network, fast, support)
 
     def scores(self, state: State, context: State, query: Examples, n_way: int) -> Tensor:
         """Return the outputs, normalised by the statistics of the support set."""
-        fast = {k.removeprefix("fast."): v for k, v in context.items() if k.startswith("fast.")}
-        if not self.network.normalises:
-            return self.network(fast, query.x, query.mask)
-        x = torch.cat([context["support.x"], query.x])
-        mask = torch.cat([context["support.mask"], torch.zeros_like(query.mask)])
-        return self.network(fast, x, mask)[context["support.mask"].shape[0] :]
+        return predict(self.network, context, query)
 
     def meta_gradient(
         self, state: State, episodes: Episodes, phase: Phase, execution: Execution

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from learners.episode import Episodes, Examples, examples, pad
 from learners.errors import LearnerError
+from learners.learner import Learner
 
 
 class Sampler(Protocol):
@@ -72,17 +73,49 @@ class ClassSampler:
         generator = _generator(self.seed, index)
         rows = torch.rand(n_episodes, n_classes, generator=generator).topk(way).indices
         columns = torch.rand(n_episodes, way, n_each, generator=generator).topk(k + q).indices
-        drawn = self.images[rows[:, :, None], columns]
-        if drawn.dtype == torch.uint8:
-            drawn = drawn.float() / 255
-        labels = torch.arange(way).expand(n_episodes, way)
+        return _by_class(self.images[rows[:, :, None], columns], k)
 
-        def part(x: Tensor) -> Examples:
-            each = x.shape[2]
-            y = labels[:, :, None].expand(-1, -1, each).reshape(n_episodes, -1)
-            return Examples(x.flatten(1, 2), y, torch.ones_like(y, dtype=torch.bool))
 
-        return Episodes(part(drawn[:, :, :k]), part(drawn[:, :, k:]), way)
+@dataclass(frozen=True, eq=False)
+class UnevenClassSampler:
+    """Classification episodes from classes of different size.
+
+    Args:
+        classes: the examples of each class `(n_of_it, *shape)`; bytes are divided by 255.
+        shape: ways, shots and queries.
+        seed: which stream of episodes.
+    """
+
+    classes: Sequence[Tensor] = field(repr=False)
+    shape: Shape
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        needed = self.shape.k_shot + self.shape.n_query
+        smallest = min((len(one) for one in self.classes), default=0)
+        if self.shape.n_way > len(self.classes) or needed > smallest:
+            raise LearnerError(
+                f"episodes of {self.shape.n_way} classes with {needed} examples each cannot be "
+                f"drawn from {len(self.classes)} classes of {smallest} or more; lower the ways, "
+                "the shots or the queries, or leave small classes out"
+            )
+
+    def sample(self, index: int, n_episodes: int) -> Episodes:
+        """Return episodes whose support and query are sorted by class."""
+        way, k, q = self.shape.n_way, self.shape.k_shot, self.shape.n_query
+        generator = _generator(self.seed, index)
+        counts = torch.tensor([len(one) for one in self.classes])
+        rows = torch.rand(n_episodes, len(counts), generator=generator).topk(way).indices
+        keys = torch.rand(n_episodes, way, int(counts.max()), generator=generator)
+        absent = torch.arange(keys.shape[2]) >= counts[rows][:, :, None]
+        columns = keys.masked_fill(absent, -1.0).topk(k + q).indices
+        drawn = torch.stack(
+            [
+                torch.stack([self.classes[c][i] for c, i in zip(row, column, strict=True)])
+                for row, column in zip(rows.tolist(), columns, strict=True)
+            ]
+        )
+        return _by_class(drawn, k)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +159,32 @@ class TableSampler:
         return Episodes(pad(support, high), pad(query, self.n_query), 0)
 
 
+@dataclass(frozen=True)
+class Shuffled:
+    """The episodes of another sampler, support sets in random order.
+
+    Args:
+        sampler: whose episodes.
+        seed: which stream of orders.
+    """
+
+    sampler: Sampler
+    seed: int = 0
+
+    def sample(self, index: int, n_episodes: int) -> Episodes:
+        """Return batch `index` of the sampler, rows of each support set shuffled on their own."""
+        episodes = self.sampler.sample(index, n_episodes)
+        drawn = torch.rand(episodes.support.mask.shape, generator=_generator(self.seed, index))
+        rows, order = torch.arange(len(episodes))[:, None], drawn.argsort(1)
+        support = Examples(*(part[rows, order] for part in episodes.support))
+        return Episodes(support, episodes.query, episodes.n_way)
+
+
+def in_order_for(learner: Learner, sampler: Sampler) -> Sampler:
+    """Return what a learner trains or is tested on: shuffled where it reads a sequence."""
+    return Shuffled(sampler) if learner.ordered else sampler
+
+
 def class_images(path: Path, key: str = "images") -> np.ndarray:
     """Return the array `(n_classes, n_each, height, width)` of an npz file; never unpickles.
 
@@ -161,6 +220,19 @@ def split_classes(n_classes: int, sizes: Sequence[int], seed: int) -> list[Tenso
 def quarter_turns(images: Tensor) -> Tensor:
     """Return `(4 n_classes, ...)`: every class turned by 0, 90, 180 and 270 degrees is a class."""
     return torch.cat([torch.rot90(images, turns, (-2, -1)) for turns in range(4)])
+
+
+def _by_class(drawn: Tensor, k_shot: int) -> Episodes:
+    """Return episodes from examples `(B, n_way, k_shot + n_query, *shape)`."""
+    n_episodes, way = drawn.shape[:2]
+    if drawn.dtype == torch.uint8:
+        drawn = drawn.float() / 255
+
+    def part(x: Tensor) -> Examples:
+        y = torch.arange(way)[:, None].expand(n_episodes, -1, x.shape[2]).flatten(1)
+        return Examples(x.flatten(1, 2), y, torch.ones_like(y, dtype=torch.bool))
+
+    return Episodes(part(drawn[:, :, :k_shot]), part(drawn[:, :, k_shot:]), way)
 
 
 def _generator(seed: int, index: int) -> torch.Generator:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from learners.errors import LearnerError, NonFiniteLossError
 from learners.evaluation import evaluate
 from learners.execution import Execution
 from learners.learner import Learner, Predictor, State
-from learners.samplers import Sampler
+from learners.samplers import Sampler, in_order_for
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Training:
         checkpoint_every: iterations between checkpoints.
         progress: whether to show a progress bar.
         execution: how batches run.
+        about: JSON values to keep in the checkpoint's sidecar, such as how inputs were scaled.
+        watch: called with every line of the learning curve as it is written.
     """
 
     meta_batch: int = 32
@@ -72,6 +75,8 @@ class Training:
     checkpoint_every: int = 500
     progress: bool = True
     execution: Execution = field(default_factory=Execution)
+    about: Mapping[str, Any] = field(default_factory=dict)
+    watch: tuple[Callable[[Report], None], ...] = ()
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("adam", "sgd") or self.schedule not in _SCHEDULES:
@@ -156,7 +161,8 @@ class _Run:
         training: Training,
         validation: Sampler | None,
     ) -> None:
-        self.learner, self.sampler, self.validation = learner, sampler, validation
+        self.learner, self.validation = learner, validation
+        self.sampler = in_order_for(learner, sampler)
         self.budget, self.training = budget, training
         self.device = training.execution.device
         self.started = time.monotonic()
@@ -168,7 +174,9 @@ class _Run:
         self.state = {k: v.to(self.device).clone() for k, v in snapshot.state.items()}
         self.best = {k: v.to(self.device) for k, v in snapshot.best.items()}
         self.optimizer = self._optimizer(snapshot.moments)
-        check(sampler.sample(0, 1))
+        first = sampler.sample(0, 1)
+        check(first)
+        learner.check_ways(first.n_way)
 
     def to_the_end(self) -> Trained:
         with tqdm(
@@ -184,6 +192,8 @@ class _Run:
                 if last or self.iteration % self.training.validate_every == 0:
                     report = self._report()
                     bar.set_postfix_str(_line(report))
+                    for watch in self.training.watch:
+                        watch(report)
                 if last or self.iteration % self.training.checkpoint_every == 0:
                     self._save()
         state = self.best or self._finished()
@@ -279,7 +289,7 @@ class _Run:
             seconds=self.earlier_seconds + self._call_seconds(),
             history=tuple(self.history),
         )
-        save(self.training.checkpoint, self.learner, snapshot)
+        save(self.training.checkpoint, self.learner, snapshot, self.training.about)
 
     def _resumed(self) -> Snapshot | None:
         path = self.training.checkpoint

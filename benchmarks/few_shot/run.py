@@ -21,7 +21,6 @@ from pathlib import Path
 import torch
 
 from benchmarks.few_shot.omniglot import samplers
-from benchmarks.few_shot.sinusoid import SinusoidSampler
 from learners.anil import anil
 from learners.description import describe
 from learners.evaluation import Score, evaluate
@@ -34,8 +33,11 @@ from learners.maml_plus_plus import maml_plus_plus
 from learners.meta_sgd import meta_sgd
 from learners.networks import MLP, Conv4
 from learners.protonet import ProtoNet
+from learners.recipes import Inputs
+from learners.recipes import recipe as ready_made
 from learners.reptile import Reptile
 from learners.samplers import Shape
+from learners.sinusoid import SinusoidSampler
 from learners.training import Budget, Trained, Training, meta_train
 
 SETTINGS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1), "20w5s": (20, 5)}
@@ -69,8 +71,17 @@ GRADIENT = {
 }
 
 
+#: Methods whose settings are those of `headstart learn`.
+READY_MADE = ("mann", "snail", "cnp", "hypernetwork", "learned_optimizer", "meta_lstm")
+
+
 def recipe(method: str, benchmark: str) -> Recipe:
     """Return what trains on a benchmark."""
+    if method in READY_MADE:
+        way, shot = SETTINGS.get(benchmark, (0, 10))
+        inputs = Inputs((1, 28, 28) if way else (1,), way, shot)
+        made = ready_made(method, inputs)
+        return Recipe(made.learner, replace(made.training, validate_every=200))
     if benchmark == "sinusoid":
         return sinusoid_recipe(method)
     way, shot = SETTINGS[benchmark]
@@ -163,7 +174,7 @@ def command(options: argparse.Namespace) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("method", choices=[*GRADIENT, "reptile", "protonet"])
+    parser.add_argument("method", choices=[*GRADIENT, "reptile", "protonet", *READY_MADE])
     parser.add_argument("benchmark", choices=[*SETTINGS, "sinusoid"])
     parser.add_argument("--iterations", type=int, default=60_000)
     parser.add_argument("--seconds", type=float)

@@ -23,7 +23,6 @@ import torch
 from torch import nn
 
 from benchmarks.few_shot.omniglot import samplers
-from benchmarks.few_shot.sinusoid import SinusoidSampler
 from learners.episode import Episodes
 from learners.execution import Execution, keep_freed_memory
 from learners.inner_loop import GradientLearner
@@ -31,6 +30,7 @@ from learners.learner import State
 from learners.maml import maml
 from learners.networks import MLP, Conv4
 from learners.samplers import Shape
+from learners.sinusoid import SinusoidSampler
 
 Way = Callable[[], State]
 

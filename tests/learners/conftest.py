@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.few_shot.sinusoid import SinusoidSampler
 from learners.episode import Episodes
 from learners.samplers import ClassSampler, Shape, class_images
+from learners.sinusoid import SinusoidSampler
 
 
 @pytest.fixture(autouse=True, scope="session")

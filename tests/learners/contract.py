@@ -6,6 +6,7 @@ Equality is asked in float64, where rounding cannot hide an error.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from learners.episode import Episodes, Examples
 from learners.errors import LearnerError
 from learners.execution import Execution
 from learners.learner import Learner, State
+from learners.training import Budget, Training, meta_train
 
 TOLERANCE = {"rtol": 1e-6, "atol": 1e-8}
 
@@ -152,6 +154,30 @@ class LearnerContract:
         loaded = load(tmp_path / "run.json", learner).state
         assert all(torch.equal(loaded[name], state[name]) for name in state)
         assert restore(tmp_path / "run.json")[0] == learner
+
+    def test_a_resumed_run_ends_in_the_same_bits(
+        self, learner: Learner, tmp_path, episodes: Episodes
+    ) -> None:
+        @dataclass(frozen=True)
+        class Turning:
+            """The episodes at hand, beginning with another one at every index."""
+
+            def sample(self, index: int, n_episodes: int) -> Episodes:
+                rows = torch.arange(index, index + n_episodes) % len(episodes)
+                support, query = (
+                    Examples(*(part[rows] for part in e))
+                    for e in (episodes.support, episodes.query)
+                )
+                return Episodes(support, query, episodes.n_way)
+
+        settings = Training(meta_batch=2, progress=False, checkpoint=tmp_path / "run.json")
+        plain = replace(settings, checkpoint=None)
+        whole = meta_train(learner, Turning(), Budget(3), plain).state
+        meta_train(learner, Turning(), Budget(2), settings)
+        resumed = meta_train(learner, Turning(), Budget(3), settings).state
+        assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+        start = learner.init(settings.seed)
+        assert any(not torch.equal(whole[name], start[name]) for name in start)
 
     def test_labels_of_the_wrong_kind_are_refused(
         self, learner: Learner, state: State, episodes: Episodes

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.few_shot.sinusoid import SinusoidSampler
 from learners import gaussian_process as gp
 from learners.deep_kernel import DeepKernel, JitterWarning, predict_distribution
 from learners.episode import Examples
@@ -16,6 +15,7 @@ from learners.execution import Execution
 from learners.learner import Phase
 from learners.maml import maml
 from learners.networks import MLP, Conv4
+from learners.sinusoid import SinusoidSampler
 from learners.training import Budget, Training, meta_train
 from tests.learners.contract import LearnerContract, in_double
 

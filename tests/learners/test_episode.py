@@ -6,7 +6,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.few_shot.sinusoid import SinusoidSampler
 from learners.episode import Episodes, Examples, bucket, check, examples, pad
 from learners.errors import LearnerError
 from learners.samplers import (
@@ -17,6 +16,7 @@ from learners.samplers import (
     quarter_turns,
     split_classes,
 )
+from learners.sinusoid import SinusoidSampler
 
 
 @given(st.integers(1, 10_000))

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.few_shot.sinusoid import SinusoidSampler
 from learners.anil import anil
+from learners.cnp import ConditionalNeuralProcess
 from learners.evaluation import evaluate
 from learners.fomaml import fomaml
+from learners.hypernetwork import Hypernetwork
+from learners.learned_optimizer import LearnedOptimizer
 from learners.maml import maml
 from learners.maml_plus_plus import Annealing, maml_plus_plus
+from learners.mann import LRUACell, Mann
 from learners.matching import Matching
+from learners.meta_lstm import MetaLSTM
 from learners.meta_sgd import meta_sgd
-from learners.networks import MLP, Conv4
+from learners.networks import MLP, Conv4, Flatten
+from learners.ntm import NTMCell
 from learners.protonet import ProtoNet
 from learners.relation import Relation
 from learners.reptile import Reptile
 from learners.samplers import ClassSampler, Shape
 from learners.siamese import Siamese
+from learners.sinusoid import SinusoidSampler
+from learners.snail import Snail
 from learners.training import Budget, Training, meta_train
 
 NET = Conv4(5, filters=16, strided=True)
@@ -40,6 +47,25 @@ CLASSIFIERS = {
     "relation": (Relation(Conv4(0, filters=16, n_pooled=2)), Training(2, 3e-3)),
     "siamese": (Siamese(Conv4(0, filters=8), 8), Training(2, 1e-2)),
     "protonet": (ProtoNet(Conv4(0, filters=8)), Training(1, 3e-3)),
+    "mann": (
+        Mann(Conv4(32, filters=16), 32, 5, LRUACell(16, 16, 2, 32, strength=True)),
+        Training(8, 1e-2),
+    ),
+    "turing": (Mann(Conv4(32, filters=16), 32, 5, NTMCell(16, 16, 2, 32)), Training(8, 1e-2)),
+    "snail": (Snail(Conv4(32, filters=16), 32, scale=0.25), Training(8, 3e-3)),
+    "cnp": (
+        ConditionalNeuralProcess(Conv4(32, filters=16), MLP((32, 16)), MLP((112, 32, 5)), 5),
+        Training(8, 3e-3),
+    ),
+    "hypernetwork": (
+        Hypernetwork(Conv4(32, filters=16), MLP((32, 32)), MLP((32, 32, 1))),
+        Training(8, 3e-3),
+    ),
+    "meta_lstm": (MetaLSTM(NET, steps=3, rate=0.2), Training(8, 1e-2)),
+    "learned_optimizer": (
+        LearnedOptimizer(NET, steps=3, unroll=3, learned_start=True),
+        Training(4, 1e-2),
+    ),
 }
 
 
@@ -70,6 +96,13 @@ REGRESSORS = {
             regression=True,
         ),
         Training(10, 1.0, optimizer="sgd", schedule="linear"),
+    ),
+    "cnp": (ConditionalNeuralProcess(Flatten()), Training(25, 1e-3)),
+    "hypernetwork": (Hypernetwork(Flatten(), regression=True), Training(25, 1e-3)),
+    "meta_lstm": (MetaLSTM(WAVE, regression=True), Training(10, 3e-3)),
+    "learned_optimizer": (
+        LearnedOptimizer(WAVE, steps=5, unroll=5, regression=True, learned_start=True),
+        Training(10, 3e-3),
     ),
 }
 

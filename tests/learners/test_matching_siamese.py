@@ -9,8 +9,9 @@ from learners.episode import Examples
 from learners.errors import LearnerError
 from learners.execution import Execution
 from learners.learner import Phase
-from learners.matching import Matching, attend, lstm, read_support
+from learners.matching import Matching, attend, read_support
 from learners.networks import MLP, Conv4
+from learners.recurrent import lstm
 from learners.siamese import Siamese
 from tests.learners.contract import LearnerContract
 

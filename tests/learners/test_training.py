@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks.few_shot.sinusoid import SinusoidSampler
 from learners.checkpoint import Snapshot, load, restore, save
 from learners.errors import CheckpointError, LearnerError, NonFiniteLossError
 from learners.evaluation import Score, evaluate
@@ -16,6 +15,7 @@ from learners.execution import Execution
 from learners.inner_loop import GradientLearner
 from learners.maml import maml
 from learners.networks import MLP, ModuleNetwork
+from learners.sinusoid import SinusoidSampler
 from learners.training import Budget, Training, meta_train
 
 LEARNER = maml(MLP((1, 8, 1)), rate=0.01, regression=True)

@@ -17,13 +17,20 @@ from learners.episode import Episodes, Examples
 
 @dataclass(frozen=True)
 class SinusoidSampler:
-    """Draws waves; the same seed and index give the same waves."""
+    """Draws waves; the same seed and index give the same waves.
+
+    Args:
+        k_shot: points to learn from.
+        n_query: points to be tested on.
+        seed: which stream of waves.
+    """
 
     k_shot: int = 10
     n_query: int = 10
     seed: int = 0
 
     def sample(self, index: int, n_episodes: int) -> Episodes:
+        """Return waves, each at points of its own."""
         random = np.random.default_rng((self.seed, index))
         amplitude = random.uniform(0.1, 5.0, (n_episodes, 1, 1))
         phase = random.uniform(0.0, math.pi, (n_episodes, 1, 1))

@@ -1,0 +1,216 @@
+"""Training a few-shot learner from a source of data: what `headstart learn` does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metastore.errors import InvalidInputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from learners.checkpoint import Report
+    from learners.evaluation import Score
+    from learners.training import Trained, Training
+    from recommenders.episode_sources import Source, Wanted
+
+_PER_VALIDATION = 100
+#: Iterations of a run that minutes alone bound.
+_ENDLESS = 10**9
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What to train, on what, and for how long.
+
+    Args:
+        source: a folder of images by class, an npz file, a table, or "sinusoid".
+        out: path of the checkpoint's JSON file.
+        method: a key of the catalogue of learners.
+        minutes: wall-clock bound; None for none.
+        episodes: training episodes; None for no bound. One of the two is needed.
+        device: "auto" takes a GPU if there is one.
+        resume: go on from the checkpoint at `out`.
+        test_episodes: episodes of the test at the end, and at most of a validation.
+        tensorboard: folder for TensorBoard's files; None writes none.
+        say: called with a line for every validation; None shows a progress bar on a terminal.
+        options: further settings of `recommenders.episode_sources.Wanted`.
+    """
+
+    source: str
+    out: Path
+    method: str
+    minutes: float | None = None
+    episodes: int | None = None
+    device: str = "auto"
+    resume: bool = False
+    test_episodes: int = 600
+    tensorboard: Path | None = None
+    say: Callable[[str], None] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came out.
+
+    Args:
+        checkpoint: the JSON file, with its tensors beside it.
+        curve: the learning curve as a PNG; None without matplotlib.
+        iterations: meta-iterations done, over all calls.
+        seconds: wall-clock seconds of training, over all calls.
+        test: accuracy or squared error on classes or groups never trained on.
+    """
+
+    checkpoint: Path
+    curve: Path | None
+    iterations: int
+    seconds: float
+    test: Score
+
+
+def learn(lesson: Lesson) -> Learned:
+    """Train, keep the checkpoint, draw the learning curve, and test on what was held out.
+
+    Raises:
+        InvalidInputError: if the source, the method or the checkpoint there cannot be used, or
+            the loss became NaN.
+        MissingDependencyError: if torch is not installed.
+    """
+    try:
+        from learners.errors import LearnerError, NonFiniteLossError  # noqa: PLC0415 - torch
+        from recommenders.episode_sources import Wanted, open_source  # noqa: PLC0415 - torch
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"learning needs torch, and {error.name} is not there: pip install "
+            "'headstart[learners]'"
+        ) from error
+    wanted = _checked(lesson, Wanted(**lesson.options))
+    try:
+        return _trained(lesson, open_source(lesson.source, wanted))
+    except (LearnerError, NonFiniteLossError) as error:
+        raise InvalidInputError(str(error)) from error
+
+
+def report(learned: Learned) -> str:
+    """Return in words what came out."""
+    kind = "accuracy" if learned.test.larger_is_better else "mean squared error"
+    curve = f", learning curve {learned.curve.name}" if learned.curve else ""
+    return (
+        f"{learned.iterations:,} iterations in {learned.seconds:.0f} s; on "
+        f"{learned.test.n_episodes} test episodes of unseen classes or groups: {kind} "
+        f"{learned.test}\n"
+        f"{learned.checkpoint}: learner and state{curve}"
+    )
+
+
+def methods() -> list[dict[str, str]]:
+    """Return the catalogue of learners as rows; imports no torch."""
+    from learners.catalogue import catalogue  # noqa: PLC0415 - it alone, not the package
+
+    return [
+        {
+            "method": method.key,
+            "name": method.name,
+            "needs": method.needs,
+            "good_for": method.good_for,
+            "citation": method.citation,
+        }
+        for method in catalogue()
+    ]
+
+
+def _checked(lesson: Lesson, wanted: Wanted) -> Wanted:
+    if lesson.minutes is None and lesson.episodes is None:
+        raise InvalidInputError("how long? Give a budget: --minutes, --episodes, or both")
+    if lesson.out.suffix != ".json":
+        raise InvalidInputError(f"the checkpoint is a .json file, got {lesson.out}")
+    if lesson.resume and not lesson.out.exists():
+        raise InvalidInputError(f"no checkpoint at {lesson.out} to resume; leave out --resume")
+    if not lesson.resume and lesson.out.exists():
+        raise InvalidInputError(
+            f"{lesson.out} is there already: --resume goes on from it, or choose another --out"
+        )
+    known = {row["method"] for row in methods()}
+    if lesson.method not in known:
+        raise InvalidInputError(
+            f"no method named {lesson.method!r}; `headstart learners` lists: "
+            + ", ".join(sorted(known))
+        )
+    return wanted
+
+
+def _trained(lesson: Lesson, source: Source) -> Learned:
+    from learners.checkpoint import about  # noqa: PLC0415 - torch
+    from learners.evaluation import evaluate  # noqa: PLC0415
+    from learners.recipes import recipe  # noqa: PLC0415
+    from learners.training import Budget, meta_train  # noqa: PLC0415
+
+    if lesson.resume and about(lesson.out) != dict(source.about):
+        raise InvalidInputError(
+            f"{lesson.out} was trained on other episodes: resume with the source, ways, shots, "
+            "columns and seed that it began with, so that held-out classes stay held out"
+        )
+    chosen = recipe(lesson.method, source.inputs)
+    training = _settings(lesson, chosen.training, source)
+    iterations = _ENDLESS
+    if lesson.episodes is not None:
+        iterations = max(1, lesson.episodes // training.meta_batch)
+    seconds = None if lesson.minutes is None else 60 * lesson.minutes
+    trained = meta_train(
+        chosen.learner, source.train, Budget(iterations, seconds), training, source.validation
+    )
+    test = evaluate(
+        trained.learner, trained.state, source.test, lesson.test_episodes, training.execution
+    )
+    return Learned(
+        lesson.out,
+        _drawn(lesson, trained),
+        trained.iterations,
+        trained.history[-1].seconds,
+        test,
+    )
+
+
+def _settings(lesson: Lesson, training: Training, source: Source) -> Training:
+    import torch  # noqa: PLC0415 - heavy
+
+    device = lesson.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    watch: list[Callable[[Report], None]] = []
+    if lesson.say is not None:
+        watch.append(_teller(lesson.say))
+    if lesson.tensorboard is not None:
+        from learners.tensorboard import TensorBoard  # noqa: PLC0415 - only when asked for
+
+        watch.append(TensorBoard(lesson.tensorboard))
+    iterations = (lesson.episodes or _ENDLESS) // training.meta_batch
+    return replace(
+        training,
+        validate_every=max(1, min(_PER_VALIDATION, iterations // 10)),
+        validation_episodes=min(training.validation_episodes, lesson.test_episodes),
+        checkpoint_every=_PER_VALIDATION,
+        checkpoint=lesson.out,
+        progress=lesson.say is None and sys.stderr.isatty(),
+        execution=replace(training.execution, device=device),
+        about=source.about,
+        watch=tuple(watch),
+    )
+
+
+def _teller(say: Callable[[str], None]) -> Callable[[Report], None]:
+    return lambda report: say(
+        f"iteration {report.iteration}, {report.seconds:.0f} s: loss {report.loss:.3f}, "
+        f"validation {report.validation}"
+    )
+
+
+def _drawn(lesson: Lesson, trained: Trained) -> Path | None:
+    from recommenders.learning_curve import draw  # noqa: PLC0415 - matplotlib
+
+    curve = lesson.out.with_suffix(".png")
+    title = f"{lesson.method} on {Path(lesson.source).name}"
+    return curve if draw(curve, trained.history, title) else None

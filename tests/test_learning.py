@@ -1,0 +1,142 @@
+"""`headstart learn` and `headstart learners`, as a person would use them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from learners.catalogue import catalogue  # noqa: E402
+from learners.checkpoint import restore  # noqa: E402
+from learners.errors import LearnerError  # noqa: E402
+from learners.recipes import Inputs, recipe  # noqa: E402
+from tests.commands import RunIt  # noqa: E402
+from tests.processes import python  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def images(realdata, tmp_path: Path) -> Path:
+    with np.load(realdata("omniglot/omniglot_28x28.npz")) as file:
+        np.savez(tmp_path / "images.npz", images=file["images"][:30])
+    return tmp_path / "images.npz"
+
+
+def test_learners_lists_every_method_with_its_citation(headstart: RunIt) -> None:
+    rows = headstart("learners", "--json").json
+    assert [row["method"] for row in rows] == [method.key for method in catalogue()]
+    assert all(row["citation"] and row["needs"] and row["good_for"] for row in rows)
+    assert len(list(csv.DictReader(io.StringIO(headstart("learners", "--csv").out)))) == len(rows)
+    assert "protonet" in headstart("learners").out
+
+
+def test_listing_learners_and_help_import_no_torch() -> None:
+    for words in (["learners"], ["learn", "--help"]):
+        code = (
+            f"import sys\nsys.argv = ['headstart', *{words}]\nimport cli\n"
+            "try:\n    cli.main()\nexcept SystemExit as end:\n    assert not end.code\n"
+            "assert 'torch' not in sys.modules"
+        )
+        done = python(code)
+        assert done.returncode == 0, done.stderr
+
+
+def test_learn_trains_tests_and_can_go_on(headstart: RunIt, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "starts" / "glyphs.json"
+    words = ("learn", images, "--out", out, "--way", 4, "--seed", 3, "--test-episodes", 6)
+    first = headstart(*words, "--episodes", 20)
+    assert first.status == 0, first.err
+    assert re.search(r"5 iterations in \d+ s; on 6 test episodes .*: accuracy 0\.\d+", first.out)
+    assert "iteration 5, " in first.err
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    learner, state = restore(out)
+    assert all(value.isfinite().all() for value in state.values())
+    about = json.loads(out.read_text())["about"]
+    assert about["source"] == "images.npz"
+    assert not set(about["classes"]["train"]) & set(about["classes"]["test"])
+    more = headstart(*words, "--episodes", 40, "--resume")
+    assert more.status == 0, more.err
+    assert "10 iterations" in more.out
+    assert json.loads(out.read_text())["iteration"] == 10
+    assert restore(out)[0] == learner
+
+
+def test_a_run_bound_by_minutes_ends_and_waves_need_no_file(
+    headstart: RunIt, tmp_path: Path
+) -> None:
+    out = tmp_path / "waves.json"
+    done = headstart(
+        *("learn", "sinusoid", "--method", "cnp", "--shot", 10, "--minutes", 0.02, "--out", out)
+    )
+    assert done.status == 0, done.err
+    assert "mean squared error" in done.out
+
+
+def test_tensorboard_files_are_written(headstart: RunIt, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import (  # noqa: PLC0415
+        EventAccumulator,
+    )
+
+    words = ("learn", "sinusoid", "--method", "maml", "--shot", 5, "--episodes", 64)
+    done = headstart(*words, "--out", tmp_path / "run.json", "--tensorboard", tmp_path / "logs")
+    assert done.status == 0, done.err
+    events = EventAccumulator(str(tmp_path / "logs")).Reload()
+    history = json.loads((tmp_path / "run.json").read_text())["history"]
+    losses = [(event.step, event.value) for event in events.Scalars("train/loss")]
+    assert losses == [(row["iteration"], pytest.approx(row["loss"])) for row in history]
+    assert len(events.Scalars("validation/squared_error")) == len(history)
+
+
+def test_what_cannot_be_done_is_said(headstart: RunIt, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run.json"
+    base = ("learn", images, "--out", out, "--episodes", 4, "--test-episodes", 6)
+    for words, message in (
+        (("learn", images, "--out", out), "how long?"),
+        ((*base, "--method", "adam"), "no method named 'adam'"),
+        ((*base, "--resume"), "no checkpoint at"),
+        ((*base, "--way", 20), "30 classes of 6 examples or more are too few"),
+        (("learn", "sinusoid", "--out", out, "--episodes", 4), "protonet classifies"),
+        (("learn", images, "--out", tmp_path / "run.bin", "--episodes", 4), "a .json file"),
+    ):
+        done = headstart(*words)
+        assert done.status == 2
+        assert message in done.err
+    assert headstart(*base).status == 0
+    assert "is there already" in headstart(*base).err
+    assert "other episodes" in headstart(*base, "--resume", "--seed", 1).err
+    assert "another learner" in headstart(*base, "--resume", "--method", "siamese").err
+
+
+ROWS, PICTURES, WAVES = Inputs((6,), 3, 2), Inputs((1, 28, 28), 3, 2), Inputs((2,), 0, 5)
+
+
+@pytest.mark.parametrize("inputs", [ROWS, PICTURES, WAVES], ids=["rows", "images", "regression"])
+@pytest.mark.parametrize("method", [method.key for method in catalogue()])
+def test_every_method_has_a_recipe_that_runs_or_a_reason(method: str, inputs: Inputs) -> None:
+    from learners.episode import examples  # noqa: PLC0415
+
+    try:
+        made = recipe(method, inputs)
+    except LearnerError as error:
+        assert "classifies" in str(error) or "compare maps" in str(error)
+        assert inputs.regression or method == "relation"
+        return
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(6, *inputs.shape, generator=generator)
+    y = torch.randn(6, 1, generator=generator) if inputs.regression else torch.arange(6) % 3
+    state = made.learner.init(0)
+    found = made.learner.adapt(state, examples(x, y)).predict(x[:2])
+    assert found.shape == (2, 1 if inputs.regression else 3)
+    assert found.isfinite().all()
