@@ -95,7 +95,7 @@ def ask(
     view = everything
     if question.near_duplicates:
         view = replace(view, groups={})
-    view = view.without([name])
+    view = left_out(view, name)
     found = recommender.fit(view, question.search_space).recommend(name, observed, question.n)
     if question.record:
         store.record_recommendations(name, metric, found)
@@ -126,6 +126,13 @@ def most_recorded(store: MetaStore) -> str:
             "with `headstart import table FILE`"
         )
     return str(known[0]["metric"])
+
+
+def left_out(view: View, dataset: str) -> View:
+    """Return the view without a dataset's runs; of some datasets it knows nothing but the name."""
+    if dataset in view.datasets or dataset in view.meta or dataset in view.excluded:
+        return view.without([dataset])
+    return replace(view, excluded=tuple(sorted({*view.excluded, dataset})))
 
 
 def own_runs(view: View, dataset: str) -> list[Observation]:
