@@ -7,6 +7,7 @@ another process: there it learns again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -118,6 +119,10 @@ class Advisor:
     def past(self) -> tuple[Key, ...]:
         """Return the past configs worth choosing from: all, or each dataset's best of many."""
         return () if self.view is None else self.fitted.past.default_pool.keys
+
+    def candidates(self) -> list[Candidate]:
+        """Return the same configs parsed, as recommenders take them."""
+        return [(algorithm, json.loads(text)) for algorithm, text in self.past()]
 
     def recommend(
         self,

@@ -99,14 +99,14 @@ def ask(
     found = recommender.fit(view, question.search_space).recommend(name, observed, question.n)
     if question.record:
         store.record_recommendations(name, metric, found)
-    left_out = () if question.near_duplicates else tuple(t for t in twins if t in view.excluded)
+    hidden = () if question.near_duplicates else tuple(t for t in twins if t in view.excluded)
     return Answer(
         name,
         metric,
         view.higher_is_better,
         tuple(found),
         len(observed),
-        left_out,
+        hidden,
         by_default=not question.metric,
     )
 

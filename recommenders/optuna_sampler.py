@@ -8,7 +8,10 @@ Before a trial the recommender is asked with what the study has observed so far.
 
 * past configs, brought into the study's distributions (`metastore.space_reconcile`);
 * configs drawn from those distributions;
-* once trials have ended, configs around the best of them, so that late trials go on improving.
+* once trials have ended, configs around the best of them.
+
+From the eleventh trial on every second one is Optuna's TPE's, which learns from all of them: the
+past tells where to begin, and on a new dataset may be wrong about where to end.
 
 Names and types are those of the study as they come. Nothing is known of them before the first
 trial: it follows a past config, parameter by parameter, as far as each value fits what is asked
@@ -20,8 +23,10 @@ Needs Optuna 4.5 or newer. Multi-objective studies are refused.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -30,6 +35,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from metastore.errors import InvalidInputError
+from metastore.importers.flows import plain_config
 from metastore.space_columns import ABSENT
 from metastore.store import MetaStore
 from metastore.types import Observation, RunStatus, canonical_json
@@ -49,12 +55,15 @@ OPEN = 16
 ATTEMPTS = 8
 """How often a trial gives way to others that claim the same config."""
 
+ALONE = 10
+"""After so many ended trials TPE has every second turn; it is also what TPE needs to begin."""
+
 
 class HeadstartSampler(BaseSampler):
     """Samples what past runs and the study's own trials speak for.
 
     Args:
-        store: past runs. They are read once, here; the sampler keeps no connection.
+        store: past runs. They are read once, here.
         dataset: what the objective trains on: a stored name, cells such as `(X, y)`, or what
             `store.dataset` returned. Its runs in the store, and only its own, count as
             observed; near-duplicates are left out.
@@ -69,6 +78,8 @@ class HeadstartSampler(BaseSampler):
         seed: fixes whatever is left to chance.
         constraints_func: as in Optuna's `TPESampler`; a trial with a value above 0 is observed
             as a failed run. Optuna 5 prefers `trial.set_constraint`, which works as well.
+        record: whether to record what was advised, for `headstart report`. Runs are recorded by
+            `store.optuna_callback`.
 
     Raises:
         UnknownNameError: if the store has runs, but not the dataset, metric or algorithm.
@@ -87,7 +98,9 @@ class HeadstartSampler(BaseSampler):
         recommender: str = "auto",
         seed: int | None = None,
         constraints_func: Callable[[FrozenTrial], Sequence[float]] | None = None,
+        record: bool = True,
     ) -> None:
+        self._store, self._record = store, record
         self._seed = 0 if seed is None else seed
         topic = Topic(dataset, metric, target, algorithm, recommender, self._seed)
         self._advisor = Advisor.of(store, topic)
@@ -184,9 +197,13 @@ class HeadstartSampler(BaseSampler):
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
-        """Let TPE evaluate the constraints, and forget the trial's plan."""
+        """Record the advice that the trial followed, and let TPE evaluate the constraints."""
         with self._lock:
-            self._plans.pop((study._study_id, trial.number), None)
+            plan = self._plans.pop((study._study_id, trial.number), None)
+        if plan and self._record and self._advisor.view is not None:
+            followed = replace(plan[0], config=plain_config(trial.params))
+            name, metric = self._advisor.name, self._advisor.view.metric
+            self._store.record_recommendations(name, metric, [followed])
         self._tpe.after_trial(study, trial, state, values)
 
     def _check(self, study: Study) -> None:
@@ -217,23 +234,52 @@ class HeadstartSampler(BaseSampler):
 
     def _planned(self, study: Study, trial: FrozenTrial, pool: StudyPool) -> Mapping[str, Any]:
         """Choose and claim a config for a trial, and return the params that it sets."""
+        others = [t for t in _trials(study) if t.number != trial.number]
+        ended = sum(t.state.is_finished() for t in others)
+        if ended >= ALONE and ended % 2 and not pool.open:
+            params = self._by_tpe(study, trial, pool, others)
+            if params:
+                return params
         behind = 0
         for _ in range(ATTEMPTS):
-            others = [t for t in _trials(study) if t.number != trial.number]
-            ranked = self._ranked(others, pool, behind + 1 if not pool.open else OPEN)
+            ranked = self._ranked(others, pool, OPEN if pool.open else behind + 1)
             if not ranked:
                 return {}
             chosen = ranked[min(behind, len(ranked) - 1)]
-            rivals = claim(study._storage, study._study_id, trial, chosen)
+            rivals = self._claimed(study, trial, chosen)
             if not rivals:
                 break
             behind = sum(number < trial.number for number in rivals)
+            others = [t for t in _trials(study) if t.number != trial.number]
         rest = [r for r in ranked if r is not chosen] if pool.open else []
         self._plans[study._study_id, trial.number] = [chosen, *rest]
-        _note(study, trial, chosen)
         if pool.open:
             return {}
         return pool.offers[chosen.algorithm, canonical_json(chosen.config)].params
+
+    def _claimed(self, study: Study, trial: FrozenTrial, chosen: Recommendation) -> list[int]:
+        """Claim what was chosen, and keep with the trial why, as `enqueue` does."""
+        storage, wanted = study._storage, (chosen.algorithm, chosen.config)
+        storage.set_trial_user_attr(trial._trial_id, ATTRIBUTE, as_attribute(chosen))
+        return claim(storage, study._study_id, trial, wanted, chosen.value)
+
+    def _by_tpe(
+        self, study: Study, trial: FrozenTrial, pool: StudyPool, others: Sequence[FrozenTrial]
+    ) -> Mapping[str, Any]:
+        """Return what TPE suggests and nobody has had, nothing where somebody has."""
+        assert self._advisor.view is not None
+        space, params = pool.space.space, dict[str, Any]()
+        for name in space.order:
+            if space.is_active(name, params):
+                distribution = space.distributions[name]
+                params[name] = self._tpe.sample_independent(study, trial, name, distribution)
+        offer = pool.space.offer(params)
+        told = tell(others, pool.space, self._advisor.view.higher_is_better)
+        if offer.text in told.tried or offer.key in told.keys:
+            return {}
+        wanted = (offer.algorithm, offer.config)
+        rivals = claim(study._storage, study._study_id, trial, wanted, math.nan)
+        return {} if rivals else params
 
     def _ranked(
         self, others: Sequence[FrozenTrial], pool: StudyPool, n: int
@@ -250,12 +296,13 @@ class HeadstartSampler(BaseSampler):
 
     def _observed(self, told: Told, offers: Iterable[Offer]) -> list[Observation]:
         """Return what was observed, and what need not be tried because it amounts to the same."""
-        keys = {(o.algorithm, canonical_json(o.config)) for o in told.observed}
-        own = [o for o in self._advisor.own if (o.algorithm, canonical_json(o.config)) not in keys]
+        own = [
+            o for o in self._advisor.own if (o.algorithm, canonical_json(o.config)) not in told.keys
+        ]
         same = [
             Observation(o.algorithm, o.config, None, RunStatus.RUNNING)
             for o in offers
-            if o.text in told.tried and o.key not in keys
+            if o.text in told.tried and o.key not in told.keys
         ]
         return [*own, *told.observed, *same]
 
@@ -276,8 +323,7 @@ class HeadstartSampler(BaseSampler):
             if value is ABSENT or any(v is not ABSENT and v != trial.params[n] for v, n in so_far):
                 continue
             if place:
-                claim(study._storage, study._study_id, trial, chosen)
-                _note(study, trial, chosen)
+                self._claimed(study, trial, chosen)
                 plan[:] = plan[place:]
             return value
         return ABSENT
@@ -294,8 +340,3 @@ def _distributions(trials: Iterable[FrozenTrial]) -> dict[str, BaseDistribution]
     for trial in trials:
         used.update(trial.distributions)
     return used
-
-
-def _note(study: Study, trial: FrozenTrial, chosen: Recommendation) -> None:
-    """Keep with the trial why it was chosen, as `enqueue` does."""
-    study._storage.set_trial_user_attr(trial._trial_id, ATTRIBUTE, as_attribute(chosen))

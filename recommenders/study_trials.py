@@ -30,7 +30,7 @@ import numpy as np
 
 from metastore.types import Observation, RunStatus, canonical_json
 from recommenders.encoding import Key
-from recommenders.recommender import Recommendation
+from recommenders.recommender import Candidate
 from recommenders.study_space import Offer, StudySpace
 
 if TYPE_CHECKING:
@@ -43,9 +43,10 @@ CLAIM = "headstart:claim"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a study's trials tell: observations, and the texts of the params that were tried."""
+    """What a study's trials tell: observations, their keys, and the texts of params tried."""
 
     observed: list[Observation]
+    keys: frozenset[Key]
     tried: frozenset[str]
 
 
@@ -58,18 +59,18 @@ def tell(trials: Sequence[FrozenTrial], space: StudySpace, higher_is_better: boo
         higher_is_better: the metric's direction, which is the study's.
     """
     completed = [t for t in trials if t.state.name == "COMPLETE" and math.isfinite(_final(t))]
-    observed, tried = [], set()
+    observed, keys, tried = [], set(), set()
     for trial in trials:
         offer = _offer(trial, space)
         if offer is None:
             continue
-        state = trial.state.name
-        if state in ("COMPLETE", "PRUNED", "FAIL"):
+        keys.add(offer.key)
+        if trial.state.is_finished():
             tried.add(offer.text)
         value, status = _outcome(trial, completed, higher_is_better)
         seconds = trial.duration.total_seconds() if trial.duration else None
         observed.append(Observation(offer.algorithm, offer.config, value, status, seconds))
-    return Told(observed, frozenset(tried))
+    return Told(observed, frozenset(keys), frozenset(tried))
 
 
 def best_params(
@@ -149,13 +150,22 @@ def claimed(trial: FrozenTrial) -> Key | None:
 
 
 def claim(
-    storage: BaseStorage, study_id: int, trial: FrozenTrial, wanted: Recommendation
+    storage: BaseStorage, study_id: int, trial: FrozenTrial, wanted: Candidate, value: float
 ) -> list[int]:
-    """Claim a config for a trial, and return the numbers of the trials that claimed it too."""
-    value = wanted.value if math.isfinite(wanted.value) else None
-    kept = {"algorithm": wanted.algorithm, "config": dict(wanted.config), "value": value}
+    """Claim a config for a trial, and return the numbers of the trials that claimed it too.
+
+    Args:
+        storage: the study's storage.
+        study_id: the study's id there.
+        trial: who claims.
+        wanted: the algorithm and the config, in the store's words.
+        value: what is expected of it, NaN for nothing.
+    """
+    algorithm, config = wanted
+    expected = value if math.isfinite(value) else None
+    kept = {"algorithm": algorithm, "config": dict(config), "value": expected}
     storage.set_trial_system_attr(trial._trial_id, CLAIM, kept)
-    key = (wanted.algorithm, canonical_json(wanted.config))
+    key = (algorithm, canonical_json(config))
     return [
         other.number
         for other in storage.get_all_trials(study_id, deepcopy=False)

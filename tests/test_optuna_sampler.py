@@ -340,9 +340,7 @@ def test_data_is_recognised_by_its_cells(store: MetaStore) -> None:
 def test_an_empty_store_leaves_everything_to_tpe(tmp_path: Path) -> None:
     empty = metastore.open(tmp_path / "store")
     ours = optuna.create_study(direction="maximize", sampler=sampler(empty))
-    theirs = optuna.create_study(
-        direction="maximize", sampler=optuna.samplers.TPESampler(seed=0)
-    )
+    theirs = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
     for each in (ours, theirs):
         each.optimize(objective, 12)
     assert params(ours) == params(theirs)
