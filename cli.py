@@ -315,6 +315,38 @@ def backtest(
 
 
 @app.command()
+def report(
+    store: Store = DEFAULT_STORE,
+    dataset: Annotated[str, typer.Option(help="Only advice on this dataset.")] = "",
+    metric: Annotated[str, typer.Option(help="Only advice on this metric.")] = "",
+    json: Json = False,
+    csv: Csv = False,
+    table: Table = False,
+) -> None:
+    """Say what the advice was worth on your own data.
+
+    Regret against the best that ever ran on each dataset, against random at equal budget, and how
+    often the intervals held.
+
+    Example: headstart report --dataset iris
+    """
+    from textwrap import fill  # noqa: PLC0415
+
+    from metastore.rendering import Form, render, render_one, terminal_width  # noqa: PLC0415
+    from recommenders.worth import worth  # noqa: PLC0415
+
+    form = _form(json, csv, table)
+    found = worth(_open(store), dataset, metric)
+    if form is Form.JSON:
+        _out(render_one({"datasets": found.rows(), "overall": found.summary()}))
+    elif form is Form.CSV:
+        _out(render(found.rows(), form))
+    else:
+        words = fill(found.words(), min(100, terminal_width() or 100))
+        _out(f"{render(found.shown(), form)}\n\n{words}" if found.worths else words)
+
+
+@app.command()
 def runs(
     store: Store = DEFAULT_STORE,
     dataset: Annotated[str, typer.Option(help="Only runs on this dataset.")] = "",

@@ -72,8 +72,13 @@ class MetaStore(Recording):
         super().__init__(paths)
         self._engine = FileEngine(paths, wait_seconds)
         self._made = False
+        self._ids: dict[str, str] = {}
         self._absorbed: tuple[tuple[str, int, int], ...] | None = None
         self._check()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send the store to another process as its place: there it is opened anew."""
+        return MetaStore, (self.paths, self._engine.wait_seconds)
 
     def _check(self) -> None:
         """Make the tables now where that is possible at once; recording does without.
@@ -224,8 +229,10 @@ class MetaStore(Recording):
             metric: the metric that was asked about.
             recommendations: `recommenders.Recommendation` values, the first to run first.
         """
-        with self.reader() as con:
-            number = id_of(con, dataset)
+        number = self._ids.get(dataset)
+        if number is None:
+            with self.reader() as con:
+                number = self._ids[dataset] = id_of(con, dataset)
         kept = list(recommendations)
         done = self._recorder.write(
             lambda: b"".join(

@@ -6,6 +6,10 @@
 'portfolio'
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from metastore.types import Observation
 from recommenders.asking import Answer, Question, ask
 from recommenders.enqueueing import enqueue
@@ -18,10 +22,16 @@ from recommenders.recommender import (
 )
 from recommenders.registry import make, names
 
+if TYPE_CHECKING:
+    from recommenders.optuna_sampler import HeadstartSampler
+    from recommenders.search_cv import HeadstartSearchCV
+
 __all__ = [
     "Answer",
     "AskedTask",
     "Evidence",
+    "HeadstartSampler",
+    "HeadstartSearchCV",
     "Neighbour",
     "Observation",
     "Question",
@@ -32,3 +42,18 @@ __all__ = [
     "make",
     "names",
 ]
+
+# They bring Optuna and scikit-learn along, which asking by name does without.
+_HEAVY = {
+    "HeadstartSampler": "recommenders.optuna_sampler",
+    "HeadstartSearchCV": "recommenders.search_cv",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is heavy when it is first asked for."""
+    if name not in _HEAVY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - only for what is heavy
+
+    return getattr(import_module(_HEAVY[name]), name)

@@ -95,18 +95,18 @@ def ask(
     view = everything
     if question.near_duplicates:
         view = replace(view, groups={})
-    view = view.without([name])
+    view = left_out(view, name)
     found = recommender.fit(view, question.search_space).recommend(name, observed, question.n)
     if question.record:
         store.record_recommendations(name, metric, found)
-    left_out = () if question.near_duplicates else tuple(t for t in twins if t in view.excluded)
+    hidden = () if question.near_duplicates else tuple(t for t in twins if t in view.excluded)
     return Answer(
         name,
         metric,
         view.higher_is_better,
         tuple(found),
         len(observed),
-        left_out,
+        hidden,
         by_default=not question.metric,
     )
 
@@ -126,6 +126,13 @@ def most_recorded(store: MetaStore) -> str:
             "with `headstart import table FILE`"
         )
     return str(known[0]["metric"])
+
+
+def left_out(view: View, dataset: str) -> View:
+    """Return the view without a dataset's runs; of some datasets it knows nothing but the name."""
+    if dataset in view.datasets or dataset in view.meta or dataset in view.excluded:
+        return view.without([dataset])
+    return replace(view, excluded=tuple(sorted({*view.excluded, dataset})))
 
 
 def own_runs(view: View, dataset: str) -> list[Observation]:

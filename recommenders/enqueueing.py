@@ -45,7 +45,7 @@ def enqueue(study: Study, recommendations: Iterable[Recommendation]) -> int:
             continue
         known.add(key)
         params = dict(recommendation.config)
-        study.enqueue_trial(params, user_attrs={ATTRIBUTE: _evidence(recommendation)})
+        study.enqueue_trial(params, user_attrs={ATTRIBUTE: as_attribute(recommendation)})
         count += 1
     return count
 
@@ -65,7 +65,8 @@ def _key(params: Mapping[str, Any]) -> str:
     return canonical_json(even)
 
 
-def _evidence(recommendation: Recommendation) -> dict[str, Any]:
+def as_attribute(recommendation: Recommendation) -> dict[str, Any]:
+    """Return what a trial keeps of the recommendation it follows; unknown numbers are None."""
     evidence = recommendation.evidence
     low, high = recommendation.interval
     return {

@@ -168,6 +168,24 @@ def _set(estimator: Any, algorithm: str, name: str, value: Any) -> None:
         ) from error
 
 
+def parameters(estimator: Any, config: Config) -> dict[str, Any]:
+    """Return a config as arguments of an estimator's `set_params`.
+
+    Raises:
+        InvalidInputError: if a name is not a parameter of the estimator, or a value names
+            something that is not built.
+
+    >>> from sklearn.neural_network import MLPClassifier
+    >>> parameters(MLPClassifier(hidden_layer_sizes=(9,)), {"hidden_layer_sizes": [5, 5]})
+    {'hidden_layer_sizes': (5, 5)}
+    """
+    known = estimator.get_params(deep=True)
+    for name in config:
+        if name not in known:
+            raise InvalidInputError(f"{type(estimator).__name__} has no parameter {name!r}")
+    return {name: _value(value, known[name]) for name, value in config.items()}
+
+
 def _value(value: Any, current: Any) -> Any:
     """Return a config's value as the estimator takes it."""
     if isinstance(value, list) and isinstance(current, tuple):

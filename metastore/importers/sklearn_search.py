@@ -250,6 +250,31 @@ def _metrics(search: Any) -> list[_Metric]:
     return [_metric(key, key, scorers.get(key)) for key in keys]
 
 
+def asked_metric(search: Any) -> tuple[str, str, bool]:
+    """Return which metric a search that was not fitted yet is to do well in.
+
+    Returns:
+        The key of `mean_test_KEY` in `cv_results_`, the metric's name as `records` gives it, and
+        whether larger is better. Of several metrics it is the one that `refit` names, or the
+        first.
+    """
+    from sklearn.metrics import get_scorer  # noqa: PLC0415 - light imports
+
+    scoring = search.scoring
+    if isinstance(scoring, list | tuple | dict) or isinstance(search.refit, str):
+        named = dict(scoring) if isinstance(scoring, Mapping) else {}
+        keys = [] if callable(scoring) or scoring is None else list(scoring)
+        key = search.refit if isinstance(search.refit, str) else keys[0]
+        scorer = named.get(key, key if key in keys else None)
+        found = _metric(key, key, get_scorer(scorer) if scorer is not None else None)
+        return found.key, found.name, found.higher_is_better
+    if isinstance(scoring, str):
+        found = _metric("score", scoring, get_scorer(scoring))
+    else:
+        found = _single_metric(search)
+    return found.key, found.name, found.higher_is_better
+
+
 def _single_metric(search: Any) -> _Metric:
     scoring = search.scoring
     if isinstance(scoring, str):

@@ -1,0 +1,152 @@
+"""What was recommended and what ran since, read together.
+
+A run follows a recommendation if it is of the same algorithm and config, on the same dataset, and
+was recorded no earlier. Of several recommendations of one config the last one before the run is
+the one it followed: that is what was expected when it started.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from metastore.errors import UnknownNameError
+from metastore.queries import query
+from metastore.reading import dataset_labels, direction, not_found
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from metastore.store import MetaStore
+
+Config = tuple[str, str]
+"""An algorithm's name and the id of a config of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A config that was recommended, and the first run of it since.
+
+    Args:
+        value: the result, in the metric's own direction; NaN where the run failed.
+        expected: what was expected of it, NaN where nothing was.
+        low: lower end of the 80% interval.
+        high: upper end.
+    """
+
+    value: float
+    expected: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Advised:
+    """Everything known of the advice on one dataset and metric.
+
+    Args:
+        dataset: its name in views.
+        metric: the metric.
+        higher_is_better: its direction.
+        given: how many distinct configs were recommended.
+        followed: those that ran since, in the order they ran.
+        results: mean result of every config that ended on the dataset, advised or not; NaN
+            where it only failed.
+    """
+
+    dataset: str
+    metric: str
+    higher_is_better: bool
+    given: int
+    followed: list[Followed]
+    results: Mapping[Config, float]
+
+
+@dataclass(slots=True)
+class _Case:
+    given: dict[Config, list[tuple[datetime, Followed]]] = field(default_factory=dict)
+    followed: dict[Config, Followed] = field(default_factory=dict)
+    values: dict[Config, list[float]] = field(default_factory=dict)
+
+    def ran(self, config: Config, at: datetime, value: float) -> None:
+        """Take in a run; runs come in the order in which they were recorded."""
+        self.values.setdefault(config, []).append(value)
+        before = [advice for moment, advice in self.given.get(config, ()) if moment <= at]
+        if before and config not in self.followed:
+            last = before[-1]
+            self.followed[config] = Followed(value, last.expected, last.low, last.high)
+
+
+def advised(store: MetaStore, dataset: str = "", metric: str = "") -> list[Advised]:
+    """Return what became of the advice, one entry a dataset and metric, by name.
+
+    Args:
+        store: the store.
+        dataset: only this one; empty for all.
+        metric: only this one; empty for all.
+
+    Raises:
+        UnknownNameError: if nothing was ever recommended for that dataset or metric.
+        MixedDirectionError: if runs disagree on the metric's direction.
+    """
+    with store.reader() as con:
+        labels = dataset_labels(con)
+        cases = _given(con, labels)
+        _check("dataset", dataset, {name for name, _ in cases})
+        _check("metric", metric, {name for _, name in cases})
+        wanted = [
+            (name, of) for name, of in sorted(cases) if dataset in ("", name) and metric in ("", of)
+        ]
+        for of in sorted({of for _, of in wanted}):
+            _fill(con, labels, of, {name: cases[name, m] for name, m in wanted if m == of})
+        return [
+            _advised(cases[key], *key, higher_is_better=direction(con, key[1])) for key in wanted
+        ]
+
+
+def _check(kind: str, name: str, known: set[str]) -> None:
+    if name and name not in known:
+        hint = not_found(kind, name, known) if known else "nothing was recommended yet"
+        raise UnknownNameError(f"no advice on {kind} {name!r}: {hint}")
+
+
+def _given(
+    con: duckdb.DuckDBPyConnection, labels: Mapping[str, str]
+) -> dict[tuple[str, str], _Case]:
+    cases: dict[tuple[str, str], _Case] = {}
+    for number, metric, algorithm, config, *numbers, _, at in con.execute(
+        query("advice_given")
+    ).fetchall():
+        case = cases.setdefault((labels.get(number, number), metric), _Case())
+        expected, low, high = (math.nan if n is None else float(n) for n in numbers)
+        advice = Followed(math.nan, expected, low, high)
+        case.given.setdefault((algorithm, config), []).append((at, advice))
+    return cases
+
+
+def _fill(
+    con: duckdb.DuckDBPyConnection,
+    labels: Mapping[str, str],
+    metric: str,
+    cases: Mapping[str, _Case],
+) -> None:
+    """Add the runs on these datasets, by the dataset's name: it may go by several ids."""
+    numbers = [number for number, name in labels.items() if name in cases]
+    asked: dict[str, Any] = {"metric": metric, "datasets": numbers}
+    for number, algorithm, config, status, at, value in con.execute(
+        query("ended_runs"), asked
+    ).fetchall():
+        result = float(value) if status == "completed" and value is not None else math.nan
+        cases[labels[number]].ran((algorithm, config), at, result)
+
+
+def _advised(case: _Case, dataset: str, metric: str, *, higher_is_better: bool) -> Advised:
+    results = {}
+    for config, values in case.values.items():
+        fine = [value for value in values if math.isfinite(value)]
+        results[config] = sum(fine) / len(fine) if fine else math.nan
+    followed = list(case.followed.values())
+    return Advised(dataset, metric, higher_is_better, len(case.given), followed, results)

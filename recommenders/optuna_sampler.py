@@ -1,0 +1,342 @@
+"""An Optuna sampler that starts from past runs and learns from each trial.
+
+    sampler = HeadstartSampler(store, (X, y), algorithm="sklearn.svm.SVC", metric="accuracy")
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.optimize(objective, 30, callbacks=[store.optuna_callback(...)])
+
+Before a trial the recommender is asked with what the study has observed so far. It chooses among
+
+* past configs, brought into the study's distributions (`metastore.space_reconcile`);
+* configs drawn from those distributions;
+* once trials have ended, configs around the best of them.
+
+From the eleventh trial on every second one is Optuna's TPE's, which learns from all of them: the
+past tells where to begin, and on a new dataset may be wrong about where to end.
+
+Names and types are those of the study as they come. Nothing is known of them before the first
+trial: it follows a past config, parameter by parameter, as far as each value fits what is asked
+for. Later trials know every distribution that the study has used. What the store never heard of,
+and what fits nowhere, is left to Optuna's TPE, and so is everything while the store is empty.
+
+Needs Optuna 4.5 or newer. Multi-objective studies are refused.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from metastore.errors import InvalidInputError
+from metastore.importers.flows import plain_config
+from metastore.space_columns import ABSENT
+from metastore.store import MetaStore
+from metastore.types import Observation, RunStatus, canonical_json
+from recommenders.advisor import Advisor, Topic
+from recommenders.enqueueing import ATTRIBUTE, as_attribute
+from recommenders.recommender import Recommendation
+from recommenders.study_pool import StudyPool
+from recommenders.study_space import Offer
+from recommenders.study_trials import Told, best_params, claim, tell
+
+AROUND = 3
+"""The pool holds neighbours of so many of the best trials."""
+
+OPEN = 16
+"""Past configs at hand for a first trial that does not know yet what will be asked for."""
+
+ATTEMPTS = 8
+"""How often a trial gives way to others that claim the same config."""
+
+ALONE = 10
+"""After so many ended trials TPE has every second turn; it is also what TPE needs to begin."""
+
+
+class HeadstartSampler(BaseSampler):
+    """Samples what past runs and the study's own trials speak for.
+
+    Args:
+        store: past runs. They are read once, here.
+        dataset: what the objective trains on: a stored name, cells such as `(X, y)`, or what
+            `store.dataset` returned. Its runs in the store, and only its own, count as
+            observed; near-duplicates are left out.
+        metric: the metric that the objective returns, as the store calls it.
+        target: name of the target column, or the target values.
+        algorithm: the algorithm that the objective trains, as the store calls it; may be left
+            out where the store has one.
+        algorithm_param: the study's categorical parameter that says which algorithm, where the
+            study chooses among several; its choices are the store's names or the last part of
+            them (`SVC` for `sklearn.svm.SVC`).
+        recommender: one of `recommenders.names()`.
+        seed: fixes whatever is left to chance.
+        constraints_func: as in Optuna's `TPESampler`; a trial with a value above 0 is observed
+            as a failed run. Optuna 5 prefers `trial.set_constraint`, which works as well.
+        record: whether to record what was advised, for `headstart report`. Runs are recorded by
+            `store.optuna_callback`.
+
+    Raises:
+        UnknownNameError: if the store has runs, but not the dataset, metric or algorithm.
+        InvalidInputError: if it is not clear which algorithm is meant.
+    """
+
+    def __init__(  # noqa: PLR0913 - a sampler's options are its parameters
+        self,
+        store: MetaStore,
+        dataset: Any,
+        *,
+        metric: str,
+        target: Any = None,
+        algorithm: str | None = None,
+        algorithm_param: str = "",
+        recommender: str = "auto",
+        seed: int | None = None,
+        constraints_func: Callable[[FrozenTrial], Sequence[float]] | None = None,
+        record: bool = True,
+    ) -> None:
+        self._store, self._record = store, record
+        self._seed = 0 if seed is None else seed
+        topic = Topic(dataset, metric, target, algorithm, recommender, self._seed)
+        self._advisor = Advisor.of(store, topic)
+        self._algorithm_param = algorithm_param
+        known = self._advisor.algorithms
+        if len(known) > 1 and not algorithm_param:
+            raise InvalidInputError(
+                f"the store has runs of {len(known)} algorithms ({', '.join(known[:5])}); say "
+                "which the objective trains with algorithm=..., or name the study's parameter "
+                "that chooses among them with algorithm_param=..."
+            )
+        options: dict[str, Any] = {}
+        if constraints_func is not None:
+            options["constraints_func"] = constraints_func
+        self._tpe = TPESampler(seed=seed, **options)
+        self._pool: StudyPool | None = None
+        self._plans: dict[tuple[int, int], list[Recommendation]] = {}
+        self._lock = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_lock": None, "_pool": None, "_plans": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
+
+    def reseed_rng(self) -> None:
+        """Reseed what is left to TPE; the rest depends on the seed and the trials alone."""
+        self._tpe.reseed_rng()
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return every distribution that the study used so far, as far as the store knows it.
+
+        Raises:
+            InvalidInputError: if the study has several objectives or the other direction.
+        """
+        self._check(study)
+        with self._lock:
+            if self._advisor.view is None:
+                return self._tpe.infer_relative_search_space(study, trial)
+            known = self._pool_of(_distributions(_trials(study))).space.space.distributions
+        return {name: d for name, d in known.items() if not d.single()}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the values of the config that the recommender chose.
+
+        What the config does not set is sampled independently afterwards.
+
+        Raises:
+            InvalidInputError: if the study has several objectives or the other direction.
+        """
+        self._check(study)
+        with self._lock:
+            if self._advisor.view is None:
+                return self._tpe.sample_relative(study, trial, search_space)
+            if "fixed_params" in trial.system_attrs:
+                return {}
+            used = {**_distributions(_trials(study)), **search_space}
+            params = self._planned(study, trial, self._pool_of(used))
+        if not params:  # everything was tried
+            independent = self._tpe.sample_independent
+            return {n: independent(study, trial, n, d) for n, d in search_space.items()}
+        return {name: value for name, value in params.items() if name in search_space}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Return what the chosen config sets the parameter to, or else what TPE suggests.
+
+        Raises:
+            InvalidInputError: if the study has several objectives or the other direction.
+        """
+        self._check(study)
+        with self._lock:
+            plan = self._plans.get((study._study_id, trial.number))
+            if plan is not None and self._pool is not None:
+                value = self._followed(plan, study, trial, (param_name, param_distribution))
+                if value is not ABSENT:
+                    return value
+        return self._tpe.sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Let TPE prepare."""
+        self._tpe.before_trial(study, trial)
+
+    def after_trial(
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """Record the advice that the trial followed, and let TPE evaluate the constraints."""
+        with self._lock:
+            plan = self._plans.pop((study._study_id, trial.number), None)
+        if plan and self._record and self._advisor.view is not None:
+            followed = replace(plan[0], config=plain_config(trial.params))
+            name, metric = self._advisor.name, self._advisor.view.metric
+            self._store.record_recommendations(name, metric, [followed])
+        self._tpe.after_trial(study, trial, state, values)
+
+    def _check(self, study: Study) -> None:
+        if len(study.directions) > 1:
+            raise InvalidInputError(
+                f"HeadstartSampler: the study has {len(study.directions)} objectives; advice is "
+                "on one metric. Use a study of one objective and make the others constraints, or "
+                "another sampler"
+            )
+        view = self._advisor.view
+        if view is None:
+            return
+        higher = study.direction == StudyDirection.MAXIMIZE
+        if higher != view.higher_is_better:
+            wanted = "maximize" if view.higher_is_better else "minimize"
+            raise InvalidInputError(
+                f"HeadstartSampler: in the store {view.metric!r} is to be {wanted}d, but the "
+                f"study would {study.direction.name.lower()} it; create the study with "
+                f"direction={wanted!r}"
+            )
+
+    def _pool_of(self, used: Mapping[str, BaseDistribution]) -> StudyPool:
+        """Return the pool of these distributions, the last one where they are the same."""
+        if self._pool is None or self._pool.used != used:
+            past = self._advisor.past()
+            self._pool = StudyPool(past, used, self._algorithm_param, self._seed)
+        return self._pool
+
+    def _planned(self, study: Study, trial: FrozenTrial, pool: StudyPool) -> Mapping[str, Any]:
+        """Choose and claim a config for a trial, and return the params that it sets."""
+        others = [t for t in _trials(study) if t.number != trial.number]
+        ended = sum(t.state.is_finished() for t in others)
+        if ended >= ALONE and ended % 2 and not pool.open:
+            params = self._by_tpe(study, trial, pool, others)
+            if params:
+                return params
+        behind = 0
+        for _ in range(ATTEMPTS):
+            ranked = self._ranked(others, pool, OPEN if pool.open else behind + 1)
+            if not ranked:
+                return {}
+            chosen = ranked[min(behind, len(ranked) - 1)]
+            rivals = self._claimed(study, trial, chosen)
+            if not rivals:
+                break
+            behind = sum(number < trial.number for number in rivals)
+            others = [t for t in _trials(study) if t.number != trial.number]
+        rest = [r for r in ranked if r is not chosen] if pool.open else []
+        self._plans[study._study_id, trial.number] = [chosen, *rest]
+        if pool.open:
+            return {}
+        return pool.offers[chosen.algorithm, canonical_json(chosen.config)].params
+
+    def _claimed(self, study: Study, trial: FrozenTrial, chosen: Recommendation) -> list[int]:
+        """Claim what was chosen, and keep with the trial why, as `enqueue` does."""
+        storage, wanted = study._storage, (chosen.algorithm, chosen.config)
+        storage.set_trial_user_attr(trial._trial_id, ATTRIBUTE, as_attribute(chosen))
+        return claim(storage, study._study_id, trial, wanted, chosen.value)
+
+    def _by_tpe(
+        self, study: Study, trial: FrozenTrial, pool: StudyPool, others: Sequence[FrozenTrial]
+    ) -> Mapping[str, Any]:
+        """Return what TPE suggests and nobody has had, nothing where somebody has."""
+        assert self._advisor.view is not None
+        space, params = pool.space.space, dict[str, Any]()
+        for name in space.order:
+            if space.is_active(name, params):
+                distribution = space.distributions[name]
+                params[name] = self._tpe.sample_independent(study, trial, name, distribution)
+        offer = pool.space.offer(params)
+        told = tell(others, pool.space, self._advisor.view.higher_is_better)
+        if offer.text in told.tried or offer.key in told.keys:
+            return {}
+        wanted = (offer.algorithm, offer.config)
+        rivals = claim(study._storage, study._study_id, trial, wanted, math.nan)
+        return {} if rivals else params
+
+    def _ranked(
+        self, others: Sequence[FrozenTrial], pool: StudyPool, n: int
+    ) -> list[Recommendation]:
+        """Return at most `n` configs that no other trial has tried or claimed."""
+        assert self._advisor.view is not None
+        higher = self._advisor.view.higher_is_better
+        told = tell(others, pool.space, higher)
+        if pool.open:
+            return self._advisor.recommend(self._observed(told, ()), n)
+        pool.surround(best_params(others, AROUND, higher))
+        observed = self._observed(told, pool.offers.values())
+        return self._advisor.recommend(observed, n, pool.candidates())
+
+    def _observed(self, told: Told, offers: Iterable[Offer]) -> list[Observation]:
+        """Return what was observed, and what need not be tried because it amounts to the same."""
+        own = [
+            o for o in self._advisor.own if (o.algorithm, canonical_json(o.config)) not in told.keys
+        ]
+        same = [
+            Observation(o.algorithm, o.config, None, RunStatus.RUNNING)
+            for o in offers
+            if o.text in told.tried and o.key not in told.keys
+        ]
+        return [*own, *told.observed, *same]
+
+    def _followed(
+        self,
+        plan: list[Recommendation],
+        study: Study,
+        trial: FrozenTrial,
+        asked: tuple[str, BaseDistribution],
+    ) -> Any:
+        """Return what the first config that fits so far sets a parameter to, else `ABSENT`."""
+        assert self._pool is not None
+        space = self._pool.space
+        for place, chosen in enumerate(plan):
+            config = space.joined(chosen.algorithm, chosen.config)
+            value = space.fits(*asked, config)
+            so_far = [(space.fits(n, d, config), n) for n, d in trial.distributions.items()]
+            if value is ABSENT or any(v is not ABSENT and v != trial.params[n] for v, n in so_far):
+                continue
+            if place:
+                self._claimed(study, trial, chosen)
+                plan[:] = plan[place:]
+            return value
+        return ABSENT
+
+
+def _trials(study: Study) -> list[FrozenTrial]:
+    """Return all trials of the study, also where a pruner shows the sampler some alone."""
+    return study._storage.get_all_trials(study._study_id, deepcopy=False)
+
+
+def _distributions(trials: Iterable[FrozenTrial]) -> dict[str, BaseDistribution]:
+    """Return the latest distribution of every parameter: Optuna keeps type and choices fixed."""
+    used: dict[str, BaseDistribution] = {}
+    for trial in trials:
+        used.update(trial.distributions)
+    return used

@@ -1,0 +1,170 @@
+"""What `HeadstartSearchCV` asks before each config, and what it tells after it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from metastore.errors import InvalidInputError, UnknownNameError
+from metastore.importers.flows import flow_name
+from metastore.importers.sklearn_search import asked_metric
+from metastore.search_space import SearchSpace
+from metastore.store import MetaStore
+from metastore.types import DatasetRef, Observation, RunStatus, canonical_json
+from recommenders.advisor import Advisor, Topic
+from recommenders.encoding import Key
+from recommenders.estimators import parameters
+from recommenders.recommender import Evidence, Recommendation
+from recommenders.registry import make
+from recommenders.search_distributions import Given
+from recommenders.study_pool import StudyPool
+from recommenders.study_space import Offer
+
+AROUND = 3
+"""The pool holds neighbours of so many of the best configs."""
+
+Chosen = tuple[Recommendation, dict[str, Any]]
+"""What was advised, and the parameters to set."""
+
+
+class Search(Protocol):
+    """What is read of a search."""
+
+    estimator: Any
+    algorithm: str | None
+    recommender: str
+    param_distributions: Mapping[str, Any] | None
+
+
+class Asking:
+    """One search's questions and answers.
+
+    Args:
+        search: the search, not fitted yet.
+        store: past runs.
+        dataset: what is being fitted on.
+        seed: fixes what is drawn.
+
+    Raises:
+        InvalidInputError: if there is nothing to choose from.
+        UnknownNameError: if there is no such recommender.
+    """
+
+    def __init__(self, search: Search, store: MetaStore, dataset: DatasetRef, seed: int) -> None:
+        self._estimator = search.estimator
+        self._key, metric, self._higher = asked_metric(search)
+        self._algorithm = search.algorithm or flow_name(search.estimator)
+        given = search.param_distributions
+        self._given = None if given is None else Given.of(given)
+        self._seed = seed
+        make(search.recommender)
+        topic = Topic(dataset, metric, None, self._algorithm, search.recommender, seed)
+        try:
+            self._advisor: Advisor | None = Advisor.of(store, topic)
+        except UnknownNameError:  # nothing was recorded of this algorithm or metric yet
+            self._advisor = None
+        if self._advisor is not None and self._advisor.view is None:
+            self._advisor = None
+        self._pool = self._opened()
+        self._known = {} if self._given else self._past()
+        if self._given is None and not self._known:
+            raise InvalidInputError(
+                f"the store knows no config of {self._algorithm} with {metric!r} on other "
+                "datasets; say what may vary with param_distributions={...}"
+            )
+        self._observed: dict[Key, Observation] = {}
+        self._tried: list[tuple[float, Offer]] = []
+        self._asked: list[Offer] = []
+        self._told = 0
+
+    def _opened(self) -> StudyPool | None:
+        """Return the pool of what the user lets vary, None where the store cannot guide it."""
+        if self._given is None or self._advisor is None:
+            return None
+        past = self._advisor.past()
+        pool = StudyPool(past, self._given.distributions, seed=self._seed)
+        return None if pool.open else pool
+
+    def _past(self) -> dict[Key, Offer]:
+        """Return the past configs that the estimator can be set to."""
+        offers: dict[str, Offer] = {}
+        for algorithm, config in self._advisor.candidates() if self._advisor else ():
+            try:
+                params = parameters(self._estimator, config)
+            except InvalidInputError:  # of an estimator that was built otherwise
+                continue
+            offer = Offer(algorithm, config, params)
+            offers.setdefault(offer.key[1], offer)
+        return {offer.key: offer for offer in offers.values()}
+
+    def next(self, n: int) -> list[Chosen]:
+        """Return at most `n` configs to try, none when there are no more."""
+        if self._advisor is None or (self._given is not None and self._pool is None):
+            return self._drawn(n)
+        offers = self._known
+        if self._pool is not None:
+            best = sorted(self._tried, key=lambda pair: -pair[0])[:AROUND]
+            self._pool.surround([offer.params for _, offer in best])
+            offers = dict(self._pool.offers)
+        done = {offer.text for offer in self._asked} if self._pool else set()
+        same = [
+            Observation(o.algorithm, o.config, None, RunStatus.RUNNING)
+            for o in offers.values()
+            if done and o.text in done and o.key not in self._observed
+        ]
+        pool = [(offer.algorithm, offer.config) for offer in offers.values()]
+        found = self._advisor.recommend([*self._observed.values(), *same], n, pool)
+        chosen = [offers[r.algorithm, canonical_json(r.config)] for r in found]
+        self._asked += chosen
+        return [(r, self._params(offer)) for r, offer in zip(found, chosen, strict=True)]
+
+    def _params(self, offer: Offer) -> dict[str, Any]:
+        """Return an offer as the estimator takes it, drawing what the store never heard of."""
+        if self._given is None:
+            return dict(offer.params)
+        rest = {
+            name: distribution
+            for name, distribution in self._given.distributions.items()
+            if self._pool is not None and name not in self._pool.space.space
+        }
+        seed = self._seed + len(self._tried) + 1
+        drawn = SearchSpace(rest).sample(1, seed)[0] if rest else {}
+        native = self._given.native({**drawn, **offer.params})
+        return parameters(self._estimator, native)
+
+    def _drawn(self, n: int) -> list[Chosen]:
+        """Return random configs of what the user lets vary: there is nothing to go by."""
+        assert self._given is not None
+        start = len(self._asked)
+        configs = SearchSpace(self._given.distributions).sample(start + n, self._seed)[start:]
+        nothing, unknown = Evidence("random", note="the store knows nothing of these"), math.nan
+        chosen = []
+        for config in configs:
+            advice = Recommendation(
+                self._algorithm, config, unknown, (unknown, unknown), unknown, nothing
+            )
+            self._asked.append(Offer(self._algorithm, config, config))
+            chosen.append((advice, parameters(self._estimator, self._given.native(config))))
+        return chosen
+
+    def tell(self, results: Mapping[str, Any], count: int) -> None:
+        """Take in what the last configs asked for scored.
+
+        Args:
+            results: `cv_results_` so far, in which they come first of those added last; empty
+                where every fit of them failed.
+            count: how many configs were asked for last.
+        """
+        scores = results.get(f"mean_test_{self._key}", ())
+        offers = self._asked[-count:]
+        for place, offer in enumerate(offers, start=self._told):
+            score = float(scores[place]) if len(scores) else math.nan
+            scored = math.isfinite(score) and results["mean_score_time"][place] > 0
+            value = (score if self._higher else -score) if scored else None
+            status = RunStatus.COMPLETED if scored else RunStatus.FAILED
+            one = Observation(offer.algorithm, offer.config, value, status)
+            self._observed[offer.key] = one
+            if scored:
+                self._tried.append((score, offer))
+        self._told = len(scores) or self._told

@@ -1,0 +1,235 @@
+"""The search estimator: scikit-learn's own checks, and what it asks, tries and records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import loguniform, randint
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV, ShuffleSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import metastore
+from metastore import MetaStore
+from metastore.errors import InvalidInputError, UnknownNameError
+from recommenders import HeadstartSearchCV
+
+CONFIGS = [{"C": c, "gamma": g} for c in (0.1, 1.0, 30.0) for g in ("scale", 0.3, 3.0)]
+
+
+def fill(store: MetaStore) -> MetaStore:
+    """Record real grid searches on two datasets."""
+    for load in (load_iris, load_breast_cancer):
+        X, y = load(return_X_y=True)
+        X, y = (X / X.max(axis=0))[::3], y[::3]
+        ref = store.dataset(X, y, name=load.__name__.removeprefix("load_"))
+        grids = [
+            (SVC(), {"C": [0.1, 1.0, 30.0], "gamma": ["scale", 0.3, 3.0]}),
+            (LogisticRegression(max_iter=200), {"C": [0.1, 1.0]}),
+            (Ridge(), {"alpha": [0.1, 1.0]}),
+        ]
+        for estimator, grid in grids:
+            store.record_search(GridSearchCV(estimator, grid, cv=2).fit(X, y), ref)
+    return store
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> MetaStore:
+    store = fill(metastore.open(tmp_path_factory.mktemp("search") / "store"))
+    store.absorb()
+    return store
+
+
+@pytest.fixture
+def store(made: MetaStore, tmp_path: Path) -> MetaStore:
+    import shutil  # noqa: PLC0415
+
+    return metastore.open(shutil.copytree(made.paths.folder, tmp_path / "store"))
+
+
+def wine() -> tuple[Any, Any]:
+    X, y = load_wine(return_X_y=True)
+    return X / X.max(axis=0), y
+
+
+EXPECTED_FAILURES = {
+    "check_supervised_y_2d": "GridSearchCV fails it: DataConversionWarning is not caught",
+    "check_requires_y_none": "GridSearchCV fails it: a missing y is not refused gracefully",
+}
+
+
+@parametrize_with_checks(
+    [
+        HeadstartSearchCV(LogisticRegression(max_iter=200), "store", cv=2, n_iter=2),
+        HeadstartSearchCV(Ridge(), "store", cv=2, n_iter=2),
+        HeadstartSearchCV(
+            make_pipeline(StandardScaler(), LogisticRegression()),
+            "store",
+            cv=2,
+            n_iter=2,
+            param_distributions={"logisticregression__C": [0.1, 1.0]},
+        ),
+    ],
+    expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
+)
+def test_scikit_learns_own_checks(
+    estimator: Any, check: Any, store: MetaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(store.paths.folder.parent)
+    check(estimator)
+
+
+def test_it_asks_tries_and_records(store: MetaStore) -> None:
+    X, y = wine()
+    search = HeadstartSearchCV(SVC(), store, "wine", n_iter=4, cv=3).fit(X, y)
+    tried = search.cv_results_["params"]
+    assert len(tried) == 4 == len(search.recommendations_)
+    assert all(params in CONFIGS for params in tried)
+    assert search.dataset_ == "wine"
+    assert search.best_score_ == max(search.cv_results_["mean_test_score"])
+    assert search.predict(X[:3]).shape == (3,)
+    runs = store.rows(
+        "SELECT count(*) AS n FROM runs JOIN datasets USING (dataset_id) WHERE name = 'wine'"
+    )
+    assert runs == [{"n": 4}]
+    outcomes = store.rows("SELECT count(*) AS n FROM recommendation_outcomes WHERE value > 0")
+    assert outcomes == [{"n": 4}]
+
+
+def test_later_configs_take_the_earlier_ones_into_account(store: MetaStore) -> None:
+    X, y = wine()
+    search = HeadstartSearchCV(SVC(), store, "wine", n_iter=3, cv=3, recommender="nearest")
+    first, *_ = search.fit(X, y).recommendations_
+    method = search.recommendations_[-1].evidence
+    assert first.evidence.n_datasets == method.n_datasets == 2
+    assert len({str(r.config) for r in search.recommendations_}) == 3
+
+
+def test_fitting_twice_gives_the_same(store: MetaStore) -> None:
+    X, y = wine()
+    search = HeadstartSearchCV(SVC(), store, "wine", n_iter=4, cv=3)
+    first = search.fit(X, y).cv_results_["params"]
+    assert search.fit(X, y).cv_results_["params"] == first
+    assert clone(search).fit(X, y).cv_results_["params"] == first
+
+
+def test_distributions_beside_what_the_store_knows(store: MetaStore) -> None:
+    X, y = wine()
+    search = HeadstartSearchCV(
+        SVC(),
+        store,
+        param_distributions={
+            "C": loguniform(0.05, 5),
+            "gamma": [0.3, "auto"],
+            "degree": randint(2, 4),
+        },
+        n_iter=8,
+        cv=3,
+        random_state=0,
+    ).fit(X, y)
+    tried = search.cv_results_["params"]
+    assert len({str(p) for p in tried}) == 8
+    assert all(0.05 <= p["C"] <= 5 and p["gamma"] in (0.3, "auto") for p in tried)
+    assert {p["degree"] for p in tried} <= {2, 3}
+
+
+def test_objects_among_the_choices(store: MetaStore) -> None:
+    X, y = wine()
+    scaler = StandardScaler()
+    pipe = make_pipeline(scaler, SVC())
+    search = HeadstartSearchCV(
+        pipe,
+        store,
+        param_distributions={"standardscaler": [scaler, "passthrough"], "svc__C": [0.1, 10.0]},
+        n_iter=4,
+        cv=2,
+        random_state=0,
+    ).fit(X, y)
+    kinds = {type(p["standardscaler"]).__name__ for p in search.cv_results_["params"]}
+    assert kinds <= {"StandardScaler", "str"}
+
+
+def test_a_store_that_knows_nothing_is_filled(tmp_path: Path) -> None:
+    X, y = wine()
+    empty = metastore.open(tmp_path / "store")
+    tree = DecisionTreeClassifier(random_state=0)
+    with pytest.raises(InvalidInputError, match=r"param_distributions=\{...\}"):
+        HeadstartSearchCV(tree, empty).fit(X, y)
+    search = HeadstartSearchCV(
+        tree, empty, param_distributions={"max_depth": randint(1, 9)}, n_iter=3, random_state=1
+    )
+    assert len(search.fit(X, y).cv_results_["params"]) == 3
+    iris = load_iris(return_X_y=True)
+    later = HeadstartSearchCV(tree, empty, "iris", n_iter=2).fit(*iris)
+    assert all(p in search.cv_results_["params"] for p in later.cv_results_["params"])
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.filterwarnings("ignore:One or more of the test scores:UserWarning")
+@pytest.mark.filterwarnings("ignore:\n.*fits failed:sklearn.exceptions.FitFailedWarning")
+@pytest.mark.filterwarnings("ignore:.*not in cv_results_:sklearn.exceptions.FitFailedWarning")
+def test_failed_configs_are_failed_runs(store: MetaStore, seed: int) -> None:
+    """Wherever in the search they come, alone in their batch as they are."""
+    X, y = wine()
+    choices = {"C": [-1.0, 0.1, 30.0], "gamma": ["scale"]}
+    search = HeadstartSearchCV(
+        SVC(), store, param_distributions=choices, n_iter=3, cv=2, random_state=seed
+    )
+    search.fit(X, y)
+    tried = search.cv_results_
+    kept = dict(zip([p["C"] for p in tried["params"]], tried["mean_test_score"], strict=True))
+    assert np.isnan(kept.pop(-1.0, np.nan))
+    assert sorted(kept) == [0.1, 30.0]
+    assert np.isfinite(list(kept.values())).all()
+    ended = store.rows(
+        "SELECT config FROM run_states JOIN configs USING (config_id) WHERE status = 'failed'"
+    )
+    assert [row["config"] for row in ended] == ['{"C":-1.0,"gamma":"scale"}']
+
+
+def test_a_first_config_that_cannot_be_fitted_ends_the_search(store: MetaStore) -> None:
+    search = HeadstartSearchCV(SVC(), store, param_distributions={"C": [-1.0, -2.0]}, cv=2)
+    with pytest.raises(ValueError, match="must be a float in the range"):
+        search.fit(*wine())
+
+
+def test_a_lower_is_better_metric_guides_by_its_own_direction(store: MetaStore) -> None:
+    X, y = wine()
+    options: dict[str, Any] = {"n_iter": 3, "cv": 2, "scoring": ["neg_log_loss", "accuracy"]}
+    probable = LogisticRegression(max_iter=500)
+    search = HeadstartSearchCV(
+        probable, store, param_distributions={"C": [0.1, 1.0]}, refit="neg_log_loss", **options
+    ).fit(X, y)
+    assert search.best_index_ == int(np.argmax(search.cv_results_["mean_test_neg_log_loss"]))
+    assert len(search.cv_results_["params"]) == 3 or len(search.cv_results_["params"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"cv": ShuffleSplit(2)}, InvalidInputError, "random_state=0"),
+        ({"n_iter": 0}, ValueError, "n_iter"),
+        ({"param_distributions": {"C": 3}}, InvalidInputError, "expected a list"),
+        ({"param_distributions": {"C": []}}, InvalidInputError, "expected a list"),
+        ({"recommender": "autom"}, UnknownNameError, "did you mean 'auto'"),
+    ],
+)
+def test_wrong_options(
+    store: MetaStore, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        HeadstartSearchCV(SVC(), store, **options).fit(*wine())
+
+
+def test_nothing_is_recorded_where_that_is_asked(store: MetaStore) -> None:
+    HeadstartSearchCV(SVC(), store, "wine", n_iter=2, cv=2, record=False).fit(*wine())
+    assert store.rows("SELECT count(*) AS n FROM recommendations") == [{"n": 0}]
