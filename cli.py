@@ -448,7 +448,7 @@ def query(
 
 @app.command()
 def learners(json: Json = False, csv: Csv = False, table: Table = False) -> None:
-    """List the few-shot learning methods: what each needs and is good for.
+    """List the few-shot learning methods and their papers.
 
     Example: headstart learners --json
     """
@@ -478,7 +478,7 @@ def learn(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from --out.")] = False,
     seed: Seed = 0,
 ) -> None:
-    """Train a few-shot learner, and test it on classes or groups it never saw.
+    """Train a few-shot learner, and test it on what it never saw.
 
     Writes the checkpoint and its learning curve as a PNG beside it.
 
