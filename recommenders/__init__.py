@@ -1,7 +1,7 @@
 """Recommenders: they learn from a view of past runs and say what to run next.
 
 >>> names()
-('auto', 'best_on_average', 'copula', 'nearest', 'portfolio', 'random', 'rgpe')
+('auto', 'best_on_average', 'copula', 'deep_kernel', 'nearest', 'portfolio', 'random', 'rgpe')
 >>> make("portfolio", seed=1).name
 'portfolio'
 """

@@ -9,6 +9,7 @@ from metastore.errors import InvalidInputError, UnknownNameError
 from recommenders.auto import Auto
 from recommenders.best_on_average import BestOnAverage
 from recommenders.copula import Copula
+from recommenders.deep_kernel import DeepKernelSearch
 from recommenders.nearest import Nearest
 from recommenders.pool_recommender import PoolRecommender
 from recommenders.portfolio import Portfolio
@@ -17,7 +18,16 @@ from recommenders.rgpe import RGPE
 
 _MADE: dict[str, type[PoolRecommender]] = {
     kind.name: kind
-    for kind in (Auto, BestOnAverage, Copula, Nearest, Portfolio, RandomSearch, RGPE)
+    for kind in (
+        Auto,
+        BestOnAverage,
+        Copula,
+        DeepKernelSearch,
+        Nearest,
+        Portfolio,
+        RandomSearch,
+        RGPE,
+    )
 }
 
 

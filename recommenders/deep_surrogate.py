@@ -1,0 +1,188 @@
+"""The deep-kernel process of `recommenders.deep_kernel`: trained, cached, and asked.
+
+The one bridge from past runs to `learners.deep_kernel`. Kept apart, for it needs torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from learners.deep_kernel import DeepKernel, predict_distribution
+from learners.episode import Episodes, Examples, examples, pad
+from learners.execution import Execution
+from learners.learner import Phase, State
+from learners.networks import MLP
+from learners.training import Budget, Training, meta_train
+from metastore.view import FloatArray
+
+WIDTH = 64
+FEATURES = 16
+RUNS = 50
+"""Runs of one dataset in an episode, as in the paper."""
+
+META_BATCH = 16
+RATE = 1e-3
+FINE_TUNE_RATE = 1e-3
+MOST = 4_000
+FEWEST = 100
+LEAST = 1e-3
+"""Smallest deviation that an expected improvement is given, in units of the observed range."""
+
+Predict = Callable[[FloatArray, FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
+"""From points seen, their scores, and points asked about to means and deviations `(P,)`."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train: see `recommenders.deep_kernel.DeepKernelSearch`."""
+
+    iterations: int
+    seed: int
+    device: str
+    cache: Path | None
+    progress: bool
+
+    def steps(self, runs: int) -> int:
+        """Return how many meta-iterations there are."""
+        return self.iterations or int(np.clip(runs // 4, FEWEST, MOST))
+
+    def on(self) -> str:
+        """Return the device."""
+        if self.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        return self.device
+
+
+@dataclass(frozen=True, eq=False)
+class RescaledRuns:
+    """Episodes of past datasets' runs, scores on a random scale of their own.
+
+    Scores y become (y - l) / (u - l) with l < u drawn from the range of the dataset's scores
+    (Wistuba and Grabocka, 2021, algorithm 1). Support and query are halves of the batch: the
+    marginal likelihood takes both together.
+
+    Args:
+        tables: points `(n, d)` and scores `(n,)` of each dataset.
+        seed: which stream of episodes.
+    """
+
+    tables: Sequence[tuple[Tensor, Tensor]] = field(repr=False)
+    seed: int
+
+    def sample(self, index: int, n_episodes: int) -> Episodes:
+        """Return batch number `index`."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
+        support, query = [], []
+        for _ in range(n_episodes):
+            x, y = self.tables[int(torch.randint(len(self.tables), (), generator=generator))]
+            rows = torch.randperm(len(x), generator=generator)[:RUNS]
+            ends = torch.rand(2, generator=generator).sort().values * (y.max() - y.min()) + y.min()
+            scaled = (y[rows] - ends[0]) / (ends[1] - ends[0]).clamp(min=0.1 * float(y.std()))
+            half = (len(rows) + 1) // 2
+            support.append(examples(x[rows[:half]], scaled[:half]))
+            query.append(examples(x[rows[half:]], scaled[half:]))
+        return Episodes(pad(support, (RUNS + 1) // 2), pad(query, RUNS // 2), 0)
+
+
+@dataclass(frozen=True, eq=False)
+class DeepSurrogate:
+    """A trained process: `adapted` gives what predicts for one task."""
+
+    learner: DeepKernel
+    state: State
+
+    def adapted(self, points: FloatArray, scores: FloatArray, steps: int) -> Predict:
+        """Return what predicts, after some steps on the runs of the task itself.
+
+        Args:
+            points: `(k, d)` encoded configs that were observed.
+            scores: `(k,)` their scores, larger-is-better.
+            steps: of Adam on their marginal likelihood.
+        """
+        low, spread = float(scores.min()), float(np.ptp(scores))
+        spread = spread if spread > 0 else 1.0
+        state = self.state
+        if steps and len(scores) > 1:
+            state = self._tuned(_set(points, (scores - low) / spread), steps)
+
+        def predict(
+            seen: FloatArray, values: FloatArray, asked: FloatArray
+        ) -> tuple[FloatArray, FloatArray]:
+            support = _set(seen, (values - low) / spread)
+            found = self.learner.adapt(state, support)
+            mean, deviation = predict_distribution(found, torch.from_numpy(asked).float())
+            deviations = deviation.double().numpy().clip(min=LEAST)
+            return low + spread * mean[:, 0].double().numpy(), spread * deviations
+
+        return predict
+
+    def _tuned(self, runs: Examples, steps: int) -> State:
+        batch = Examples(*(part[None] for part in runs))
+        nothing = Examples(*(part[:, :0] for part in batch))
+        state = {name: value.clone() for name, value in self.state.items()}
+        optimizer = torch.optim.Adam(list(state.values()), lr=FINE_TUNE_RATE)
+        for _ in range(steps):
+            gradient, _ = self.learner.meta_gradient(
+                state, Episodes(batch, nothing, 0), Phase(), Execution()
+            )
+            for name, value in state.items():
+                value.grad = gradient[name]
+            optimizer.step()
+        return {name: value.detach() for name, value in state.items()}
+
+
+def train(episodes: Sequence[tuple[FloatArray, FloatArray]], plan: Plan) -> DeepSurrogate:
+    """Return the process that past datasets teach, from the cache where it is there.
+
+    Args:
+        episodes: points `(n, d)` and scores `(n,)`, larger-is-better, of each past dataset.
+        plan: how to train.
+    """
+    columns = episodes[0][0].shape[1]
+    learner = DeepKernel(
+        MLP((columns, WIDTH, WIDTH, FEATURES)), FEATURES, regression=True, noise=0.01
+    )
+    tables = [
+        (torch.from_numpy(points).float(), torch.from_numpy(np.asarray(scores)).float())
+        for points, scores in episodes
+    ]
+    iterations = plan.steps(sum(len(scores) for _, scores in episodes))
+    path = None
+    if plan.cache is not None:
+        plan.cache.mkdir(parents=True, exist_ok=True)
+        path = plan.cache / f"deep-kernel-{_digest(episodes, iterations, plan.seed)}.json"
+    trained = meta_train(
+        learner,
+        RescaledRuns(tables, plan.seed),
+        Budget(iterations),
+        Training(
+            meta_batch=META_BATCH,
+            rate=RATE,
+            schedule="cosine",
+            clip=10.0,
+            seed=plan.seed,
+            checkpoint=path,
+            progress=plan.progress,
+            execution=Execution(device=plan.on()),
+        ),
+    )
+    return DeepSurrogate(learner, {name: value.cpu() for name, value in trained.state.items()})
+
+
+def _set(points: FloatArray, scores: FloatArray) -> Examples:
+    return examples(torch.from_numpy(points).float(), torch.from_numpy(scores).float())
+
+
+def _digest(episodes: Sequence[tuple[FloatArray, FloatArray]], iterations: int, seed: int) -> str:
+    digest = hashlib.sha256(f"{iterations}|{seed}|{WIDTH}|{FEATURES}|{RUNS}".encode())
+    for points, scores in episodes:
+        digest.update(np.ascontiguousarray(points).tobytes())
+        digest.update(np.ascontiguousarray(scores).tobytes())
+    return digest.hexdigest()[:24]
