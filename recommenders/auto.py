@@ -114,7 +114,8 @@ def _compare(members: tuple[TableRecommender, ...], rows: IntArray, budget: int)
     for i, row in enumerate(rows.tolist()):
         table, score = own_pool(past, row)
         for j, member in enumerate(members):
-            case = Case(past.datasets[row], table, past.spread, weights[j][i], seen_of([], score))
+            seen = seen_of([], score)
+            case = Case(past.datasets[row], table, past.spread, weights[j][i], seen, past.best)
             paths[j, i] = _path(member, case, score, budget)
     return paths
 

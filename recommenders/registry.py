@@ -8,13 +8,15 @@ from typing import Any
 from metastore.errors import InvalidInputError, UnknownNameError
 from recommenders.auto import Auto
 from recommenders.best_on_average import BestOnAverage
+from recommenders.empirical_bayes import EmpiricalBayes
 from recommenders.nearest import Nearest
 from recommenders.pool_recommender import PoolRecommender
 from recommenders.portfolio import Portfolio
 from recommenders.random_search import RandomSearch
 
 _MADE: dict[str, type[PoolRecommender]] = {
-    kind.name: kind for kind in (Auto, BestOnAverage, Nearest, Portfolio, RandomSearch)
+    kind.name: kind
+    for kind in (Auto, BestOnAverage, EmpiricalBayes, Nearest, Portfolio, RandomSearch)
 }
 
 
