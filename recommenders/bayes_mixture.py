@@ -179,7 +179,7 @@ class Conditioned:
         scale = prior.within if kind.cold else prior.between
         gram = self._covariance(kind, self.columns, self.columns)
         gram[np.diag_indices(k)] += kind.noise**2 * scale + TINY
-        inverse = np.linalg.inv(gram)
+        inverse: FloatArray = np.linalg.inv(gram)
         ones = inverse.sum(axis=0)
         flat = prior.spreads**2 / prior.uncertainty
         means, levels = self._means(kind, self.columns), self._levels(kind)
@@ -189,13 +189,14 @@ class Conditioned:
         squares = ((residual @ inverse) * residual).sum(axis=2)
         squares -= level * (residual @ ones)
         degrees = DEGREES + k - np.isinf(prior.uncertainty)
-        squares = DEGREES + np.maximum(squares, 0)
-        log = -0.5 * (np.linalg.slogdet(gram)[1] + degrees * np.log(squares))
+        squares = np.maximum(squares, 0) + DEGREES
+        log: FloatArray = -0.5 * (np.linalg.slogdet(gram)[1] + degrees * np.log(squares))
         log -= (0.5 * np.log(ones.sum() + flat) + (k - 1) * np.log(prior.spreads))[:, None]
         log += np.log(kind.prior)
         if len(means) > 1:
             log += np.log(prior.weights)
-        return _Fitted(kind, log, squares / degrees, inverse, level, residual)
+        factor: FloatArray = squares / degrees
+        return _Fitted(kind, log, factor, inverse, level, residual)
 
     def _predict(
         self, one: _Fitted, spread: IntArray, which: IntArray, left: IntArray
