@@ -16,6 +16,7 @@ import numpy as np
 from metastore.errors import InvalidInputError
 from metastore.view import FloatArray, IntArray
 from recommenders.best_on_average import BestOnAverage
+from recommenders.empirical_bayes import EmpiricalBayes
 from recommenders.nearest import Nearest
 from recommenders.own_pools import left_out_rows, own_pool
 from recommenders.pool_recommender import PoolRecommender
@@ -42,7 +43,7 @@ class Auto(PoolRecommender):
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)
-        kinds = (RandomSearch, BestOnAverage, Portfolio, Nearest)
+        kinds = (RandomSearch, BestOnAverage, Portfolio, Nearest, EmpiricalBayes)
         self.members: tuple[TableRecommender, ...] = tuple(kind(seed=seed) for kind in kinds)
         self.budgets = BUDGETS
         self.table: FloatArray = np.empty((0, 0))
@@ -114,7 +115,8 @@ def _compare(members: tuple[TableRecommender, ...], rows: IntArray, budget: int)
     for i, row in enumerate(rows.tolist()):
         table, score = own_pool(past, row)
         for j, member in enumerate(members):
-            case = Case(past.datasets[row], table, past.spread, weights[j][i], seen_of([], score))
+            seen = seen_of([], score)
+            case = Case(past.datasets[row], table, past.spread, weights[j][i], seen, past.best)
             paths[j, i] = _path(member, case, score, budget)
     return paths
 

@@ -41,7 +41,8 @@ def calibrate(
     for i, row in enumerate(rows.tolist()):
         table, score = own_pool(past, row)
         closed = np.isnan(score)
-        case = Case(past.datasets[row], table, past.spread, weights[i], seen_of([], score, closed))
+        seen = seen_of([], score, closed)
+        case = Case(past.datasets[row], table, past.spread, weights[i], seen, past.best)
         order = choose(case, ASKED).columns
         others[i, :, : len(order)] = (
             past.best[:, None] - past.spread[:, None] * table.regret[:, order]

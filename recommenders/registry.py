@@ -10,6 +10,7 @@ from recommenders.auto import Auto
 from recommenders.best_on_average import BestOnAverage
 from recommenders.copula import Copula
 from recommenders.deep_kernel import DeepKernelSearch
+from recommenders.empirical_bayes import EmpiricalBayes
 from recommenders.nearest import Nearest
 from recommenders.pool_recommender import PoolRecommender
 from recommenders.portfolio import Portfolio
@@ -19,16 +20,10 @@ from recommenders.rgpe import RGPE
 _MADE: dict[str, type[PoolRecommender]] = {
     kind.name: kind
     for kind in (
-        Auto,
-        BestOnAverage,
-        Copula,
-        DeepKernelSearch,
-        Nearest,
-        Portfolio,
-        RandomSearch,
-        RGPE,
+        Auto, BestOnAverage, Copula, DeepKernelSearch, EmpiricalBayes, Nearest, Portfolio,
+        RandomSearch, RGPE,
     )
-}
+}  # fmt: skip
 
 
 def names() -> tuple[str, ...]:

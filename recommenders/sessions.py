@@ -64,6 +64,14 @@ class Case:
     """All that a strategy may look at: past regrets, what they weigh, and what was seen.
 
     Datasets of weight 0 must not change what a strategy does: that is how they are left out.
+
+    Args:
+        task: name of the task asked about.
+        table: `(D, P)` past regrets.
+        spread: `(D,)` best less worst score of each dataset.
+        weights: `(D,)` what each dataset counts before anything is observed.
+        seen: what was observed.
+        best: `(D,)` best score of each dataset; None where levels must not matter.
     """
 
     task: str
@@ -71,6 +79,7 @@ class Case:
     spread: FloatArray
     weights: FloatArray
     seen: Seen
+    best: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +141,7 @@ class TableSession:
     def step(self, seen: Seen, n: int) -> Step:
         """Return at most `n` configs to run next; none when there is no past."""
         weights = self.belief.weights
-        case = Case(self.task.name, self.table, self.past.spread, weights, seen)
+        case = Case(self.task.name, self.table, self.past.spread, weights, seen, self.past.best)
         choice = self.strategy(case, n)
         expected, observed = self._expected(choice, seen), len(seen.columns)
         low, high = self.calibration().interval(expected, observed)

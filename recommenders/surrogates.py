@@ -65,14 +65,15 @@ class Surrogates:
         """Return the `(P,)` regrets, in [0, 1], that a dataset's runs make likely."""
         found = self._known.get((dataset, keys))
         if found is None:
-            found = self._process(dataset).predict(self._encode(keys))
+            found = self._process(dataset).predict(self.points(keys))
             self._known[dataset, keys] = found
             self._cells += len(found)
             while self._cells > CACHE_CELLS and len(self._known) > 1:
                 self._cells -= len(self._known.popitem(last=False)[1])
         return found
 
-    def _encode(self, keys: tuple[Key, ...]) -> FloatArray:
+    def points(self, keys: tuple[Key, ...]) -> FloatArray:
+        """Return the `(P, d)` encoded configs."""
         if self._encoder is None:
             self._encoder = self.encoder()
         if keys not in self._points:
