@@ -448,7 +448,9 @@ def query(
 
 @app.command()
 def learners(json: Json = False, csv: Csv = False, table: Table = False) -> None:
-    """List the few-shot learning methods and their papers.
+    """List the few-shot learning methods.
+
+    With what each needs, what it is good for, and its citation.
 
     Example: headstart learners --json
     """
@@ -478,9 +480,10 @@ def learn(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from --out.")] = False,
     seed: Seed = 0,
 ) -> None:
-    """Train a few-shot learner, and test it on what it never saw.
+    """Train a few-shot learner on images or a table.
 
-    Writes the checkpoint and its learning curve as a PNG beside it.
+    It is tested on classes or groups that it never saw. Writes the checkpoint, and its learning
+    curve as a PNG beside it.
 
     \b
     Example: headstart learn images/ --out starts/images.json --minutes 10

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch.func import vmap
 
+from learners.errors import LearnerError
+
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 
@@ -32,6 +34,9 @@ class Execution:
         device: where states and episodes live.
         threads: of torch on the CPU while training. One is the default because small tensors
             on several threads can run ten times slower; start several processes instead.
+        recompute: whether the derivative through inner steps runs each step again instead of
+            keeping its activations: memory for one step, for one more forward pass. It is for
+            gradient-based learners, and not to be had compiled.
     """
 
     chunk: int | None = None
@@ -39,6 +44,11 @@ class Execution:
     dtype: str = "float32"
     device: str = "cpu"
     threads: int = 1
+    recompute: bool = False
+
+    def __post_init__(self) -> None:
+        if self.recompute and self.compiled:
+            raise LearnerError("choose one of recompute and compiled")
 
     def autocast(self) -> torch.autocast:
         """Return the context in which networks run."""

@@ -25,9 +25,10 @@ from torch.func import grad
 
 from learners.episode import Episodes, Examples
 from learners.errors import LearnerError
-from learners.execution import Execution
+from learners.execution import Execution, over_episodes
 from learners.learner import Learner, Phase, State
 from learners.networks import Network
+from learners.recompute import through_steps
 
 _NORM = (".scale", ".shift")
 
@@ -183,6 +184,44 @@ class GradientLearner(Learner):
             return len(episodes)
         images = episodes.support.x.shape[1] + episodes.query.x.shape[1]
         return max(1, min(16, 320 // (images * self.loop.steps)))
+
+    def meta_gradient(
+        self, state: State, episodes: Episodes, phase: Phase, execution: Execution
+    ) -> tuple[State, Tensor]:
+        """Return gradient and losses; step after step where `execution.recompute` says so."""
+        if not execution.recompute:
+            return super().meta_gradient(state, episodes, phase, execution)
+        total = {name: torch.zeros_like(value) for name, value in state.items()}
+        losses = []
+        for part in episodes.split(self.chunk(episodes, execution)):
+            with execution.autocast():
+                each, found = over_episodes(
+                    lambda support, query: self._recomputed(state, support, query, phase),
+                    part.support,
+                    part.query,
+                )
+            losses.append(found)
+            total = {name: value + each[name].sum(0) for name, value in total.items()}
+        return {name: value / len(episodes) for name, value in total.items()}, torch.cat(losses)
+
+    def _recomputed(
+        self, state: State, support: Examples, query: Examples, phase: Phase
+    ) -> tuple[State, Tensor]:
+        weights = phase.step_weights
+        if weights is None:
+            weights = torch.zeros(self.loop.steps, device=support.x.device)
+            weights[-1] = 1.0
+
+        def step(state: State, fast: State, t: int) -> State:
+            return self._step(state, fast, support, t, phase.first_order)
+
+        def loss(state: State, fast: State, t: int) -> Tensor:
+            return self._query_loss(state, fast, support, query, t)
+
+        total, of_start, value = through_steps(state, self._start(state), step, loss, weights)
+        for name, gradient in of_start.items():
+            total[f"net.{name}"] = total[f"net.{name}"] + gradient
+        return total, value
 
     @property
     def _leans_on_support(self) -> bool:

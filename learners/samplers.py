@@ -180,6 +180,29 @@ class Shuffled:
         return Episodes(support, episodes.query, episodes.n_way)
 
 
+@dataclass(frozen=True)
+class Stages:
+    """Samplers one after the other: easy episodes first, where hard ones alone teach nothing.
+
+    Args:
+        stages: each sampler with the batch number it ends before; the last one goes on.
+    """
+
+    stages: tuple[tuple[int, Sampler], ...]
+
+    def __post_init__(self) -> None:
+        ends = [end for end, _ in self.stages]
+        if not ends or ends != sorted(ends):
+            raise LearnerError(f"stages end one after the other, got {ends}")
+
+    def sample(self, index: int, n_episodes: int) -> Episodes:
+        """Return batch `index` of the stage that it falls into."""
+        for end, sampler in self.stages:
+            if index < end:
+                return sampler.sample(index, n_episodes)
+        return self.stages[-1][1].sample(index, n_episodes)
+
+
 def in_order_for(learner: Learner, sampler: Sampler) -> Sampler:
     """Return what a learner trains or is tested on: shuffled where it reads a sequence."""
     return Shuffled(sampler) if learner.ordered else sampler

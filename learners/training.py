@@ -25,6 +25,7 @@ from learners.evaluation import evaluate
 from learners.execution import Execution
 from learners.learner import Learner, Predictor, State
 from learners.samplers import Sampler, in_order_for
+from learners.sharding import Shard, joined
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def meta_train(
         validation: episodes of other classes, to choose the best state by.
 
     Returns:
-        The learner with its state and learning curve.
+        The learner with its state and learning curve; under torchrun the same in each process.
 
     Raises:
         NonFiniteLossError: if a loss is NaN or infinite.
@@ -146,8 +147,8 @@ def meta_train(
         LearnerError: if the sampler's episodes are malformed.
     """
     training = training or Training()
-    with training.execution.prepared():
-        return _Run(learner, sampler, budget, training, validation).to_the_end()
+    with training.execution.prepared(), joined(training.execution.device) as shard:
+        return _Run(learner, (sampler, validation), budget, training, shard).to_the_end()
 
 
 class _Run:
@@ -156,11 +157,13 @@ class _Run:
     def __init__(
         self,
         learner: Learner,
-        sampler: Sampler,
+        samplers: tuple[Sampler, Sampler | None],
         budget: Budget,
         training: Training,
-        validation: Sampler | None,
+        shard: Shard,
     ) -> None:
+        sampler, validation = samplers
+        self.shard = shard
         self.learner, self.validation = learner, validation
         self.sampler = in_order_for(learner, sampler)
         self.budget, self.training = budget, training
@@ -182,28 +185,32 @@ class _Run:
         with tqdm(
             total=self.budget.iterations,
             initial=self.iteration,
-            disable=not self.training.progress,
+            disable=not (self.training.progress and self.shard.first),
             unit="it",
         ) as bar:
-            while not self._done():
+            done = self._done()
+            while not done:
                 self._iterate()
                 bar.update()
-                last = self._done()
-                if last or self.iteration % self.training.validate_every == 0:
+                done = self._done()
+                if done or self.iteration % self.training.validate_every == 0:
                     report = self._report()
                     bar.set_postfix_str(_line(report))
-                    for watch in self.training.watch:
-                        watch(report)
-                if last or self.iteration % self.training.checkpoint_every == 0:
+                    # A validation can spend the last of the time, or of the patience.
+                    done = done or self._done()
+                if done or self.iteration % self.training.checkpoint_every == 0:
                     self._save()
         state = self.best or self._finished()
         return Trained(self.learner, state, tuple(self.history), self.iteration)
 
     def _done(self) -> bool:
-        patience = self.budget.patience
+        patience, seconds = self.budget.patience, self.budget.seconds
+        late = seconds is not None and self.shard.agreed(
+            self._call_seconds() >= seconds, self.device
+        )
         return (
-            self.iteration >= self.budget.iterations
-            or (self.budget.seconds is not None and self._call_seconds() >= self.budget.seconds)
+            late
+            or self.iteration >= self.budget.iterations
             or bool(patience and self.stale >= patience)
         )
 
@@ -214,8 +221,11 @@ class _Run:
         training = self.training
         episodes = self.sampler.sample(self.iteration, training.meta_batch).to(self.device)
         phase = self.learner.phase(self.iteration)
-        gradient, losses = self.learner.meta_gradient(
-            self.state, episodes, phase, training.execution
+        gradient, losses = self.shard.whole(
+            *self.learner.meta_gradient(
+                self.state, self.shard.part(episodes), phase, training.execution
+            ),
+            len(episodes),
         )
         if not _all_finite([losses, *gradient.values()]):
             self._stop(episodes, losses)
@@ -249,8 +259,12 @@ class _Run:
             else:
                 self.stale += 1
         seconds = self.earlier_seconds + self._call_seconds()
-        self.history.append(Report(self.iteration, seconds, loss, score))
-        return self.history[-1]
+        report = Report(self.iteration, seconds, loss, score)
+        self.history.append(report)
+        if self.shard.first:
+            for watch in self.training.watch:
+                watch(report)
+        return report
 
     def _finished(self) -> State:
         """Return a copy of the state that is ready to predict with."""
@@ -271,7 +285,7 @@ class _Run:
         return optimizer
 
     def _save(self) -> None:
-        if self.training.checkpoint is None:
+        if self.training.checkpoint is None or not self.shard.first:
             return
         moments = {
             f"{name}.{key}": entry
@@ -301,7 +315,7 @@ class _Run:
         kept = episodes[bad[0] : bad[0] + 1] if bad else episodes
         what = f"the loss of episode {bad[0]}" if bad else "the meta-gradient"
         where = None
-        if self.training.checkpoint is not None:
+        if self.training.checkpoint is not None and self.shard.first:
             where = self.training.checkpoint.with_suffix(f".nonfinite-{self.iteration}.safetensors")
             save_episode(where, self.state, kept)
         raise NonFiniteLossError(

@@ -30,13 +30,14 @@ from learners.inner_loop import GradientLearner
 from learners.learner import Learner
 from learners.maml import maml
 from learners.maml_plus_plus import maml_plus_plus
+from learners.mann import LRUACell, Mann
 from learners.meta_sgd import meta_sgd
-from learners.networks import MLP, Conv4
+from learners.networks import MLP, Conv4, Flatten
 from learners.protonet import ProtoNet
 from learners.recipes import Inputs
 from learners.recipes import recipe as ready_made
 from learners.reptile import Reptile
-from learners.samplers import Shape
+from learners.samplers import Shape, Stages
 from learners.sinusoid import SinusoidSampler
 from learners.training import Budget, Trained, Training, meta_train
 
@@ -45,11 +46,15 @@ SETTINGS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1), "20w5s": (20, 5)}
 
 @dataclass(frozen=True)
 class Recipe:
-    """A learner, how its outer loop is set, and the episodes it trains on."""
+    """A learner, how its outer loop is set, and the episodes it trains on.
+
+    `easier` are numbers of classes to begin with, each for so many iterations.
+    """
 
     learner: Learner
     training: Training
     train: Shape | None = None
+    easier: tuple[tuple[int, int], ...] = ()
 
 
 def gradient_recipe(factory: Callable[..., GradientLearner], way: int, shot: int) -> Recipe:
@@ -71,12 +76,22 @@ GRADIENT = {
 }
 
 
+def mann_recipe(way: int, shot: int) -> Recipe:
+    """Return the published inputs, pixels, with a smaller memory and fewer classes at first."""
+    cell = LRUACell(n_slots=32, n_reads=1, hidden=128, strength=True)
+    training = Training(16, 3e-3, clip=10.0, validate_every=500, validation_episodes=100)
+    easier = ((1500, 2), (3000, 3), (4000, 4))
+    return Recipe(Mann(Flatten(), 784, way, cell), training, Shape(way, shot, 4), easier)
+
+
 #: Methods whose settings are those of `headstart learn`.
 READY_MADE = ("mann", "snail", "cnp", "hypernetwork", "learned_optimizer", "meta_lstm")
 
 
 def recipe(method: str, benchmark: str) -> Recipe:
     """Return what trains on a benchmark."""
+    if method == "mann" and benchmark in SETTINGS:
+        return mann_recipe(*SETTINGS[benchmark])
     if method in READY_MADE:
         way, shot = SETTINGS.get(benchmark, (0, 10))
         inputs = Inputs((1, 28, 28) if way else (1,), way, shot)
@@ -156,10 +171,15 @@ def train(options: argparse.Namespace) -> Trained:
             chosen.learner, SinusoidSampler(), budget, training, SinusoidSampler(seed=5)
         )
     way, shot = SETTINGS[options.benchmark]
-    episodes, validation, _ = samplers(
-        chosen.train or Shape(way, shot, shot), Shape(way, shot, 5), options.seed
-    )
-    return meta_train(chosen.learner, episodes, budget, training, validation)
+    shape = chosen.train or Shape(way, shot, shot)
+    episodes, validation, _ = samplers(shape, Shape(way, shot, 5), options.seed)
+    stages = [
+        (end, samplers(replace(shape, n_way=fewer), shape, options.seed)[0])
+        for end, fewer in chosen.easier
+        if fewer < way
+    ]
+    sampler = Stages((*stages, (options.iterations, episodes))) if stages else episodes
+    return meta_train(chosen.learner, sampler, budget, training, validation)
 
 
 def command(options: argparse.Namespace) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -8,15 +10,22 @@ from hypothesis import strategies as st
 
 from learners.episode import Episodes, Examples, bucket, check, examples, pad
 from learners.errors import LearnerError
+from learners.evaluation import evaluate
+from learners.networks import Conv4
+from learners.protonet import ProtoNet
 from learners.samplers import (
     ClassSampler,
     Shape,
+    Shuffled,
+    Stages,
     TableSampler,
+    UnevenClassSampler,
     class_images,
     quarter_turns,
     split_classes,
 )
 from learners.sinusoid import SinusoidSampler
+from learners.training import Budget, Training, meta_train
 
 
 @given(st.integers(1, 10_000))
@@ -142,3 +151,80 @@ def test_a_file_without_the_array_is_refused(tmp_path) -> None:
         class_images(tmp_path / "a.npz", "glyphs")
     with pytest.raises(LearnerError, match="must be"):
         class_images(tmp_path / "a.npz")
+
+
+def test_uneven_classes_give_their_own_rows_and_no_row_twice() -> None:
+    """Row j of class c is the number 10 c + j, so that every number says where it is from."""
+    sizes = [4, 9, 6, 5]
+    classes = [10.0 * c + torch.arange(n)[:, None] for c, n in enumerate(sizes)]
+    sampler = UnevenClassSampler(classes, Shape(3, 1, 3), seed=2)
+    seen: set[float] = set()
+    for index in range(60):
+        episodes = sampler.sample(index, 2)
+        for i in range(2):
+            numbers = torch.cat([episodes.support.x[i, :, 0], episodes.query.x[i, :, 0]])
+            labels = torch.cat([episodes.support.y[i], episodes.query.y[i]])
+            assert len(set(numbers.tolist())) == len(numbers)
+            for label in range(3):
+                assert len(set((numbers[labels == label] // 10).tolist())) == 1
+            seen |= set(numbers.tolist())
+    assert seen == {float(value) for one in classes for value in one.flatten()}
+
+
+def test_uneven_classes_that_are_too_small_are_refused() -> None:
+    classes = [torch.zeros(5, 1), torch.zeros(3, 1)]
+    with pytest.raises(LearnerError, match="2 classes of 3 or more"):
+        UnevenClassSampler(classes, Shape(2, 2, 2))
+
+
+def test_shuffling_moves_whole_rows_of_the_support_set_alone(glyphs) -> None:
+    plain = ClassSampler(glyphs, Shape(5, 1, 2), seed=1)
+    mixed, sorted_ = Shuffled(plain).sample(3, 4), plain.sample(3, 4)
+    assert torch.equal(mixed.query.x, sorted_.query.x)
+    orders = set()
+    for i in range(4):
+        order = mixed.support.y[i]
+        assert sorted(order.tolist()) == [0, 1, 2, 3, 4]
+        assert torch.equal(mixed.support.x[i], sorted_.support.x[i][order])
+        orders.add(tuple(order.tolist()))
+    assert len(orders) > 1
+    assert torch.equal(Shuffled(plain).sample(3, 4).support.y, mixed.support.y)
+
+
+def test_a_learner_that_reads_a_sequence_never_sees_classes_in_order(glyphs) -> None:
+    """Meta-training and evaluation shuffle for it, and only for it."""
+    seen: list[torch.Tensor] = []
+
+    @dataclass(frozen=True)
+    class Watching(ProtoNet):
+        reads_order: bool = True
+
+        @property
+        def ordered(self) -> bool:
+            return self.reads_order
+
+        def meta_gradient(self, state, episodes, phase, execution):
+            seen.append(episodes.support.y)
+            return super().meta_gradient(state, episodes, phase, execution)
+
+        def adapt(self, state, support, n_way=None):
+            seen.append(support.y)
+            return super().adapt(state, support, n_way)
+
+    sampler = ClassSampler(glyphs, Shape(5, 1, 1))
+    for reads_order in (True, False):
+        seen.clear()
+        learner = Watching(Conv4(0, filters=2), reads_order)
+        state = meta_train(learner, sampler, Budget(2), Training(4, progress=False)).state
+        evaluate(learner, state, sampler, 4)
+        assert len(seen) == 3
+        in_order = [bool((y.diff() > 0).all()) for y in seen]
+        assert in_order == [not reads_order] * 3
+
+
+def test_stages_follow_each_other(glyphs) -> None:
+    samplers = [ClassSampler(glyphs, Shape(way, 1, 1)) for way in (2, 3, 5)]
+    stages = Stages(tuple(zip((3, 7, 9), samplers, strict=True)))
+    assert [stages.sample(i, 1).n_way for i in (0, 2, 3, 6, 7, 2**40)] == [2, 2, 3, 3, 5, 5]
+    with pytest.raises(LearnerError, match="one after the other"):
+        Stages(tuple(zip((3, 1), samplers, strict=False)))

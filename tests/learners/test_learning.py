@@ -47,11 +47,6 @@ CLASSIFIERS = {
     "relation": (Relation(Conv4(0, filters=16, n_pooled=2)), Training(2, 3e-3)),
     "siamese": (Siamese(Conv4(0, filters=8), 8), Training(2, 1e-2)),
     "protonet": (ProtoNet(Conv4(0, filters=8)), Training(1, 3e-3)),
-    "mann": (
-        Mann(Conv4(32, filters=16), 32, 5, LRUACell(16, 16, 2, 32, strength=True)),
-        Training(8, 1e-2),
-    ),
-    "turing": (Mann(Conv4(32, filters=16), 32, 5, NTMCell(16, 16, 2, 32)), Training(8, 1e-2)),
     "snail": (Snail(Conv4(32, filters=16), 32, scale=0.25), Training(8, 3e-3)),
     "cnp": (
         ConditionalNeuralProcess(Conv4(32, filters=16), MLP((32, 16)), MLP((112, 32, 5)), 5),
@@ -61,11 +56,7 @@ CLASSIFIERS = {
         Hypernetwork(Conv4(32, filters=16), MLP((32, 32)), MLP((32, 32, 1))),
         Training(8, 3e-3),
     ),
-    "meta_lstm": (MetaLSTM(NET, steps=3, rate=0.2), Training(8, 1e-2)),
-    "learned_optimizer": (
-        LearnedOptimizer(NET, steps=3, unroll=3, learned_start=True),
-        Training(4, 1e-2),
-    ),
+    "meta_lstm": (MetaLSTM(Conv4(5, filters=8, strided=True), 2, rate=0.2), Training(4, 2e-2)),
 }
 
 
@@ -99,10 +90,12 @@ REGRESSORS = {
     ),
     "cnp": (ConditionalNeuralProcess(Flatten()), Training(25, 1e-3)),
     "hypernetwork": (Hypernetwork(Flatten(), regression=True), Training(25, 1e-3)),
-    "meta_lstm": (MetaLSTM(WAVE, regression=True), Training(10, 3e-3)),
+    "meta_lstm": (MetaLSTM(MLP((1, 20, 20, 1)), regression=True), Training(8, 1e-2)),
     "learned_optimizer": (
-        LearnedOptimizer(WAVE, steps=5, unroll=5, regression=True, learned_start=True),
-        Training(10, 3e-3),
+        LearnedOptimizer(
+            MLP((1, 20, 20, 1)), 5, regression=True, unroll=5, hidden=8, learned_start=True
+        ),
+        Training(8, 1e-2),
     ),
 }
 
@@ -116,3 +109,22 @@ def test_waves(name: str) -> None:
     trained = meta_train(learner, SinusoidSampler(), Budget(400), quiet)
     after = evaluate(learner, trained.state, test, 100)
     assert after.mean < 0.7 * before.mean
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cell", "iterations"),
+    [
+        (LRUACell(8, 20, n_reads=1, hidden=100, strength=True), 700),
+        (NTMCell(8, 20, n_reads=1, hidden=32), 300),
+    ],
+    ids=["least recently used", "turing"],
+)
+def test_memories_bind_a_label_to_the_drawing_before_it(cell, iterations: int, glyphs) -> None:
+    """Two characters, on pixels: hundreds of iterations go by before anything is learned."""
+    learner = Mann(Flatten(), n_features=784, n_way=2, cell=cell)
+    sampler = ClassSampler(glyphs[:30], Shape(2, 1, 4), seed=0)
+    test = ClassSampler(glyphs[30:], Shape(2, 1, 5), seed=1)
+    quiet = Training(16, 3e-3 if iterations > 500 else 1e-2, clip=10.0, progress=False)
+    after = evaluate(learner, meta_train(learner, sampler, Budget(iterations), quiet).state, test)
+    assert after.mean - after.half_width > 0.55
