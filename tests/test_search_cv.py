@@ -71,8 +71,10 @@ def expected_failures(estimator: HeadstartSearchCV) -> dict[str, str]:
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
 @parametrize_with_checks(
     [
-        HeadstartSearchCV(LogisticRegression(max_iter=200), "store", cv=2, n_iter=2),
-        HeadstartSearchCV(Ridge(), "store", DatasetRef("named"), cv=2, n_iter=2),
+        HeadstartSearchCV(LogisticRegression(), "store", cv=2, n_iter=2, error_score="raise"),
+        HeadstartSearchCV(
+            Ridge(), "store", DatasetRef("named"), cv=2, n_iter=2, error_score="raise"
+        ),
         HeadstartSearchCV(
             make_pipeline(StandardScaler(), LogisticRegression()),
             "store",
@@ -80,6 +82,7 @@ def expected_failures(estimator: HeadstartSearchCV) -> dict[str, str]:
             cv=2,
             n_iter=2,
             param_distributions={"logisticregression__C": [0.1, 1.0]},
+            error_score="raise",
         ),
     ],
     expected_failed_checks=expected_failures,
