@@ -233,7 +233,13 @@ def recommend(
     target: Annotated[str | None, typer.Option(help="Name of the target column.")] = None,
     metric: Annotated[str, typer.Option(help="By default the most recorded one.")] = "",
     algorithm: Annotated[str, typer.Option(help="Only configs of this algorithm.")] = "",
-    n: Annotated[int, typer.Option("-n", min=1, help="How many configs.")] = 5,
+    n: Annotated[
+        int | None,
+        typer.Option("-n", min=1, help="How many configs: 5, or what fits into --budget."),
+    ] = None,
+    budget: Annotated[
+        str, typer.Option(help="Time for all of them one after the other: 90s, 10m, 1h30m.")
+    ] = "",
     recommender: Annotated[
         str, typer.Option(help="auto, nearest, portfolio, best_on_average or random.")
     ] = "auto",
@@ -254,11 +260,22 @@ def recommend(
     """
     from metastore.rendering import Form, render, render_one, terminal_width  # noqa: PLC0415
     from recommenders import Question, ask  # noqa: PLC0415
+    from recommenders.budgeting import MOST, parse_duration  # noqa: PLC0415
     from recommenders.explaining import as_json, rows, text  # noqa: PLC0415
 
     form = _form(json, csv, table)
     _check_target(dataset, target)
-    question = Question(metric, algorithm, n, recommender, seed, near_duplicates, as_new)
+    seconds = parse_duration(budget) if budget else None
+    question = Question(
+        metric,
+        algorithm,
+        n or (MOST if budget else 5),
+        recommender,
+        seed,
+        near_duplicates,
+        as_new,
+        budget_seconds=seconds,
+    )
     with _working(f"looking for configs for {dataset}"):
         answer = ask(_open(store), dataset, target, question)
     if form is Form.JSON:

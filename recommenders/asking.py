@@ -16,8 +16,10 @@ from metastore.search_space import SearchSpace
 from metastore.store import MetaStore
 from metastore.types import Observation, RunStatus
 from metastore.view import View
+from recommenders.budgeting import Budget, Plan, plan
 from recommenders.recommender import Recommendation
 from recommenders.registry import make
+from recommenders.sparseness import thinly_covered
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Question:
         as_new: whether to ignore what was run on the dataset itself.
         search_space: by algorithm, where an answer may lie; None for configs that ran before.
         record: whether to store the answer.
+        budget_seconds: time that the recommended runs may take together, one after the other;
+            None for no limit. With one, `n` is how many configs at most.
     """
 
     metric: str = ""
@@ -45,6 +49,7 @@ class Question:
     as_new: bool = False
     search_space: Mapping[str, SearchSpace] | None = field(default=None, hash=False)
     record: bool = True
+    budget_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ class Answer:
         observed: how many of the dataset's own runs were taken into account.
         left_out: near-duplicates whose runs were left out.
         by_default: whether nobody named the metric.
+        plan: how the configs fit into the time asked for; None where none was.
     """
 
     dataset: str
@@ -68,6 +74,7 @@ class Answer:
     observed: int
     left_out: tuple[str, ...]
     by_default: bool = False
+    plan: Plan | None = None
 
 
 def ask(
@@ -84,7 +91,7 @@ def ask(
 
     Raises:
         UnknownNameError: if the store has no such dataset, metric, algorithm or recommender.
-        InvalidInputError: if the dataset cannot be read.
+        InvalidInputError: if the dataset cannot be read, or the budget is not positive.
     """
     recommender = make(question.recommender, seed=question.seed)
     metric = question.metric or most_recorded(store)
@@ -96,7 +103,19 @@ def ask(
     if question.near_duplicates:
         view = replace(view, groups={})
     view = left_out(view, name)
-    found = recommender.fit(view, question.search_space).recommend(name, observed, question.n)
+    recommender.fit(view, question.search_space)
+    planned = None
+    if question.budget_seconds is None:
+        found = recommender.recommend(name, observed, question.n)
+    else:
+        budget, higher = Budget(question.budget_seconds, question.n), view.higher_is_better
+        planned = plan(recommender, name, observed, budget, higher_is_better=higher)
+        found = list(planned.recommendations)
+    thin = thinly_covered(view, found)
+    found = [
+        replace(one, evidence=replace(one.evidence, thin=names))
+        for one, names in zip(found, thin, strict=True)
+    ]
     if question.record:
         store.record_recommendations(name, metric, found)
     hidden = () if question.near_duplicates else tuple(t for t in twins if t in view.excluded)
@@ -108,6 +127,7 @@ def ask(
         len(observed),
         hidden,
         by_default=not question.metric,
+        plan=planned,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from recommenders.asking import Answer
 from recommenders.backtest import BacktestResult
+from recommenders.budgeting import Plan
 from recommenders.recommender import Neighbour, Recommendation
 from recommenders.registry import names
 
@@ -72,6 +73,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
         "observed": answer.observed,
         "left_out": list(answer.left_out),
         "abstained": any(one.evidence.abstained for one in answer.recommendations),
+        "expected_seconds": None if answer.plan is None else answer.plan.seconds,
         "recommendations": [
             {
                 "algorithm": one.algorithm,
@@ -79,6 +81,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
                 "value": one.value,
                 "interval": list(one.interval),
                 "seconds": one.seconds,
+                "explanation": explanation(one, answer.metric),
                 "evidence": asdict(one.evidence),
             }
             for one in answer.recommendations
@@ -89,6 +92,8 @@ def as_json(answer: Answer) -> dict[str, Any]:
 def in_words(answer: Answer) -> list[str]:
     """Return sentences that say what the recommendations rest on."""
     if not answer.recommendations:
+        if answer.plan is not None and math.isfinite(answer.plan.seconds):
+            return ["Nothing to recommend fits into the budget; a larger --budget may hold some."]
         if answer.observed:
             return [
                 f"Every config that the store knows was tried on {answer.dataset} already "
@@ -112,6 +117,8 @@ def in_words(answer: Answer) -> list[str]:
         sentences.append(
             f"asked about {answer.metric}, which most datasets have (--metric names another)"
         )
+    if answer.plan is not None:
+        sentences.append(_budget_words(answer.plan))
     if answer.left_out:
         names = ", ".join(answer.left_out[:5])
         sentences.append(
@@ -121,6 +128,19 @@ def in_words(answer: Answer) -> list[str]:
     return [f"{_capital(sentence).rstrip('.')}." for sentence in sentences]
 
 
+def _budget_words(plan: Plan) -> str:
+    """Say how long the batch takes, and what that rests on."""
+    if not math.isfinite(plan.seconds):
+        return "no past run says how long it took, so the budget could not be kept"
+    count = len(plan.recommendations)
+    words = f"{_count(count, 'config')} in about {_number(plan.seconds, digits=3)} s"
+    if plan.scale != 1:
+        words += f", {_number(plan.scale, digits=2)} times what they took elsewhere, as runs so far"
+    if plan.guessed:
+        words += f"; {plan.guessed} of the durations are guessed from other configs"
+    return f"chosen by what each is expected to be worth a second: {words}"
+
+
 def _capital(sentence: str) -> str:
     """Return a sentence with a capital, unless it begins with a recommender's name."""
     if sentence.split(maxsplit=1)[0] in names():
@@ -128,15 +148,63 @@ def _capital(sentence: str) -> str:
     return sentence[0].upper() + sentence[1:]
 
 
+def explanation(one: Recommendation, metric: str) -> str:
+    """Return one sentence that says why a config, what to expect, and where that is shaky.
+
+    Args:
+        one: the recommendation.
+        metric: the metric it was asked for.
+
+    >>> from recommenders.recommender import Evidence
+    >>> credit = Neighbour("credit", 0.3, 0.2, 1, 0.85, 1, 20)
+    >>> adult = Neighbour("adult", 0.4, 0.1, 1, 0.8, 4, 20)
+    >>> evidence = Evidence("nearest", (credit, adult), thin=("max_depth",))
+    >>> one = Recommendation("forest", {"max_depth": 40}, 0.83, (0.80, 0.86), 40.0, evidence)
+    >>> print(explanation(one, "accuracy"))
+    1 of your 2 nearest datasets (credit) had its best run here; expected accuracy 0.83 (0.8 to \
+0.86) in about 40 s; far from the densest evidence in max_depth
+    """
+    said = [_headline(one), _expected(one, metric), _thin(one)]
+    return "; ".join(words for words in said if words)
+
+
 def _because(one: Recommendation) -> str:
     """Return the datasets that speak for a recommendation."""
     near = one.evidence.neighbours[:SHOWN_NEIGHBOURS]
     words = "; ".join(_neighbour(neighbour) for neighbour in near)
-    weights = [neighbour.weight for neighbour in one.evidence.neighbours]
-    if len(weights) > 1 and max(weights) - min(weights) < ALIKE:
+    headline = _headline(one)
+    if not headline and _alike(one):
         count = one.evidence.n_datasets
-        return f"of what it did on {count} datasets that count alike, such as {words}"
-    return words
+        words = f"of what it did on {count} datasets that count alike, such as {words}"
+    return "; ".join(filter(None, (headline, words, _thin(one))))
+
+
+def _alike(one: Recommendation) -> bool:
+    """Whether the past datasets that are shown count alike, so that none is near."""
+    weights = [neighbour.weight for neighbour in one.evidence.neighbours]
+    return len(weights) > 1 and max(weights) - min(weights) < ALIKE
+
+
+def _headline(one: Recommendation) -> str:
+    """Say on how many of the nearest datasets the config was the best, or among the best."""
+    if one.evidence.abstained or _alike(one):
+        return ""
+    near = one.evidence.neighbours
+    best = [n.dataset for n in near if n.rank == 1]
+    good = [n.dataset for n in near if 0 < n.rank <= max(1, n.configs // 10)]
+    few = best if best else good
+    if not few:
+        return ""
+    shown = ", ".join(few[:SHOWN_NEIGHBOURS]) + ", ..." * (len(few) > SHOWN_NEIGHBOURS)
+    nearest = f"{len(few)} of your {len(near)} nearest datasets ({shown})"
+    if best:
+        return f"{nearest} had {'its' if len(few) == 1 else 'their'} best run here"
+    return f"on {nearest} it was among the best tenth"
+
+
+def _thin(one: Recommendation) -> str:
+    names = ", ".join(one.evidence.thin)
+    return f"far from the densest evidence in {names}" if names else ""
 
 
 def backtest_rows(found: BacktestResult) -> list[dict[str, Any]]:
@@ -178,7 +246,11 @@ def sentence(one: Recommendation, metric: str) -> str:
         one: the recommendation.
         metric: the metric it was asked for.
     """
-    words = f"{one.algorithm}: expected {metric} {_number(one.value)}"
+    return f"{one.algorithm}: {_expected(one, metric)}"
+
+
+def _expected(one: Recommendation, metric: str) -> str:
+    words = f"expected {metric} {_number(one.value)}"
     if math.isfinite(one.interval[0]):
         words += f" ({_number(one.interval[0])} to {_number(one.interval[1])})"
     if math.isfinite(one.seconds):

@@ -57,6 +57,7 @@ class Evidence:
         abstained: whether the recommender could not tell this dataset from any other one and
             fell back to what is good on average.
         note: what a person should know, in one sentence; empty when there is nothing.
+        thin: names of the hyperparameters around whose value little was ever tried.
     """
 
     method: str
@@ -65,6 +66,7 @@ class Evidence:
     n_runs: int = 0
     abstained: bool = False
     note: str = ""
+    thin: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from joblib import effective_n_jobs
+from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._split import _yields_constant_splits
@@ -141,6 +142,7 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
             super().fit(X, y, **params)
         finally:
             del self._cells
+            self.__dict__.pop("_error", None)
         if self.record:
             self._record_advice()
             self._store().record_search(self, self._ref, algorithm=self.algorithm)
@@ -158,11 +160,8 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
                 f"cv: {self._checked_cv_orig!r} splits anew for every config, so that scores "
                 "could not be compared; give it random_state=0"
             )
-        X, y = self._cells
         store = self._store()
-        named = self.dataset if isinstance(self.dataset, str) else ""
-        given = isinstance(self.dataset, DatasetRef)
-        self._ref = self.dataset if given else store.dataset(X, y, name=named)
+        self._ref = self._described(store)
         self.dataset_ = store.label(self._ref)
         seed = int(check_random_state(self.random_state).randint(2**31))
         asked = Asking(self, store, self._ref, seed)
@@ -178,6 +177,8 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
             results = self._evaluated(evaluate_candidates, chosen)
             asked.tell(results, len(chosen))
             folds = folds or sum(k.startswith("split") and "_test_" in k for k in results)
+        if self._failed and not self.recommendations_:
+            raise self._error
         if self._failed:
             warnings.warn(
                 f"{len(self._failed)} configs are not in cv_results_, since every fit of them "
@@ -186,21 +187,39 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
                 stacklevel=2,
             )
 
+    def _described(self, store: MetaStore) -> DatasetRef:
+        """Record the data and its meta-features, and return what runs name it by.
+
+        Raises:
+            InvalidInputError: if the data is no table, and has no `DatasetRef`.
+        """
+        if isinstance(self.dataset, DatasetRef):
+            return store.dataset(self.dataset)
+        X, y = (_plain(cells) for cells in self._cells)
+        try:
+            return store.dataset(X, y, name=self.dataset or "")
+        except InvalidInputError as error:
+            # What the estimator cannot use either it says itself, in scikit-learn's words.
+            clone(self.estimator).fit(*self._cells)
+            raise InvalidInputError(
+                f"{error}. What cannot be described is given by name: "
+                "dataset=metastore.DatasetRef('its name')"
+            ) from error
+
     def _evaluated(self, evaluate: Evaluate, chosen: list[Chosen]) -> Mapping[str, Any]:
         """Try configs; return the results so far, none where every fit of them failed.
 
         scikit-learn takes a batch without a single good fit for a mistake and ends the search.
-        Once there was a good fit it is none: such configs wait, and are tried again beside the
-        next ones, so that they are in `cv_results_` with the score of failures.
+        Here such configs wait, and are tried again beside the next ones, so that they are in
+        `cv_results_` with the score of failures. If nothing ever fits, its error stands.
         """
         batch = [*chosen, *self._failed]
         try:
             results = evaluate([params for _, params in batch])
         except ValueError as error:
-            ended = self.error_score == "raise" or "fits failed" not in str(error)
-            if ended or not self.recommendations_:
+            if self.error_score == "raise" or "fits failed" not in str(error):
                 raise
-            self._failed = batch
+            self._failed, self._error = batch, error
             return {}
         self.recommendations_ += [advice for advice, _ in batch]
         self._failed = []
@@ -237,6 +256,12 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
         """Return a config as `record_search` records it."""
         config = {**settings(self.estimator), **plain_config(params)}
         return {name: value for name, value in config.items() if _matters(name)}
+
+
+def _plain(cells: Any) -> Any:
+    """Return an array in the place of what merely says that it can be one."""
+    wrapped = hasattr(cells, "__array__") and not hasattr(cells, "dtype")
+    return np.asarray(cells) if wrapped and not hasattr(cells, "columns") else cells
 
 
 def _matters(name: str) -> bool:

@@ -21,7 +21,7 @@ from recommenders.forecast import Calibration, Forecast, forecast
 from recommenders.recommender import AskedTask, Evidence, Neighbour
 from recommenders.scores import Past, Table
 
-SHOWN = 5
+SHOWN = 7
 
 
 @dataclass(frozen=True, eq=False)

@@ -105,7 +105,7 @@ def test_past_configs_and_new_ones_are_all_distinct(store: MetaStore) -> None:
     one.optimize(objective, 20)
     tried = params(one)
     assert len({canonical_json(p) for p in tried}) == 20
-    assert sum(p in GRID for p in tried[:5]) >= 3
+    assert tried[0] in GRID
     assert any(p not in GRID for p in tried)
     assert {t.state for t in one.trials} == {TrialState.COMPLETE}
 

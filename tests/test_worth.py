@@ -1,0 +1,179 @@
+"""What advice was worth: told from real runs that followed it, or did not."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import metastore
+from metastore import DatasetRef, MetaStore, MetricValue, RunRecord
+from metastore.errors import UnknownNameError
+from recommenders import Question, Recommendation, ask
+from recommenders.worth import Worth, worth
+from tests.commands import RunIt
+
+KNN, LOGREG = "sklearn.x.KNeighborsClassifier", "sklearn.x.LogisticRegression"
+
+
+@pytest.fixture
+def store(small_store: Path) -> MetaStore:
+    return metastore.open(small_store)
+
+
+def advise(store: MetaStore, n: int = 2) -> tuple[Recommendation, ...]:
+    """Ask about wine as if nothing had run on it."""
+    question = Question("accuracy", n=n, recommender="portfolio", as_new=True)
+    return ask(store, "wine", question=question).recommendations
+
+
+def follow(store: MetaStore, one: Recommendation, accuracy: float | None) -> None:
+    """Run a config on wine, with this result or a failure."""
+    ref = DatasetRef("wine")
+    if accuracy is None:
+        with pytest.raises(ZeroDivisionError), store.run(ref, one.algorithm, one.config):
+            raise ZeroDivisionError
+        return
+    with store.run(ref, one.algorithm, one.config) as run:
+        run.result(accuracy=accuracy)
+
+
+def only(store: MetaStore) -> Worth:
+    (found,) = worth(store).worths
+    return found
+
+
+def test_no_advice_no_worth(store: MetaStore) -> None:
+    assert worth(store).worths == ()
+    assert "Nothing was recommended yet" in worth(store).words()
+    with pytest.raises(UnknownNameError, match="nothing was recommended yet"):
+        worth(store, "wine")
+
+
+def test_advice_that_nobody_followed(store: MetaStore) -> None:
+    advise(store)
+    found = only(store)
+    assert (found.dataset, found.metric) == ("wine", "accuracy")
+    assert (found.advised, found.followed, found.tried) == (2, 0, 5)
+    assert math.isnan(found.regret)
+    assert "0 of 2 recommended configs ran" in worth(store).words()
+
+
+def test_regret_against_the_best_and_against_chance(store: MetaStore) -> None:
+    """By hand: all pairs of the five configs that ran, and what the best of each pair leaves."""
+    first, _ = advise(store)
+    recorded = {
+        (r["algorithm"], r["config"]): r["value"]
+        for r in store.rows(
+            "SELECT algorithm, config, value FROM runs JOIN configs USING (config_id) "
+            "JOIN datasets USING (dataset_id) JOIN metric_values USING (run_id) "
+            "WHERE name = 'wine' AND metric = 'accuracy'"
+        )
+    }
+    value = recorded[first.algorithm, json.dumps(dict(first.config), separators=(",", ":"))]
+    follow(store, first, value)
+    found = only(store)
+    scores = np.array(list(recorded.values()))
+    regrets = (scores.max() - scores) / (scores.max() - scores.min())
+    assert found.followed == 1
+    assert found.tried == 5
+    assert found.best == pytest.approx(scores.max())
+    assert found.best_advised == pytest.approx(value)
+    assert found.regret == pytest.approx((scores.max() - value) / (scores.max() - scores.min()))
+    assert found.random == pytest.approx(regrets.mean())
+    second = advise(store)[1]
+    follow(store, second, 0.0 + value)
+    pairs = [min(pair) for pair in combinations(_regrets(store), 2)]
+    assert only(store).random == pytest.approx(np.mean(pairs))
+
+
+def _regrets(store: MetaStore) -> list[float]:
+    from metastore.advice import advised  # noqa: PLC0415
+
+    (one,) = advised(store)
+    scores = np.array(list(one.results.values()))
+    return list((scores.max() - scores) / (scores.max() - scores.min()))
+
+
+def test_runs_before_the_advice_do_not_follow_it(store: MetaStore) -> None:
+    one = advise(store, 1)[0]
+    assert only(store).followed == 0
+    follow(store, one, 0.9)
+    assert only(store).followed == 1
+
+
+def test_a_config_advised_twice_counts_once_with_its_last_interval(store: MetaStore) -> None:
+    first = advise(store, 1)[0]
+    wide, narrow = replace(first, interval=(0.0, 1.0)), replace(first, interval=(0.1, 0.2))
+    store.record_recommendations("wine", "accuracy", [wide])
+    store.record_recommendations("wine", "accuracy", [narrow])
+    follow(store, first, 0.9)
+    follow(store, first, 0.15)
+    found = only(store)
+    assert (found.advised, found.followed) == (1, 1)
+    assert (found.intervals, found.held) == (1, 0)
+    assert found.best_advised == 0.9
+
+
+def test_a_failed_run_is_the_worst_and_breaks_no_interval(store: MetaStore) -> None:
+    first = replace(advise(store, 1)[0], interval=(0.0, 1.0))
+    store.record_recommendations("wine", "accuracy", [first])
+    follow(store, first, None)
+    found = only(store)
+    assert found.followed == 1
+    assert found.regret == 1.0
+    assert math.isnan(found.best_advised)
+    assert found.intervals == 0
+
+
+def test_folds_stand_for_a_result_that_nobody_gave(store: MetaStore) -> None:
+    first = advise(store, 1)[0]
+    values = tuple(MetricValue("accuracy", v, fold=i) for i, v in enumerate((0.8, 0.9, 1.0)))
+    store.add(RunRecord(DatasetRef("wine"), first.algorithm, first.config, values))
+    assert only(store).best_advised == pytest.approx(0.9)
+
+
+def test_a_lower_is_better_metric(store: MetaStore) -> None:
+    for name in ("iris", "wine"):
+        for depth in (1, 2, 3):
+            with store.run(name, "tree", {"depth": depth}) as run:
+                run.result(rmse=depth / 10)
+    one = ask(
+        store, "wine", question=Question("rmse", n=3, recommender="portfolio", as_new=True)
+    ).recommendations
+    follow_at = {r.config["depth"]: r for r in one}
+    with store.run("wine", "tree", dict(follow_at[2].config)) as run:
+        run.result(rmse=0.2)
+    found = only(store)
+    assert (found.best, found.best_advised) == (0.1, 0.2)
+    assert found.regret == pytest.approx(0.5)
+
+
+def test_the_command_in_every_form(headstart: RunIt, small_store: Path) -> None:
+    empty = headstart("report")
+    assert (empty.status, empty.out) == (
+        0,
+        "Nothing was recommended yet; ask with: headstart recommend\n",
+    )
+    assert headstart("report", "--csv").out == ""
+    headstart("recommend", "wine", "--as-new", "--recommender", "portfolio", "-n", "2")
+    one = headstart("recommend", "wine", "--as-new", "--recommender", "portfolio", "--json").json
+    store = metastore.open(small_store)
+    first = one["recommendations"][0]
+    with store.run("wine", first["algorithm"], first["config"]) as run:
+        run.result(accuracy=0.5)
+    shown = headstart("report").out
+    assert "1 of 5" in shown
+    assert "1 of 5 recommended configs ran, on 1 of 1 advised datasets" in shown
+    found = headstart("report", "--json").json
+    assert found["overall"]["followed"] == 1
+    assert found["datasets"][0]["dataset"] == "wine"
+    assert headstart("report", "--csv").out.startswith("dataset,metric,advised,followed,")
+    refused = headstart("report", "--dataset", "whine")
+    assert refused.status == 2
+    assert "did you mean 'wine'" in refused.err
