@@ -22,7 +22,7 @@ from recommenders.recommender import (
     Recommendation,
     Recommender,
 )
-from recommenders.registry import make, names
+from recommenders.registry import make, names, standard
 
 if TYPE_CHECKING:
     from recommenders.optuna_sampler import HeadstartSampler
@@ -43,6 +43,7 @@ __all__ = [
     "enqueue",
     "make",
     "names",
+    "standard",
 ]
 
 # They bring Optuna and scikit-learn along, which asking by name does without.

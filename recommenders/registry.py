@@ -26,6 +26,15 @@ _MADE: dict[str, type[PoolRecommender]] = {
 }  # fmt: skip
 
 
+PEERS = frozenset({"copula", "deep_kernel", "rgpe"})
+"""Published methods to compare with: good ones, and slow where every dataset is left out."""
+
+
+def standard() -> tuple[str, ...]:
+    """Return the names that a backtest compares when none are given: all but `PEERS`."""
+    return tuple(name for name in names() if name not in PEERS)
+
+
 def names() -> tuple[str, ...]:
     """Return the names that `make` knows, in alphabetical order."""
     return tuple(sorted(_MADE))
