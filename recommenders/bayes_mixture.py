@@ -179,7 +179,7 @@ class Conditioned:
         scale = prior.within if kind.cold else prior.between
         gram = self._covariance(kind, self.columns, self.columns)
         gram[np.diag_indices(k)] += kind.noise**2 * scale + TINY
-        inverse: FloatArray = np.linalg.inv(gram)
+        inverse = np.asarray(np.linalg.inv(gram), dtype=np.float64)
         ones = inverse.sum(axis=0)
         flat = prior.spreads**2 / prior.uncertainty
         means, levels = self._means(kind, self.columns), self._levels(kind)
