@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -36,18 +37,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from metastore.errors import InvalidInputError
 from metastore.importers.flows import plain_config
+from metastore.journal import NotRecordedWarning
 from metastore.space_columns import ABSENT
 from metastore.store import MetaStore
-from metastore.types import Observation, RunStatus, canonical_json
+from metastore.types import canonical_json
 from recommenders.advisor import Advisor, Topic
 from recommenders.enqueueing import ATTRIBUTE, as_attribute
 from recommenders.recommender import Recommendation
+from recommenders.study_advice import StudyAdvice
 from recommenders.study_pool import StudyPool
-from recommenders.study_space import Offer
-from recommenders.study_trials import Told, best_params, claim, tell
-
-AROUND = 3
-"""The pool holds neighbours of so many of the best trials."""
+from recommenders.study_trials import claim
 
 OPEN = 16
 """Past configs at hand for a first trial that does not know yet what will be asked for."""
@@ -101,27 +100,17 @@ class HeadstartSampler(BaseSampler):
         record: bool = True,
     ) -> None:
         self._store, self._record = store, record
-        self._seed = 0 if seed is None else seed
-        topic = Topic(dataset, metric, target, algorithm, recommender, self._seed)
-        self._advisor = Advisor.of(store, topic)
-        self._algorithm_param = algorithm_param
-        known = self._advisor.algorithms
-        if len(known) > 1 and not algorithm_param:
-            raise InvalidInputError(
-                f"the store has runs of {len(known)} algorithms ({', '.join(known[:5])}); say "
-                "which the objective trains with algorithm=..., or name the study's parameter "
-                "that chooses among them with algorithm_param=..."
-            )
+        topic = Topic(dataset, metric, target, algorithm, recommender, seed or 0)
+        self._advice = StudyAdvice(Advisor.of(store, topic), algorithm_param)
         options: dict[str, Any] = {}
         if constraints_func is not None:
             options["constraints_func"] = constraints_func
         self._tpe = TPESampler(seed=seed, **options)
-        self._pool: StudyPool | None = None
         self._plans: dict[tuple[int, int], list[Recommendation]] = {}
         self._lock = threading.RLock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_lock": None, "_pool": None, "_plans": {}}
+        return {**self.__dict__, "_lock": None, "_plans": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -141,9 +130,9 @@ class HeadstartSampler(BaseSampler):
         """
         self._check(study)
         with self._lock:
-            if self._advisor.view is None:
+            if self._advice.view is None:
                 return self._tpe.infer_relative_search_space(study, trial)
-            known = self._pool_of(_distributions(_trials(study))).space.space.distributions
+            known = self._advice.pool(_distributions(_trials(study))).space.space.distributions
         return {name: d for name, d in known.items() if not d.single()}
 
     def sample_relative(
@@ -158,12 +147,12 @@ class HeadstartSampler(BaseSampler):
         """
         self._check(study)
         with self._lock:
-            if self._advisor.view is None:
+            if self._advice.view is None:
                 return self._tpe.sample_relative(study, trial, search_space)
             if "fixed_params" in trial.system_attrs:
                 return {}
             used = {**_distributions(_trials(study)), **search_space}
-            params = self._planned(study, trial, self._pool_of(used))
+            params = self._planned(study, trial, self._advice.pool(used))
         if not params:  # everything was tried
             independent = self._tpe.sample_independent
             return {n: independent(study, trial, n, d) for n, d in search_space.items()}
@@ -183,9 +172,8 @@ class HeadstartSampler(BaseSampler):
         """
         self._check(study)
         with self._lock:
-            plan = self._plans.get((study._study_id, trial.number))
-            if plan is not None and self._pool is not None:
-                value = self._followed(plan, study, trial, (param_name, param_distribution))
+            if (study._study_id, trial.number) in self._plans:
+                value = self._followed(study, trial, (param_name, param_distribution))
                 if value is not ABSENT:
                     return value
         return self._tpe.sample_independent(study, trial, param_name, param_distribution)
@@ -200,10 +188,14 @@ class HeadstartSampler(BaseSampler):
         """Record the advice that the trial followed, and let TPE evaluate the constraints."""
         with self._lock:
             plan = self._plans.pop((study._study_id, trial.number), None)
-        if plan and self._record and self._advisor.view is not None:
+        if plan and self._record and self._advice.view is not None:
             followed = replace(plan[0], config=plain_config(trial.params))
-            name, metric = self._advisor.name, self._advisor.view.metric
-            self._store.record_recommendations(name, metric, [followed])
+            name, metric = self._advice.advisor.name, self._advice.view.metric
+            try:
+                self._store.record_recommendations(name, metric, [followed])
+            except OSError as error:  # the store is busy or full: training goes on
+                text = f"what was advised on {name!r} was not recorded: {error}"
+                warnings.warn(text, NotRecordedWarning, stacklevel=2)
         self._tpe.after_trial(study, trial, state, values)
 
     def _check(self, study: Study) -> None:
@@ -213,7 +205,7 @@ class HeadstartSampler(BaseSampler):
                 "on one metric. Use a study of one objective and make the others constraints, or "
                 "another sampler"
             )
-        view = self._advisor.view
+        view = self._advice.view
         if view is None:
             return
         higher = study.direction == StudyDirection.MAXIMIZE
@@ -225,13 +217,6 @@ class HeadstartSampler(BaseSampler):
                 f"direction={wanted!r}"
             )
 
-    def _pool_of(self, used: Mapping[str, BaseDistribution]) -> StudyPool:
-        """Return the pool of these distributions, the last one where they are the same."""
-        if self._pool is None or self._pool.used != used:
-            past = self._advisor.past()
-            self._pool = StudyPool(past, used, self._algorithm_param, self._seed)
-        return self._pool
-
     def _planned(self, study: Study, trial: FrozenTrial, pool: StudyPool) -> Mapping[str, Any]:
         """Choose and claim a config for a trial, and return the params that it sets."""
         others = [t for t in _trials(study) if t.number != trial.number]
@@ -242,7 +227,7 @@ class HeadstartSampler(BaseSampler):
                 return params
         behind = 0
         for _ in range(ATTEMPTS):
-            ranked = self._ranked(others, pool, OPEN if pool.open else behind + 1)
+            ranked = self._advice.ranked(pool, others, OPEN if pool.open else behind + 1)
             if not ranked:
                 return {}
             chosen = ranked[min(behind, len(ranked) - 1)]
@@ -267,55 +252,27 @@ class HeadstartSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, pool: StudyPool, others: Sequence[FrozenTrial]
     ) -> Mapping[str, Any]:
         """Return what TPE suggests and nobody has had, nothing where somebody has."""
-        assert self._advisor.view is not None
         space, params = pool.space.space, dict[str, Any]()
         for name in space.order:
             if space.is_active(name, params):
                 distribution = space.distributions[name]
                 params[name] = self._tpe.sample_independent(study, trial, name, distribution)
         offer = pool.space.offer(params)
-        told = tell(others, pool.space, self._advisor.view.higher_is_better)
-        if offer.text in told.tried or offer.key in told.keys:
+        if not self._advice.is_new(offer, pool, others):
             return {}
         wanted = (offer.algorithm, offer.config)
         rivals = claim(study._storage, study._study_id, trial, wanted, math.nan)
         return {} if rivals else params
 
-    def _ranked(
-        self, others: Sequence[FrozenTrial], pool: StudyPool, n: int
-    ) -> list[Recommendation]:
-        """Return at most `n` configs that no other trial has tried or claimed."""
-        assert self._advisor.view is not None
-        higher = self._advisor.view.higher_is_better
-        told = tell(others, pool.space, higher)
-        if pool.open:
-            return self._advisor.recommend(self._observed(told, ()), n)
-        pool.surround(best_params(others, AROUND, higher))
-        observed = self._observed(told, pool.offers.values())
-        return self._advisor.recommend(observed, n, pool.candidates())
-
-    def _observed(self, told: Told, offers: Iterable[Offer]) -> list[Observation]:
-        """Return what was observed, and what need not be tried because it amounts to the same."""
-        own = [
-            o for o in self._advisor.own if (o.algorithm, canonical_json(o.config)) not in told.keys
-        ]
-        same = [
-            Observation(o.algorithm, o.config, None, RunStatus.RUNNING)
-            for o in offers
-            if o.text in told.tried and o.key not in told.keys
-        ]
-        return [*own, *told.observed, *same]
-
     def _followed(
-        self,
-        plan: list[Recommendation],
-        study: Study,
-        trial: FrozenTrial,
-        asked: tuple[str, BaseDistribution],
+        self, study: Study, trial: FrozenTrial, asked: tuple[str, BaseDistribution]
     ) -> Any:
         """Return what the first config that fits so far sets a parameter to, else `ABSENT`."""
-        assert self._pool is not None
-        space = self._pool.space
+        latest = self._advice.latest
+        if latest is None:
+            return ABSENT
+        space = latest.space
+        plan = self._plans[study._study_id, trial.number]
         for place, chosen in enumerate(plan):
             config = space.joined(chosen.algorithm, chosen.config)
             value = space.fits(*asked, config)

@@ -93,9 +93,9 @@ class StudySpace:
         self._stored = infer(self._configs) if self._configs else SearchSpace({})
         known = {name: d for name, d in distributions.items() if name in self._stored}
         self._renamed = self._short_names(SearchSpace(known))
-        self.space = SearchSpace(
-            known, conditions=self._conditions(known), optional=frozenset(self._gaps() & {*known})
-        )
+        conditions = self._conditions(known)
+        optional = frozenset(self._gaps() & {*known} - {*conditions})
+        self.space = SearchSpace(known, conditions=conditions, optional=optional)
 
     def joined(self, algorithm: str, config: Config) -> dict[str, Any]:
         """Return a config with the algorithm's name in it, where that is a parameter."""
@@ -154,12 +154,14 @@ class StudySpace:
         for name, value in plain_config(known).items():
             if not (name in config and _same(config[name], value)):
                 config[name] = value
+        algorithm = self.algorithms[0] if self.algorithms else ""
+        if self.algorithm_param:
+            algorithm = self._long_name(config.get(self.algorithm_param, algorithm))
+            config[self.algorithm_param] = algorithm
         for name in self._stored.conditions:
             if name in config and not self._stored.is_active(name, config):
                 del config[name]
-        algorithm = self.algorithms[0] if self.algorithms else ""
-        if self.algorithm_param:
-            algorithm = self._long_name(config.pop(self.algorithm_param, algorithm))
+        config.pop(self.algorithm_param, None)
         return Offer(algorithm, config, known)
 
     def _long_name(self, name: Any) -> str:

@@ -20,11 +20,13 @@ from sklearn.model_selection import cross_val_score
 
 import metastore
 from metastore import MetaStore
-from metastore.errors import InvalidInputError, UnknownNameError
+from metastore.errors import InvalidInputError, StoreBusyError, UnknownNameError
+from metastore.journal import NotRecordedWarning
 from metastore.types import canonical_json
 from recommenders.enqueueing import ATTRIBUTE
 from recommenders.optuna_sampler import HeadstartSampler
 from recommenders.study_trials import CLAIM
+from recommenders.worth import worth
 from tests.processes import python
 
 SVC = "sklearn.svm.SVC"
@@ -95,7 +97,7 @@ def test_the_first_trial_follows_a_past_config_as_names_come(store: MetaStore) -
     one = study(store)
     one.optimize(objective, 1)
     assert one.trials[0].params in GRID
-    (first,) = sampler(store)._advisor.recommend(())
+    (first,) = sampler(store)._advice.advisor.recommend(())
     assert one.trials[0].params == first.config
     assert one.trials[0].user_attrs[ATTRIBUTE]["datasets"]
 
@@ -333,8 +335,8 @@ def test_names_that_the_store_does_not_have(
 def test_data_is_recognised_by_its_cells(store: MetaStore) -> None:
     X, y = wine()
     found = sampler(store, store.dataset(X, y, name="wine"))
-    assert found._advisor.name == "wine"
-    assert sampler(store, (X, y))._advisor.name.startswith("data-")
+    assert found._advice.advisor.name == "wine"
+    assert sampler(store, (X, y))._advice.advisor.name.startswith("data-")
 
 
 def test_an_empty_store_leaves_everything_to_tpe(tmp_path: Path) -> None:
@@ -366,7 +368,7 @@ def test_the_circle_closes(store: MetaStore, tmp_path: Path) -> None:
     one.optimize(objective, 5, callbacks=[record])
     assert len(mine.rows("SELECT run_id FROM runs WHERE parent_id IS NOT NULL")) == 5
     resumed = sampler(mine, wine())
-    own = [dict(o.config) for o in resumed._advisor.own]
+    own = [dict(o.config) for o in resumed._advice.advisor.own]
     assert sorted(map(canonical_json, own)) == sorted(map(canonical_json, params(one)))
     two = optuna.create_study(direction="maximize", sampler=resumed)
     two.optimize(objective, 5)
@@ -375,9 +377,41 @@ def test_the_circle_closes(store: MetaStore, tmp_path: Path) -> None:
 
 
 def _past(one: HeadstartSampler) -> list[dict[str, Any]]:
-    view = one._advisor.view
+    view = one._advice.view
     assert view is not None
     return [view.config(i) for i in range(view.n_configs)]
+
+
+def test_what_was_advised_is_recorded_and_its_worth_told(store: MetaStore, tmp_path: Path) -> None:
+    import shutil  # noqa: PLC0415
+
+    store.absorb()
+    mine = metastore.open(shutil.copytree(store.paths.folder, tmp_path / "mine"))
+    ref = mine.dataset(*wine(), name="wine")
+    record = mine.optuna_callback(ref, algorithm=SVC, metric="accuracy")
+    one = optuna.create_study(direction="maximize", sampler=sampler(mine, ref))
+    count = "SELECT count(*) AS n FROM recommendations"
+    before = mine.rows(count)[0]["n"]
+    one.optimize(objective, 6, callbacks=[record])
+    (found,) = worth(mine, "wine").worths
+    assert (found.followed, found.tried, found.regret) == (6, 6, 0)
+    assert mine.rows(count)[0]["n"] == before + 6
+    silent = optuna.create_study(direction="maximize", sampler=sampler(mine, ref, record=False))
+    silent.optimize(objective, 1)
+    assert mine.rows(count)[0]["n"] == before + 6
+
+
+def test_a_store_that_is_busy_ends_no_study(
+    store: MetaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: Any) -> int:
+        raise StoreBusyError("another process holds it")
+
+    one = study(store)
+    monkeypatch.setattr(store, "record_recommendations", busy)
+    with pytest.warns(NotRecordedWarning, match="another process holds it"):
+        one.optimize(objective, 1)
+    assert one.trials[0].state is TrialState.COMPLETE
 
 
 def test_late_trials_go_on_improving(store: MetaStore) -> None:

@@ -1,0 +1,98 @@
+"""What to try next in a study: its trials and the store's past, put to a recommender."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from metastore.errors import InvalidInputError
+from metastore.types import Observation, RunStatus, canonical_json
+from metastore.view import View
+from recommenders.advisor import Advisor
+from recommenders.recommender import Recommendation
+from recommenders.study_pool import StudyPool
+from recommenders.study_space import Offer
+from recommenders.study_trials import Told, best_params, tell
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+AROUND = 3
+"""The pool holds neighbours of so many of the best trials."""
+
+
+class StudyAdvice:
+    """Answers for a study from one view of past runs.
+
+    Args:
+        advisor: the past, and who is asked.
+        algorithm_param: the study's parameter that says which algorithm; empty for one algorithm.
+
+    `latest` is the pool that was asked about last.
+
+    Raises:
+        InvalidInputError: if the past has several algorithms and no parameter chooses among them.
+    """
+
+    def __init__(self, advisor: Advisor, algorithm_param: str = "") -> None:
+        known = advisor.algorithms
+        if len(known) > 1 and not algorithm_param:
+            raise InvalidInputError(
+                f"the store has runs of {len(known)} algorithms ({', '.join(known[:5])}); say "
+                "which the objective trains with algorithm=..., or name the study's parameter "
+                "that chooses among them with algorithm_param=..."
+            )
+        self.advisor = advisor
+        self._algorithm_param = algorithm_param
+        self.latest: StudyPool | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "latest": None}
+
+    @property
+    def view(self) -> View | None:
+        """Past runs; None while the store has none at all."""
+        return self.advisor.view
+
+    def pool(self, used: Mapping[str, BaseDistribution]) -> StudyPool:
+        """Return the pool of these distributions, the last one where they are the same."""
+        if self.latest is None or self.latest.used != used:
+            past = self.advisor.past()
+            self.latest = StudyPool(past, used, self._algorithm_param, self.advisor.seed)
+        return self.latest
+
+    def ranked(
+        self, pool: StudyPool, others: Sequence[FrozenTrial], n: int
+    ) -> list[Recommendation]:
+        """Return at most `n` configs that no other trial has tried or claimed, the best first.
+
+        Args:
+            pool: what may be tried; past configs as they are where it is open.
+            others: all trials but the one that is being sampled.
+            n: how many.
+        """
+        higher = self.advisor.view is None or self.advisor.view.higher_is_better
+        told = tell(others, pool.space, higher)
+        if pool.open:
+            return self.advisor.recommend(self._observed(told, ()), n)
+        pool.surround(best_params(others, AROUND, higher))
+        observed = self._observed(told, pool.offers.values())
+        return self.advisor.recommend(observed, n, pool.candidates())
+
+    def is_new(self, offer: Offer, pool: StudyPool, others: Sequence[FrozenTrial]) -> bool:
+        """Return whether no other trial has tried or claimed an offer, or one alike."""
+        told = tell(others, pool.space, higher_is_better=True)
+        return offer.text not in told.tried and offer.key not in told.keys
+
+    def _observed(self, told: Told, offers: Iterable[Offer]) -> list[Observation]:
+        """Return what was observed, and what need not be tried because it amounts to the same."""
+        own = [
+            o for o in self.advisor.own if (o.algorithm, canonical_json(o.config)) not in told.keys
+        ]
+        same = [
+            Observation(o.algorithm, o.config, None, RunStatus.RUNNING)
+            for o in offers
+            if o.text in told.tried and o.key not in told.keys
+        ]
+        return [*own, *told.observed, *same]
