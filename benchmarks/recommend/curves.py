@@ -174,10 +174,12 @@ def judge(report: Report, table: str, found: Sequence[Curve]) -> None:
     for trial in AHEAD:
         peers = [c for c in found if c.name not in OWN]
         nearest = min(peers, key=lambda c: float(c.mean[trial - 1]))
-        mine, theirs = (f"{c.mean[trial - 1]:.4f} ± {c.error(trial):.4f}" for c in (ours, nearest))
+        mine, best_other = (
+            f"{c.mean[trial - 1]:.4f} ± {c.error(trial):.4f}" for c in (ours, nearest)
+        )
         report.verdict(
             f"{table}: {OURS} at {trial}: {mine}; asked ahead of every peer, the best is "
-            f"{nearest.name} with {theirs}",
+            f"{nearest.name} with {best_other}",
             bool(ours.mean[trial - 1] < nearest.mean[trial - 1]),
         )
 

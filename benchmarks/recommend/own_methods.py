@@ -70,7 +70,8 @@ class Recommended:
             raise ValueError(f"{self.name}: call fit before run")
         past = self._fitted.past
         session = self._fitted.session(resolve(task.name, past.view), past.table(task.answers.keys))
-        return replay(session, task.answers, budget).columns.tolist()
+        columns: list[int] = replay(session, task.answers, budget).columns.tolist()
+        return columns
 
 
 def methods() -> dict[str, Method]:
