@@ -275,7 +275,8 @@ def backtest(
     store: Store = DEFAULT_STORE,
     algorithm: Annotated[str, typer.Option(help="Only configs of this algorithm.")] = "",
     recommender: Annotated[
-        list[str] | None, typer.Option(help="Repeat to compare several; all by default.")
+        list[str] | None,
+        typer.Option(help="Repeat to compare several; by default all but copula and rgpe."),
     ] = None,
     budget: Annotated[int, typer.Option(min=1, help="Configs tried on each dataset.")] = 25,
     seed: Seed = 0,
@@ -293,7 +294,7 @@ def backtest(
     from textwrap import fill  # noqa: PLC0415
 
     from metastore.rendering import Form, render, render_one, terminal_width  # noqa: PLC0415
-    from recommenders import make, names  # noqa: PLC0415
+    from recommenders import make, usual  # noqa: PLC0415
     from recommenders.backtest import backtest as measure  # noqa: PLC0415
     from recommenders.explaining import backtest_rows, backtest_words  # noqa: PLC0415
 
@@ -303,7 +304,7 @@ def backtest(
     view = _open(store).view(metric, algorithm or None)
     with _bar("leaving datasets out") as advance:
         found = measure(
-            view, recommender or list(names()), budget=budget, seed=seed, progress=advance
+            view, recommender or list(usual()), budget=budget, seed=seed, progress=advance
         )
     if form is Form.JSON:
         _out(render_one(found.to_dict()))

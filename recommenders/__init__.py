@@ -2,6 +2,8 @@
 
 >>> names()
 ('auto', 'best_on_average', 'copula', 'nearest', 'portfolio', 'random', 'rgpe')
+>>> usual()
+('auto', 'best_on_average', 'nearest', 'portfolio', 'random')
 >>> make("portfolio", seed=1).name
 'portfolio'
 """
@@ -16,7 +18,7 @@ from recommenders.recommender import (
     Recommendation,
     Recommender,
 )
-from recommenders.registry import make, names
+from recommenders.registry import make, names, usual
 
 __all__ = [
     "Answer",
@@ -31,4 +33,5 @@ __all__ = [
     "enqueue",
     "make",
     "names",
+    "usual",
 ]

@@ -21,9 +21,18 @@ _MADE: dict[str, type[PoolRecommender]] = {
 }
 
 
+PEERS = frozenset({Copula.name, RGPE.name})
+"""Published methods to compare with: dear, so they take part where they are named only."""
+
+
 def names() -> tuple[str, ...]:
     """Return the names that `make` knows, in alphabetical order."""
     return tuple(sorted(_MADE))
+
+
+def usual() -> tuple[str, ...]:
+    """Return the names that are compared where nobody names any: all but `PEERS`."""
+    return tuple(name for name in names() if name not in PEERS)
 
 
 def make(name: str, *, seed: int = 0, **options: Any) -> PoolRecommender:
