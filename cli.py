@@ -314,7 +314,7 @@ def backtest(
     from textwrap import fill  # noqa: PLC0415
 
     from metastore.rendering import Form, render, render_one, terminal_width  # noqa: PLC0415
-    from recommenders import make, standard  # noqa: PLC0415
+    from recommenders import make, usual  # noqa: PLC0415
     from recommenders.backtest import backtest as measure  # noqa: PLC0415
     from recommenders.explaining import backtest_rows, backtest_words  # noqa: PLC0415
 
@@ -324,7 +324,7 @@ def backtest(
     view = _open(store).view(metric, algorithm or None)
     with _bar("leaving datasets out") as advance:
         found = measure(
-            view, recommender or list(standard()), budget=budget, seed=seed, progress=advance
+            view, recommender or list(usual()), budget=budget, seed=seed, progress=advance
         )
     if form is Form.JSON:
         _out(render_one(found.to_dict()))

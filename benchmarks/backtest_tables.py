@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-import recommenders
 from benchmarks.realdata import realdata
+from recommenders import usual
 from recommenders.backtest import backtest
 from tests.views import view_from_parquet
 
@@ -35,7 +35,7 @@ def main(out: Path, tables: list[str]) -> None:
             realdata(f"{folder}/{file}"), metric, realdata(f"{folder}/metafeatures.parquet")
         )
         start = time.process_time()
-        result = backtest(view, recommenders.standard())
+        result = backtest(view, usual())
         results[name] = {**result.to_dict(), "cpu_seconds": time.process_time() - start}
         print(f"{name} {metric}: {results[name]['cpu_seconds']:.0f} s of CPU time")
         for row in result.rows():

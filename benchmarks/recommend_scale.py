@@ -78,7 +78,7 @@ def main(out: Path) -> None:
         ("dense 1000 x 1000", table(1000, 1000, shared=True)),
         ("sparse 500 x 2000 own", table(500, 2000, shared=False)),
     ):
-        rows = [measure(view, name) for name in recommenders.names()]
+        rows = [measure(view, name) for name in recommenders.usual()]
         result[label] = rows
         for row in rows:
             print(label, {k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()})

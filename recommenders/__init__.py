@@ -4,6 +4,8 @@
 ('auto', 'best_on_average', 'copula', 'deep_kernel', 'empirical_bayes')
 >>> names()[5:]
 ('nearest', 'portfolio', 'random', 'rgpe')
+>>> usual()
+('auto', 'best_on_average', 'empirical_bayes', 'nearest', 'portfolio', 'random')
 >>> make("portfolio", seed=1).name
 'portfolio'
 """
@@ -22,7 +24,7 @@ from recommenders.recommender import (
     Recommendation,
     Recommender,
 )
-from recommenders.registry import make, names, standard
+from recommenders.registry import make, names, usual
 
 if TYPE_CHECKING:
     from recommenders.optuna_sampler import HeadstartSampler
@@ -43,7 +45,7 @@ __all__ = [
     "enqueue",
     "make",
     "names",
-    "standard",
+    "usual",
 ]
 
 # They bring Optuna and scikit-learn along, which asking by name does without.

@@ -10,9 +10,10 @@ what was observed, and takes the config of highest expected improvement (section
 
 The network is the paper's: three layers of 50 rectified units, batches of 64, Adam with rates
 1e-2, 1e-3 and 1e-4 for 1,000 updates each; written out in NumPy, for it is too small to need
-more. Departures: no dropout; fewer updates where there are fewer than 4,000 runs; sigma is at
-least `LEAST`; where the past has meta-features, the network sees them beside the config, and
-`meta=False` keeps them from it; the first config of the copula process is the one of highest mu.
+more. Departures: no dropout; fewer updates where there are fewer than 4,000 runs, and at most
+100,000 runs; sigma is at least `LEAST`; where the past has meta-features, the network sees them
+beside the config, and `meta=False` keeps them from it; the first config of the copula process is
+the one of highest mu.
 
 Intervals and expected scores are those of past datasets, as of every recommender over a table.
 
@@ -23,7 +24,6 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from statistics import NormalDist
 from typing import ClassVar
@@ -47,6 +47,7 @@ WIDTH = 50
 BATCH = 64
 RATES = (1e-2, 1e-3, 1e-4)
 UPDATES = 1_000
+RUNS = 100_000
 FEWEST = 20
 LEAST = 0.05
 MOMENTS = (0.9, 0.999)
@@ -81,8 +82,9 @@ class Copula(TableRecommender):
         values = past.view.meta.aligned(past.datasets)
         self._scaling = Scaling.fit(values) if self.meta and np.isfinite(values).any() else None
         rows, points, targets = [], [], []
+        most = max(1, RUNS // max(1, len(past.datasets)))
         for row in np.flatnonzero(past.spread > 0).tolist():
-            keys, regrets = runs_of(past, row)
+            keys, regrets = runs_of(past, row, most)
             if self._encoder is None:
                 self._encoder = past.surrogates.encoder()
             points.append(self._encoder.encode(keys))
@@ -170,12 +172,7 @@ def normal_scores(scores: FloatArray) -> FloatArray:
     high = np.searchsorted(ordered, scores, side="right")
     delta = 1 / (4 * n**0.25 * np.sqrt(np.pi * np.log(n)))
     share = np.clip((low + high + 1) / 2 / (n + 1), delta, 1 - delta)
-    return np.array([_quantile(p) for p in share.tolist()])
-
-
-@lru_cache(maxsize=4096)
-def _quantile(share: float) -> float:
-    return NORMAL.inv_cdf(share)
+    return np.array([NORMAL.inv_cdf(p) for p in share.tolist()])
 
 
 def _cover(case: Case, n: int) -> Choice:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from metastore.view import FloatArray
 from recommenders.encoding import Key
-from recommenders.scores import Past
+from recommenders.scores import Past, spread_over
 
 
-def runs_of(past: Past, row: int) -> tuple[list[Key], FloatArray]:
-    """Return keys and regrets `(n,)` of a dataset's runs, at most as many as surrogates use."""
-    runs = past.surrogates.own(past.datasets[row])
-    order = sorted(range(len(runs.keys)), key=runs.keys.__getitem__)
-    return [runs.keys[i] for i in order], runs.regrets[order]
+def runs_of(past: Past, row: int, most: int) -> tuple[list[Key], FloatArray]:
+    """Return keys and regrets `(n,)` of a dataset's runs, the best first.
+
+    At most `most`, evenly spread from its best to its worst.
+    """
+    cells, regrets = past.own(row)
+    keys = past.keys_of(past.view.cell_config[cells])
+    order = sorted(range(len(keys)), key=lambda i: (regrets[i], keys[i]))
+    chosen = spread_over(np.array(order, dtype=np.int64), most)
+    return [keys[i] for i in chosen.tolist()], regrets[chosen]

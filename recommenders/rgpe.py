@@ -12,8 +12,9 @@ weighted by w and w^2 (section 4.1), and the next config is the one of highest e
 improvement.
 
 Departures: nothing observed yet, or fewer than `FEWEST`, weighs past datasets alike, and the
-first config is then the one of the highest mean; at most `MOST` past datasets of at most `RUNS`
-runs each, spread over their scores; the hyperparameters of a process are the best of a grid.
+first config is then the one of the highest mean; at most `MOST` past datasets and, by how many
+they are, 256 to 1,000 runs of each, spread over their scores; the hyperparameters of a process
+are the best of a grid.
 
 Notation: D datasets, P configs of the pool, k observed, S samples, V see `posteriors`.
 """
@@ -41,7 +42,9 @@ from recommenders.table_recommender import TableRecommender
 SAMPLES = 128
 FEWEST = 3
 MOST = 128
-RUNS = 256
+RUNS = 20_480
+FEWEST_RUNS = 256
+MOST_RUNS = 1_000
 KEPT = 2
 DILUTION = 0.95
 
@@ -115,12 +118,11 @@ class RGPE(TableRecommender):
 
     def _process(self, row: int) -> Posterior:
         if row not in self._fitted and self._encoder is not None:
-            keys, regrets = runs_of(self.past, row)
-            chosen = spread_over(np.argsort(regrets, kind="stable"), RUNS)
-            merit = -regrets[chosen]
-            points = self._encoder.encode([keys[i] for i in chosen.tolist()])
-            deviation = max(float(merit.std()), 1e-12)
-            self._fitted[row] = Posterior.fit(points, (merit - merit.mean()) / deviation)
+            most = int(np.clip(RUNS // len(self.past.datasets), FEWEST_RUNS, MOST_RUNS))
+            keys, regrets = runs_of(self.past, row, most)
+            deviation = max(float(regrets.std()), 1e-12)
+            target = (regrets.mean() - regrets) / deviation
+            self._fitted[row] = Posterior.fit(self._encoder.encode(keys), target)
         return self._fitted[row]
 
     def _weigh(

@@ -106,6 +106,18 @@ def test_the_ledger_goes_on_where_it_was(tmp_path: Path, svc: Table) -> None:
     assert (np.diff(found.mean) <= 1e-12).all()
 
 
+def test_all_are_compared_on_the_tasks_that_all_went_through(tmp_path: Path, svc: Table) -> None:
+    ledger = Ledger.at(tmp_path)
+    one, other, late = (RandomPeer(name=name) for name in ("one", "other", "late"))
+    own_configs.measure(ledger, [svc], [one, other], 1, time.monotonic() + 60)
+    names = [task.name for fold in svc.folds for task in fold.tasks]
+    del ledger.tried["other", "1", "svc", names[3], 0]
+    ledger.add(("late", "1", "svc", names[0], 0), [0], 0.0)
+    found = curves.curves(ledger, svc, [one, other, late], 5, 50)
+    assert [curve.name for curve in found] == ["one", "other"]
+    assert {len(curve.regret) for curve in found} == {len(names) - 1}
+
+
 def test_a_version_follows_the_code_that_a_method_uses() -> None:
     assert code_version("recommenders.rgpe") != code_version("recommenders.copula")
     assert Recommended("rgpe").version == code_version("recommenders.rgpe")

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.recommend.ledger import Ledger
+from benchmarks.recommend.ledger import Entry, Ledger
 from benchmarks.recommend.own_methods import Method
-from benchmarks.recommend.own_tables import Table
+from benchmarks.recommend.own_tables import Table, Task
 from benchmarks.results import Report
 from metastore.view import FloatArray, IntArray
 from recommenders.replay import best_so_far
@@ -74,34 +74,68 @@ class Curve:
         return int(found[0]) + 1 if len(found) else None
 
 
+def common(ledger: Ledger, table: Table, chosen: Sequence[Method]) -> list[Task]:
+    """Return the tasks that everybody went through, so that all are compared on the same.
+
+    Who went through less than half of them yet takes no part.
+    """
+    tasks = [task for fold in table.folds for task in fold.tasks]
+    through = {
+        method.name: {t.name for t in tasks if _entry(method, table, t, 0) in ledger.tried}
+        for method in chosen
+    }
+    part = [done for done in through.values() if 2 * len(done) >= len(tasks)]
+    shared = set.intersection(*part) if part else set()
+    return [task for task in tasks if task.name in shared]
+
+
+def _entry(method: Method, table: Table, task: Task, seed: int) -> Entry:
+    return (method.name, method.version, table.name, task.name, seed)
+
+
 def curves(
     ledger: Ledger, table: Table, chosen: Sequence[Method], seeds: int, budget: int
 ) -> list[Curve]:
-    """Return the curves of the methods that went through every task with at least one seed."""
-    tasks = [task for fold in table.folds for task in fold.tasks]
-    groups = np.array([table.groups[task.name] for task in tasks])
+    """Return the curves of the methods on their common tasks.
+
+    A seed counts once all of those have it.
+    """
+    tasks = common(ledger, table, chosen)
     found = []
-    for method in chosen:
-        version = method.version
-        whole, seconds = [], []
-        for seed in range(seeds if method.seeded else 1):
-            entries = [(method.name, version, table.name, task.name, seed) for task in tasks]
-            if all(entry in ledger.tried for entry in entries):
-                whole.append([ledger.tried[entry] for entry in entries])
-                seconds += [ledger.seconds[entry] for entry in entries]
-        if whole:
-            paths = [
-                [
-                    best_so_far(task.answers.regret, np.array(columns[:budget]), budget)
-                    for task, columns in zip(tasks, run, strict=True)
-                ]
-                for run in whole
-            ]
-            counted = len(whole) if method.seeded else 0
-            mean = np.array(paths).mean(axis=0)
-            second = float(np.mean(seconds))
-            found.append(Curve(method.name, method.transfer, counted, mean, groups, second))
+    for method in chosen if tasks else ():
+        runs = [
+            [_entry(method, table, task, seed) for task in tasks]
+            for seed in range(seeds if method.seeded else 1)
+        ]
+        runs = [run for run in runs if all(entry in ledger.tried for entry in run)]
+        if runs:
+            found.append(_curve(ledger, method, table, tasks, runs, budget))
     return found
+
+
+def _curve(  # noqa: PLR0917 - all of it belongs to one curve
+    ledger: Ledger,
+    method: Method,
+    table: Table,
+    tasks: Sequence[Task],
+    runs: Sequence[Sequence[Entry]],
+    budget: int,
+) -> Curve:
+    paths = [
+        [
+            best_so_far(task.answers.regret, np.array(ledger.tried[entry][:budget]), budget)
+            for task, entry in zip(tasks, run, strict=True)
+        ]
+        for run in runs
+    ]
+    return Curve(
+        method.name,
+        method.transfer,
+        len(runs) if method.seeded else 0,
+        np.array(paths).mean(axis=0),
+        np.array([table.groups[task.name] for task in tasks]),
+        float(np.mean([ledger.seconds[entry] for run in runs for entry in run])),
+    )
 
 
 def target_of(found: Sequence[Curve]) -> tuple[str, float]:
@@ -174,10 +208,12 @@ def judge(report: Report, table: str, found: Sequence[Curve]) -> None:
     for trial in AHEAD:
         peers = [c for c in found if c.name not in OWN]
         nearest = min(peers, key=lambda c: float(c.mean[trial - 1]))
-        mine, theirs = (f"{c.mean[trial - 1]:.4f} ± {c.error(trial):.4f}" for c in (ours, nearest))
+        mine, best_other = (
+            f"{c.mean[trial - 1]:.4f} ± {c.error(trial):.4f}" for c in (ours, nearest)
+        )
         report.verdict(
             f"{table}: {OURS} at {trial}: {mine}; asked ahead of every peer, the best is "
-            f"{nearest.name} with {theirs}",
+            f"{nearest.name} with {best_other}",
             bool(ours.mean[trial - 1] < nearest.mean[trial - 1]),
         )
 

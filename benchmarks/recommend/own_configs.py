@@ -10,9 +10,10 @@ get the library's default configuration (its nearest config of the pool) as a fi
 
 What was tried is kept in the scratch folder, one line a method, table, task and seed, so that
 the run can be stopped at any time and goes on where it was; lines of a method whose code changed
-since do not count. A seed counts once every task of a table has it, and the result says how many
-there are of each method: Gaussian processes take minutes where others take a second. `--report`
-makes the result of what is there and runs nothing.
+since do not count. All are compared on the tasks that all went through, a seed of a method counts
+once it went through those, and the result says how many tasks and seeds there are: Gaussian
+processes take minutes where others take a second. `--report` makes the result of what is there
+and runs nothing.
 
 Syne Tune, OptunaHub and CMA-ES are not needed by Headstart: `pip install syne-tune xgboost
 huggingface_hub optunahub cmaes`. OptunaHub fetches its sampler; `OPTUNAHUB_REGISTRY` names a
@@ -93,7 +94,7 @@ def report_of(
     for one in tables:
         found = curves(ledger, one, chosen, options.seeds, BUDGET)
         if not any(not curve.transfer for curve in found):
-            print(f"{one.name}: no non-transfer peer went through every task yet")
+            print(f"{one.name}: no non-transfer peer went through enough tasks yet")
             continue
         drawn[one.name] = found
         report.results[one.name] = numbers(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import recommenders
@@ -58,8 +59,9 @@ class Recommended:
     def seeded(self) -> bool:
         return self.name in SEEDED
 
-    @property
+    @cached_property
     def version(self) -> str:
+        # Once: what runs is the code that was there when this began.
         return code_version(type(recommenders.make(self.name)).__module__)
 
     def fit(self, fold: Fold, seed: int) -> None:
@@ -70,7 +72,8 @@ class Recommended:
             raise ValueError(f"{self.name}: call fit before run")
         past = self._fitted.past
         session = self._fitted.session(resolve(task.name, past.view), past.table(task.answers.keys))
-        return replay(session, task.answers, budget).columns.tolist()
+        columns: list[int] = replay(session, task.answers, budget).columns.tolist()
+        return columns
 
 
 def methods() -> dict[str, Method]:

@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the result file; the picture goes beside it")
     options = parser.parse_args()
     tables = options.table or (["sklearn_benchmarks"] if options.small else list(TABLES))
-    names = ("portfolio", "random") if options.small else recommenders.standard()
+    names = ("portfolio", "random") if options.small else recommenders.usual()
     settings = {"seed": SEED, "budget": BUDGET, "unit": "mean normalised regret x100"}
     report = Report("recommend.static", options.small, settings)
     results: dict[str, BacktestResult] = {}
