@@ -450,7 +450,8 @@ def learn(
 ) -> None:
     """Train a few-shot learner on images or a table.
 
-    It is tested on classes or groups that it never saw. Writes the checkpoint and its learning curve as a PNG beside it.
+    It is tested on classes or groups that it never saw. Writes the checkpoint, and its learning
+    curve as a PNG beside it.
 
     \b
     Example: headstart learn images/ --out starts/images.json --minutes 10
