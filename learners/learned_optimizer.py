@@ -124,7 +124,8 @@ class LearnedOptimizer(OptimizerLearner):
                 return self._segment(state, start, support, query, first)
 
             end, losses = over_episodes(one, part.support, part.query, *(at or ()))
-            return losses.sum(), (_cut(end), losses.detach())
+            # What `grad` passes out beside the loss is cut off from it.
+            return losses.sum(), (end, losses)
 
         return grad(summed, has_aux=True)(state)
 
