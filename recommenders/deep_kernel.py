@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from recommenders.deep_surrogate import DeepSurrogate
 
 FEWEST_RUNS = 3
+MOST_RUNS = 500
 
 
 class DeepKernelSearch(TableRecommender):
@@ -125,7 +126,7 @@ class DeepKernelSearch(TableRecommender):
         """
         if self._surrogate is None and self._encoder is None:
             rows = np.flatnonzero(self.past.spread > 0).tolist()
-            runs = [runs_of(self.past, row) for row in rows]
+            runs = [runs_of(self.past, row, MOST_RUNS) for row in rows]
             runs = [(keys, regrets) for keys, regrets in runs if len(keys) >= FEWEST_RUNS]
             self._encoder = self.past.surrogates.encoder()
             episodes = [(self._encoder.encode(keys), -regrets) for keys, regrets in runs]

@@ -36,15 +36,29 @@ class EmpiricalBayes(Nearest):
 
     name: ClassVar[str] = "empirical_bayes"
 
+    def prepare(self) -> None:
+        """Learn how near past datasets are to each other."""
+        super().prepare()
+        self._last: tuple[Case, Prior] | None = None
+
     def choose(self, case: Case, n: int) -> Choice:
         """Return best guess and coverage first, expected improvement once there are scores."""
         usable = ((case.weights > 0) & (case.spread > 0)).any()
         if not self.adapt or not len(case.seen.columns) or not usable:
             return Choice(covering(case, n), case.weights)
-        prior = Prior.of(case, self.past.surrogates.points(case.table.keys))
+        prior = self._prior(case)
         left = np.flatnonzero(~case.seen.taken)
         conditioned = Conditioned(prior, KINDS, case.seen.columns, case.seen.scores)
         posterior = conditioned.posterior(left)
         weights = np.zeros(len(case.weights))
         weights[prior.rows] = posterior.datasets
         return Choice(left[posterior.improvements(n)], weights)
+
+    def _prior(self, case: Case) -> Prior:
+        """Return what the past says of a case, which is the same at every step of it."""
+        kept = self._last
+        same = kept is not None and kept[0].table is case.table and kept[0].weights is case.weights
+        if kept is None or not same:
+            points = self.past.surrogates.points(case.table.keys)
+            kept = self._last = (case, Prior.of(case, points))
+        return kept[1]
