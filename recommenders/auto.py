@@ -1,9 +1,14 @@
 """Choosing a recommender by what each would have been worth on the store's own datasets.
 
 Past datasets are left out in turn with their near-duplicates, and every member replays on the
-configs that ran there. For the step at hand the member with the lowest mean regret at the
-nearest budget of 1, 3, 5, 10 and 25 that is not smaller answers; of equals, the simplest. So a
-recommender that the store shows to be worse than a simpler one is never the one that answers.
+configs that ran there. One dataset tells little, and regrets at one budget are ruled by the few
+datasets on which things went wrong; so members are compared on all budgets together first: a
+member's loss on a dataset is the mean over budgets of its regret over the mean regret of all
+members at that budget. The simplest member whose mean loss is within `ERRORS` standard errors
+(of the paired difference) of the lowest is trusted. At each budget the trusted member answers,
+unless a simpler one has the lower regret there by more than a standard error of the paired
+difference; then the lowest of those does. So a recommender that the store shows to be worse
+than a simpler one is never the one that answers.
 """
 
 from __future__ import annotations
@@ -30,6 +35,8 @@ from recommenders.table_recommender import TableRecommender
 
 MAX_LEFT_OUT = 24
 FEWEST_GROUPS = 3
+ERRORS = 0.0
+TINY = 1e-12
 
 
 class Auto(PoolRecommender):
@@ -58,10 +65,10 @@ class Auto(PoolRecommender):
         if len(set(self.past.groups[left_out].tolist())) < FEWEST_GROUPS:
             self.table, self.chosen = np.empty((0, 0)), (Portfolio.name,) * len(self.budgets)
             return
-        at = np.array(self.budgets) - 1
         paths = _compare(self.members, left_out, max(self.budgets))
-        self.table = paths[:, :, at].mean(axis=1)
-        self.chosen = tuple(names[i] for i in np.argmin(self.table.round(12), axis=0))
+        regret = paths[:, :, np.array(self.budgets) - 1]
+        self.table = regret.mean(axis=1)
+        self.chosen = tuple(names[i] for i in choices(regret))
         self._compared = len(left_out)
 
     def member(self, observed: int) -> tuple[TableRecommender, str]:
@@ -75,16 +82,47 @@ class Auto(PoolRecommender):
             f"{member.name} {100 * value:.1f}"
             for member, value in zip(self.members, self.table[:, place], strict=True)
         )
-        return chosen, (
-            f"{name} has the lowest regret after {self.budgets[place]} on {self._compared} past "
-            f"datasets left out in turn (x100: {others})"
+        budget, values = self.budgets[place], self.table[:, place]
+        lowest = values.min() >= values[self._number(name)] - TINY
+        why = (
+            f"the lowest regret after {budget}" if lowest else "the lowest regret over all budgets"
         )
+        where = f"on {self._compared} past datasets left out in turn"
+        return chosen, f"{name} has {why} {where} (after {budget}, x100: {others})"
+
+    def _number(self, name: str) -> int:
+        return [member.name for member in self.members].index(name)
 
     def session(self, task: AskedTask, table: Table) -> Session:
         """Open a session that asks the member of each step."""
         if not self.chosen:
             raise InvalidInputError("auto: call fit(view) before asking")
         return AutoSession(self, task, table, {})
+
+
+def choices(regret: FloatArray) -> list[int]:
+    """Return which member answers at each budget.
+
+    Args:
+        regret: `(members, T, budgets)` regrets on T datasets left out, the simplest member first.
+    """
+    loss = (regret / np.maximum(regret.mean(axis=(0, 1)), TINY)).mean(axis=2)
+    lowest = int(np.argmin(loss.mean(axis=1).round(12)))
+    trusted = next(i for i in range(lowest + 1) if _ahead(loss, lowest, i) <= ERRORS)
+    chosen = []
+    for at in range(regret.shape[2]):
+        here = regret[:, :, at]
+        better = [i for i in range(trusted) if _ahead(here, i, trusted) > 1]
+        means = here.mean(axis=1)
+        chosen.append(min(better, key=lambda i: means[i].round(12)) if better else trusted)
+    return chosen
+
+
+def _ahead(values: FloatArray, one: int, other: int) -> float:
+    """Return by how many standard errors one row `(T,)` is lower than another on average."""
+    apart = values[other] - values[one]
+    mean, error = float(apart.mean()), float(apart.std(ddof=1)) / np.sqrt(len(apart))
+    return mean / max(error, TINY) if abs(mean) > TINY else 0.0
 
 
 @dataclass(frozen=True, eq=False)

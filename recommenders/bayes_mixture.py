@@ -51,6 +51,7 @@ class Kind:
         noise: v, standard deviation of every config on its own, likewise a share.
         prior: prior probability, up to a constant.
         cold: whether past scores do not matter.
+        reverse: whether what was good is taken to be bad; needs a width of 1.
     """
 
     width: float
@@ -58,6 +59,7 @@ class Kind:
     noise: float
     prior: float
     cold: bool = False
+    reverse: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +154,7 @@ class Conditioned:
             return np.full((1, len(columns)), prior.mean.mean())
         mean = prior.mean[columns]
         if kind.width == 1:
-            return mean[None]
+            return (2 * prior.mean.mean() - mean if kind.reverse else mean)[None]
         keep = np.sqrt(1 - kind.width**2)
         means: FloatArray = mean + keep * (prior.merits[:, columns] - mean)
         return means
@@ -169,7 +171,9 @@ class Conditioned:
         """Return the prior covariance of a kind, less the noise of each config on its own."""
         prior = self.prior
         scale = prior.within if kind.cold else prior.between
-        covariance = kind.residual * scale * prior.likeness(one, other)
+        covariance = np.zeros((len(one), len(other)))
+        if kind.residual:
+            covariance += kind.residual * scale * prior.likeness(one, other)
         if not kind.cold and kind.width:
             covariance += kind.width**2 * prior.covariance(one, other)
         return covariance

@@ -12,6 +12,7 @@ from recommenders.surrogates import matern
 
 SPREADS = 5
 TINY = 1e-12
+NEAR = 1e-6
 LENGTH = 0.7
 SAMPLED = 64
 
@@ -111,6 +112,7 @@ def _scaled(points: FloatArray | None) -> FloatArray | None:
     if points is None or not points.shape[1]:
         return None
     some = points[np.linspace(0, len(points) - 1, min(SAMPLED, len(points))).astype(np.int64)]
-    apart = np.sqrt(((some[:, None] - some[None]) ** 2).sum(axis=2))
-    apart = apart[apart > 0]
+    lengths = (some**2).sum(axis=1)
+    apart = np.sqrt(np.maximum(lengths[:, None] + lengths - 2 * some @ some.T, 0))
+    apart = apart[apart > NEAR]
     return points / (LENGTH * float(np.median(apart))) if len(apart) else None

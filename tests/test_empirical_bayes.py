@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import recommenders
+from metastore.view import View
 from recommenders.bayes_mixture import DEGREES, Conditioned, Kind
 from recommenders.bayes_prior import TINY, Prior
+from recommenders.empirical_bayes import KINDS as KINDS_AS_MADE
+from recommenders.replay import Answers, best_so_far, random_regret, replay
 from recommenders.scores import Past
 from recommenders.sessions import Case, Seen
 from recommenders.surrogates import matern
-from tests.views import small_view
+from recommenders.tasks import resolve
+from tests.views import small_view, view_from_parquet
 
 D, P, K = 6, 9, 4
 KINDS = (
@@ -20,6 +29,7 @@ KINDS = (
     Kind(0.4, 0.3, 0.2, 0.5),
     Kind(0.0, 0.0, 0.5, 1.0),
     Kind(0.0, 1.0, 0.3, 0.1, cold=True),
+    Kind(1.0, 0.0, 0.3, 0.2, reverse=True),
 )
 
 
@@ -51,6 +61,8 @@ def dense(case: Case, prior: Prior, kind: Kind, spread: float, row: int) -> dict
     shape = kind.residual * scale * likeness + (kind.noise**2 * scale + TINY) * np.eye(P)
     if not kind.cold:
         shape += kind.width**2 * between
+    if kind.reverse:
+        mean = 2 * mean.mean() - mean
     mean = np.full(P, mean.mean()) if kind.cold else mean + keep * apart[row]
     assert case.best is not None
     level = case.weights @ case.best
@@ -96,3 +108,94 @@ def test_every_component_is_the_dense_gaussian(seed: int, kind: Kind, observed: 
     assert found.ahead == pytest.approx(np.array(means), rel=1e-6, abs=1e-9)
     assert found.deviation == pytest.approx(np.array(deviations), rel=1e-6, abs=1e-9)
     assert found.datasets.sum() == pytest.approx(1)
+
+
+def test_without_levels_the_level_of_scores_does_not_matter() -> None:
+    case, points = case_of(3, levels=False)
+    left = np.flatnonzero(~case.seen.taken)
+    prior = Prior.of(case, points)
+    low, high = (
+        Conditioned(prior, KINDS, case.seen.columns, case.seen.scores + by).posterior(left)
+        for by in (0.0, 7.0)
+    )
+    assert high.ahead == pytest.approx(low.ahead)
+    assert high.weight == pytest.approx(low.weight)
+
+
+def test_datasets_without_weight_change_nothing() -> None:
+    case, points = case_of(5)
+    left = np.flatnonzero(~case.seen.taken)
+    weights = case.weights.copy()
+    weights[2] = 0.0
+    changed = case.table.own.copy()
+    changed[2] = changed[2, ::-1]
+    found = [
+        Conditioned(
+            Prior.of(replace(case, weights=weights, table=table), points),
+            KINDS,
+            case.seen.columns,
+            case.seen.scores,
+        ).posterior(left)
+        for table in (case.table, replace(case.table, own=changed))
+    ]
+    assert found[0].ahead == pytest.approx(found[1].ahead)
+    assert found[0].datasets == pytest.approx(found[1].datasets)
+
+
+def test_a_past_dataset_that_agrees_gains_weight() -> None:
+    scores = np.random.default_rng(2).random((8, 10))
+    past = Past.of(small_view(scores))
+    taken = np.arange(10) < 5
+    seen = Seen(np.arange(5), scores[3, :5], taken)
+    case = Case("new", past.default_pool, past.spread, np.full(8, 1 / 8), seen, past.best)
+    found = Conditioned(Prior.of(case), KINDS_AS_MADE, seen.columns, seen.scores)
+    assert found.posterior(np.arange(5, 10)).datasets.argmax() == 3
+
+
+def test_improvements_of_a_batch_are_distinct_and_first_is_the_single_one() -> None:
+    case, points = case_of(9)
+    left = np.flatnonzero(~case.seen.taken)
+    conditioned = Conditioned(Prior.of(case, points), KINDS, case.seen.columns, case.seen.scores)
+    posterior = conditioned.posterior(left)
+    batch = posterior.improvements(99)
+    assert sorted(batch.tolist()) == list(range(len(left)))
+    assert batch[0] == posterior.improvements(1)[0]
+
+
+def misled(view: View, how: str) -> View:
+    """The past with its scores permuted or reversed between the configs of each dataset."""
+    rng, score = np.random.default_rng(0), view.cell_score.copy()
+    for row in range(view.n_datasets):
+        mine = np.flatnonzero(view.cell_dataset == row)
+        if how == "permuted":
+            score[mine] = score[rng.permutation(mine)]
+        else:
+            score[mine] = score[mine].max() + score[mine].min() - score[mine]
+    return replace(view, cell_score=score)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "allowed"), [("permuted", (1.6, 1.5, 1.5)), ("reversed", (3.5, 1.5, 1.0))]
+)
+def test_a_wrong_past_is_seen_through(
+    how: str, allowed: tuple[float, ...], realdata: Callable[[str], Path]
+) -> None:
+    """Regret over that of random order at 5, 10 and 25, on a real table with a false past."""
+    true = view_from_parquet(
+        realdata("autosklearn_md/runs.parquet"),
+        "bac_loss",
+        realdata("autosklearn_md/metafeatures.parquet"),
+    )
+    false = Past.of(misled(true, how))
+    budgets = np.array([5, 10, 25]) - 1
+    ours, chance = [], []
+    for name in true.datasets[::10]:
+        fold = false.without([name])
+        answers = Answers.of(true, name)
+        one = recommenders.make("empirical_bayes").fit_past(fold)
+        trace = replay(one.session(resolve(name, fold.view), fold.table(answers.keys)), answers, 25)
+        ours.append(best_so_far(answers.regret, trace.columns, 25)[budgets])
+        chance.append(random_regret(answers.regret, 25)[budgets])
+    ratio = np.mean(ours, axis=0) / np.mean(chance, axis=0)
+    assert (ratio <= allowed).all(), ratio
