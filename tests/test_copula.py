@@ -44,10 +44,10 @@ def test_slopes_are_those_of_finite_differences() -> None:
 def test_the_network_learns_mean_and_deviation() -> None:
     rng = np.random.default_rng(1)
     x = rng.uniform(-1, 1, (8_000, 1))
-    y = np.sin(3 * x[:, 0]) + (0.1 + 0.4 * (x[:, 0] > 0)) * rng.standard_normal(len(x))
+    y = np.sin(3 * x[:, 0]) + (0.4 + 0.4 * (x[:, 0] > 0)) * rng.standard_normal(len(x))
     mean, deviation = Network.fit(x, y, seed=0)(np.array([[-0.5], [0.5]]))
     np.testing.assert_allclose(mean, np.sin([-1.5, 1.5]), atol=0.1)
-    np.testing.assert_allclose(deviation, [0.1, 0.5], atol=0.07)
+    np.testing.assert_allclose(deviation, [0.4, 0.8], atol=0.07)
 
 
 def wave(peak: float) -> np.ndarray:
