@@ -298,9 +298,12 @@ def test_enqueued_trials_are_left_as_they_are(store: MetaStore) -> None:
     one = study(store)
     one.enqueue_trial({"kernel": "linear", "C": 7.0})
     one.enqueue_trial(dict(GRID[0]))
+    one.enqueue_trial({"kernel": "linear"})
     one.optimize(objective, 6)
     assert params(one)[:2] == [{"kernel": "linear", "C": 7.0}, GRID[0]]
+    assert params(one)[2]["kernel"] == "linear"
     assert GRID[0] not in params(one)[2:]
+    assert [CLAIM in trial.system_attrs for trial in one.trials] == [False] * 3 + [True] * 3
 
 
 def test_the_wrong_direction_is_refused(store: MetaStore) -> None:

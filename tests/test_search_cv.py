@@ -22,6 +22,7 @@ import metastore
 from metastore import DatasetRef, MetaStore
 from metastore.errors import InvalidInputError, UnknownNameError
 from recommenders import HeadstartSearchCV
+from recommenders.advisor import Advisor
 
 CONFIGS = [{"C": c, "gamma": g} for c in (0.1, 1.0, 30.0) for g in ("scale", 0.3, 3.0)]
 
@@ -208,15 +209,28 @@ def test_a_search_in_which_nothing_can_be_fitted_fails(store: MetaStore) -> None
         search.fit(*wine())
 
 
-def test_a_lower_is_better_metric_guides_by_its_own_direction(store: MetaStore) -> None:
-    X, y = wine()
-    options: dict[str, Any] = {"n_iter": 3, "cv": 2, "scoring": ["neg_log_loss", "accuracy"]}
-    probable = LogisticRegression(max_iter=500)
-    search = HeadstartSearchCV(
-        probable, store, param_distributions={"C": [0.1, 1.0]}, refit="neg_log_loss", **options
-    ).fit(X, y)
-    assert search.best_index_ == int(np.argmax(search.cv_results_["mean_test_neg_log_loss"]))
-    assert len(search.cv_results_["params"]) == 3 or len(search.cv_results_["params"]) == 2
+def test_a_lower_is_better_metric_guides_by_its_own_direction(
+    store: MetaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A score of -0.3 is told as a log loss of 0.3, as the store has it."""
+    model, grid = LogisticRegression(max_iter=500), {"C": [0.1, 1.0, 10.0]}
+    X, y = load_iris(return_X_y=True)
+    scoring = ["neg_log_loss", "accuracy"]
+    past = GridSearchCV(model, grid, cv=2, scoring=scoring, refit=False).fit(X, y)
+    store.record_search(past, "iris")
+    told: list[list[float | None]] = []
+    ask = Advisor.recommend
+
+    def listen(one: Advisor, observed: Any, *rest: Any) -> Any:
+        told.append([o.value for o in observed])
+        return ask(one, observed, *rest)
+
+    monkeypatch.setattr(Advisor, "recommend", listen)
+    options: dict[str, Any] = {"scoring": scoring, "refit": "neg_log_loss", "n_iter": 3, "cv": 2}
+    search = HeadstartSearchCV(model, store, "wine", **options).fit(*wine())
+    scores = search.cv_results_["mean_test_neg_log_loss"]
+    assert search.best_index_ == int(np.argmax(scores))
+    assert told[:3] == [[], [-scores[0]], [-scores[0], -scores[1]]]
 
 
 @pytest.mark.parametrize(

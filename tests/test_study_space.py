@@ -63,6 +63,13 @@ def test_conditions_that_runs_show_hold_in_the_study() -> None:
         assert ("gamma" in offer.params) == (offer.params["kernel"] == "rbf")
 
 
+def test_what_another_kernel_makes_inactive_is_left_out() -> None:
+    space = StudySpace(PAST, {"kernel": KERNEL})
+    like = {"kernel": "rbf", "C": 0.1, "gamma": 1.0, "trees": 100.0}
+    offer = space.offer({"kernel": "linear"}, like)
+    assert dict(offer.config) == {"kernel": "linear", "C": 0.1, "trees": 100.0}
+
+
 def test_names_of_algorithms_may_be_short() -> None:
     past = [("a.svm.SVC", '{"C":1.0}'), ("a.svm.SVC", '{"C":2.0}'), ("b.Tree", '{"depth":3}')]
     past += [("b.Tree", '{"depth":4}')]
