@@ -11,6 +11,7 @@ Notation
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -139,7 +140,7 @@ def preprocessed(values: Tensor, p: float = 10.0) -> Tensor:
             [ 0., -1.],
             [-1.,  0.]])
     """
-    tiny = torch.exp(torch.tensor(-p, dtype=values.dtype, device=values.device))
+    tiny = math.exp(-p)
     size = values.abs()
     large = size >= tiny
     first = torch.where(large, size.clamp(min=tiny).log() / p, -1.0)

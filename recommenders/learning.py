@@ -175,11 +175,7 @@ def _trained(lesson: Lesson, source: Source) -> Learned:
 
 
 def _settings(lesson: Lesson, training: Training, source: Source) -> Training:
-    import torch  # noqa: PLC0415 - heavy
-
-    device = lesson.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = _device(lesson.device)
     watch: list[Callable[[Report], None]] = []
     if lesson.say is not None:
         watch.append(_teller(lesson.say))
@@ -199,6 +195,18 @@ def _settings(lesson: Lesson, training: Training, source: Source) -> Training:
         about=source.about,
         watch=tuple(watch),
     )
+
+
+def _device(wanted: str) -> str:
+    import torch  # noqa: PLC0415 - heavy
+
+    there = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted not in ("auto", "cpu", "cuda") or (wanted == "cuda" and there == "cpu"):
+        raise InvalidInputError(
+            f"cannot train on {wanted!r}: choose auto, cpu or cuda; torch sees "
+            + ("a GPU here" if there == "cuda" else "no GPU here")
+        )
+    return there if wanted == "auto" else wanted
 
 
 def _teller(say: Callable[[str], None]) -> Callable[[Report], None]:

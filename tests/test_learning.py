@@ -104,6 +104,7 @@ def test_what_cannot_be_done_is_said(headstart: RunIt, images: Path, tmp_path: P
     base = ("learn", images, "--out", out, "--episodes", 4, "--test-episodes", 6)
     for words, message in (
         (("learn", images, "--out", out), "how long?"),
+        ((*base, "--device", "gpu"), "choose auto, cpu or cuda"),
         ((*base, "--method", "adam"), "no method named 'adam'"),
         ((*base, "--resume"), "no checkpoint at"),
         ((*base, "--way", 20), "30 classes of 6 examples or more are too few"),
