@@ -4,8 +4,8 @@ Past datasets are left out in turn with their near-duplicates, and every member 
 configs that ran there. One dataset tells little, and regrets at one budget are ruled by the few
 datasets on which things went wrong; so members are compared on all budgets together first: a
 member's loss on a dataset is the mean over budgets of its regret over the mean regret of all
-members at that budget. The simplest member whose mean loss is within `ERRORS` standard errors
-(of the paired difference) of the lowest is trusted. At each budget the trusted member answers,
+members at that budget. The most capable member whose mean loss is within `ERRORS` standard errors
+(of the paired difference) of the lowest is trusted; of equals, the simplest. At each budget the trusted member answers,
 unless a simpler one has the lower regret there by more than a standard error of the paired
 difference; then the lowest of those does. So a recommender that the store shows to be worse
 than a simpler one is never the one that answers.
@@ -33,9 +33,12 @@ from recommenders.scores import Table
 from recommenders.sessions import Case, Seen, Session, Step
 from recommenders.table_recommender import TableRecommender
 
-MAX_LEFT_OUT = 24
+MAX_LEFT_OUT = 16
+THIN = 8
+"""Members that learn from scores are asked for 1 config at a time up to so many, then for more."""
+
 FEWEST_GROUPS = 3
-ERRORS = 0.0
+ERRORS = 1.0
 TINY = 1e-12
 
 
@@ -85,10 +88,12 @@ class Auto(PoolRecommender):
         budget, values = self.budgets[place], self.table[:, place]
         lowest = values.min() >= values[self._number(name)] - TINY
         why = (
-            f"the lowest regret after {budget}" if lowest else "the lowest regret over all budgets"
+            f"has the lowest regret after {budget}"
+            if lowest
+            else "is shown to be no worse than simpler ones"
         )
         where = f"on {self._compared} past datasets left out in turn"
-        return chosen, f"{name} has {why} {where} (after {budget}, x100: {others})"
+        return chosen, f"{name} {why} {where} (after {budget}, x100: {others})"
 
     def _number(self, name: str) -> int:
         return [member.name for member in self.members].index(name)
@@ -108,7 +113,9 @@ def choices(regret: FloatArray) -> list[int]:
     """
     loss = (regret / np.maximum(regret.mean(axis=(0, 1)), TINY)).mean(axis=2)
     lowest = int(np.argmin(loss.mean(axis=1).round(12)))
-    trusted = next(i for i in range(lowest + 1) if _ahead(loss, lowest, i) <= ERRORS)
+    capable = range(len(loss) - 1, lowest - 1, -1)
+    trusted = next(i for i in capable if _ahead(loss, lowest, i) <= ERRORS)
+    trusted = next(i for i in range(trusted + 1) if np.allclose(loss[i], loss[trusted], atol=TINY))
     chosen = []
     for at in range(regret.shape[2]):
         here = regret[:, :, at]
@@ -169,6 +176,8 @@ def _path(member: TableRecommender, case: Case, score: FloatArray, budget: int) 
     steps = min(budget, int((~closed).sum()))
     while len(columns) < steps:
         told = replace(case, seen=seen_of(columns, score, closed))
-        ahead = 1 if member.adaptive else steps
+        # Few answers of a later step change what came of it: asking each time would double the cost.
+        ahead = 1 + len(columns) // THIN if member.adaptive else steps
+        ahead = min(ahead, steps - len(columns))
         columns.extend(member.choose(told, ahead).columns.tolist())
     return best_so_far(regret, np.array(columns), budget)

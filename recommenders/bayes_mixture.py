@@ -86,12 +86,23 @@ class Posterior:
         ahead, scale = self.ahead, LOGISTIC * self.deviation
         chosen: list[int] = []
         for _ in range(min(n, ahead.shape[1])):
-            gain = self.weight @ (scale * np.logaddexp(0, ahead / scale))
+            gain = self.weight @ _excess(ahead, scale)
             gain[chosen] = -np.inf
             at = int(np.argmax(gain))
             chosen.append(at)
             ahead = ahead - np.maximum(ahead[:, [at]], 0)
         return np.array(chosen, dtype=np.int64)
+
+
+def _excess(ahead: FloatArray, scale: FloatArray) -> FloatArray:
+    """Return s log(1 + exp(a / s)): E max(0, a + e) for logistic noise e of scale s."""
+    power = np.abs(ahead)
+    power /= scale
+    np.exp(np.negative(power, out=power), out=power)
+    excess: FloatArray = np.log1p(power, out=power)
+    excess *= scale
+    excess += np.maximum(ahead, 0)
+    return excess
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +144,8 @@ class Conditioned:
         logs = np.concatenate([one.log.ravel() for one in fitted])
         weights = np.exp(logs - logs.max())
         weights /= weights.sum()
-        least = np.sort(weights)[-min(COMPONENTS, len(weights))]
+        heavy = len(weights) - min(COMPONENTS, len(weights))
+        least = np.partition(weights, heavy)[heavy]
         parts, datasets, start = [], np.zeros(len(self.prior.rows)), 0
         for one in fitted:
             share = weights[start : start + one.log.size].reshape(one.log.shape)
@@ -147,17 +159,19 @@ class Conditioned:
         weight, ahead, deviation = (np.concatenate(part) for part in zip(*parts, strict=True))
         return Posterior(weight / weight.sum(), ahead, deviation, datasets)
 
-    def _means(self, kind: Kind, columns: IntArray) -> FloatArray:
-        """Return the prior means `(M, n)` of a kind on some configs."""
+    def _means(
+        self, kind: Kind, columns: IntArray, which: IntArray | slice = slice(None)
+    ) -> FloatArray:
+        """Return the prior means `(M, n)` of a kind on some configs, or some of these rows."""
         prior = self.prior
         if kind.cold:
-            return np.full((1, len(columns)), prior.mean.mean())
+            return np.full((1, len(columns)), prior.mean.mean())[which]
         mean = prior.mean[columns]
         if kind.width == 1:
-            return (2 * prior.mean.mean() - mean if kind.reverse else mean)[None]
+            return (2 * prior.mean.mean() - mean if kind.reverse else mean)[None][which]
         keep = np.sqrt(1 - kind.width**2)
-        means: FloatArray = mean + keep * (prior.merits[:, columns] - mean)
-        return means
+        means: FloatArray = prior.merits[:, columns][which]
+        return means if keep == 1 else mean + keep * (means - mean)
 
     def _levels(self, kind: Kind) -> FloatArray:
         """Return the prior levels `(M,)` of a kind."""
@@ -219,7 +233,7 @@ class Conditioned:
         variance = np.maximum(variance, 0) + offset + kind.noise**2 * scale
         deviation = worth[:, None] * np.sqrt(variance * one.factor[spread, which][:, None])
         level = one.level[spread, which][:, None]
-        merit = self._means(kind, left)[which] + level
+        merit = self._means(kind, left, which) + level
         merit += (one.residual[spread, which] - level) @ solved
         expected = worth[:, None] * merit + self._levels(kind)[which][:, None]
         return expected - self.scores.max(), deviation
