@@ -7,10 +7,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.ask import latency, stages
-from benchmarks.recommend import static
+from benchmarks.recommend import dense, static
+from benchmarks.recommend.references import REFERENCES
 from benchmarks.record import bulk
 from benchmarks.results import Report, Spread, ratios, table
 from benchmarks.scale import METRIC, Size, dataset_name, write_tables
@@ -97,3 +99,33 @@ def test_the_static_backtest_speaks_of_every_recommender(
     rows = static._rows(found)
     assert rows[-1]["recommender"] == "(random order, expected)"
     assert len(rows) == 3
+
+
+def test_the_dense_benchmark_judges_every_reference(
+    realdata: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    realdata("autosklearn_md/runs.parquet")
+    view = dense.view_of("bac_loss")
+    paths = dense.measure(view.without(view.datasets[9:]), ("nearest",))
+    assert set(paths.regret) == {"nearest", "random", *REFERENCES}
+    assert (paths.regret["greedy"] >= 0).all()
+    assert (paths.regret["greedy"][:, 1:] <= paths.regret["greedy"][:, :-1]).all()
+    assert dense.worse(paths, "nearest", "nearest").tolist() == [0.0] * 5
+    report = dense.Report("recommend.dense", True, {})
+    dense.judge(report, {"bac_loss": paths}, "nearest", "all")
+    told = "\n".join(report.verdicts)
+    for other in dense.ASKED:
+        assert f" of {other} over all columns" in told
+    assert len(dense.summary(paths)) == len(paths.regret)
+
+
+def test_references_look_only_at_what_they_tried() -> None:
+    rng = np.random.default_rng(0)
+    scores, distance = rng.random((6, 8)), rng.random(6)
+    truth = rng.random(8)
+    for order in REFERENCES.values():
+        tried = order(scores, distance, truth, 4)
+        changed = truth.copy()
+        changed[np.setdiff1d(np.arange(8), tried)] += 5
+        assert order(scores, distance, changed, 4).tolist() == tried.tolist()
+        assert len(set(order(scores, distance, truth, 99).tolist())) == 8

@@ -1,6 +1,7 @@
 """Adaptive recommenders against six references on a dense table, one dataset group left out.
 
-    python -m benchmarks.recommend.dense [--small] [--metric NAME ...] [--half {0,1}] [--out FILE]
+    python -m benchmarks.recommend.dense [--small] [--metric NAME ...] [--name NAME ...]
+        [--out FILE]
 
 Auto-sklearn's table, 140 datasets x 106 pipelines with meta-features: each group of datasets of
 the same shape is left out in turn, for each of the five metrics. Numbers are mean
@@ -51,16 +52,20 @@ SEED = 0
 
 @dataclass(frozen=True, eq=False)
 class Paths:
-    """Regrets of everybody on one metric: `(T, 25)` by name, and the group of each dataset."""
+    """Regrets of everybody on one metric: `(T, 25)` by name, and the group of each dataset.
+
+    `seconds` is what each took, `held` the share of its 80% intervals that held.
+    """
 
     regret: dict[str, FloatArray]
     groups: IntArray
     seconds: dict[str, float]
+    held: dict[str, float]
 
     def take(self, kept: FloatArray) -> Paths:
         """Return the paths on some of the datasets, `(T,)` booleans."""
         regret = {name: path[kept] for name, path in self.regret.items()}
-        return Paths(regret, self.groups[kept], self.seconds)
+        return Paths(regret, self.groups[kept], self.seconds, self.held)
 
 
 def view_of(metric: str) -> View:
@@ -72,15 +77,15 @@ def view_of(metric: str) -> View:
     )
 
 
-def measure(view: View, names: tuple[str, ...] = OURS, half: int | None = None) -> Paths:
-    """Leave out one group after another; half 0 or 1 asks about every second group alone."""
+def measure(view: View, names: tuple[str, ...] = OURS) -> Paths:
+    """Leave out one group after another."""
     found = backtest(view, names, budget=max(BUDGETS), seed=SEED)
     regret = {one.name: one.regret for one in found.measured}
     regret["random"] = found.random
     regret |= referenced(Past.of(view), found.datasets)
     seconds = {one.name: one.seconds for one in found.measured}
-    paths = Paths(regret, found.groups, seconds)
-    return paths if half is None else paths.take(found.groups % 2 == half)
+    held = {one.name: one.coverage for one in found.measured}
+    return Paths(regret, found.groups, seconds, held)
 
 
 def referenced(past: Past, datasets: tuple[str, ...]) -> dict[str, FloatArray]:
@@ -133,6 +138,8 @@ def summary(paths: Paths) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"recommender": name}
         row |= {f"@{k}": round(100 * float(cube[i, :, j].mean()), 2) for j, k in enumerate(BUDGETS)}
         row["medians"] = " ".join(f"{100 * m:.2f}" for m in np.median(cube[i], axis=0))
+        if name in paths.held:
+            row["80% interval held"] = f"{paths.held[name]:.2f}"
         row["ranks"] = " ".join(f"{r:.1f}" for r in ranks[i].mean(axis=0))
         rows.append(row)
     return rows
@@ -147,20 +154,20 @@ def pooled(found: dict[str, Paths]) -> dict[str, FloatArray]:
     }
 
 
-def judge(report: Report, found: dict[str, Paths], name: str = "auto") -> None:
-    """Say whether what is asked of a recommender holds."""
+def judge(report: Report, found: dict[str, Paths], name: str, part: str) -> None:
+    """Say whether what is asked of `auto` holds for a recommender on some of the datasets."""
     means = pooled(found)
     for other, asked in ASKED.items():
         ratio = float(np.exp(np.log(means[name] / means[other]).mean()))
         report.verdict(
-            f"{name}: {ratio:.2f} of {other} over all columns; asked at most {asked}",
+            f"{name}, {part}: {ratio:.2f} of {other} over all columns; asked at most {asked}",
             ratio <= asked,
         )
     for j, k in enumerate(BUDGETS):
         best = min(REFERENCES, key=lambda other: means[other][j])
         ratio = float(means[name][j] / means[best][j])
         report.verdict(
-            f"{name} at {k}: {ratio:.2f} of the best reference, {best}; asked at most "
+            f"{name}, {part}, at {k}: {ratio:.2f} of the best reference, {best}; asked at most "
             f"{ASKED_COLUMN}",
             ratio <= ASKED_COLUMN,
         )
@@ -172,14 +179,16 @@ def judge(report: Report, found: dict[str, Paths], name: str = "auto") -> None:
         if sigma > 2
     ]
     text = ", ".join(harmed) or "nowhere"
-    report.verdict(f"{name} is significantly worse than a reference: {text}", not harmed)
+    report.verdict(f"{name}, {part}, is significantly worse than a reference: {text}", not harmed)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="a trial: one metric, 20 datasets")
     parser.add_argument("--metric", action="append", choices=METRICS, help="all by default")
-    parser.add_argument("--half", type=int, choices=(0, 1), help="report every second group alone")
+    parser.add_argument(
+        "--name", action="append", choices=OURS, help="recommenders; all by default"
+    )
     parser.add_argument("--out", type=Path, help="the result file; the picture goes beside it")
     options = parser.parse_args()
     metrics = tuple(options.metric or METRICS[: 1 if options.small else None])
@@ -190,24 +199,21 @@ def main() -> None:
         start = time.process_time()
         view = view_of(metric)
         asked = view.without(view.datasets[20:]) if options.small else view
-        found[metric] = measure(asked, half=options.half)
+        found[metric] = measure(asked, tuple(options.name or OURS))
         rows = summary(found[metric])
         spent = time.process_time() - start
         report.results[metric] = {"rows": rows, "cpu_seconds": round(spent, 1)}
         print(f"\n{metric}, {len(found[metric].groups)} datasets, {spent:.0f} s\n{table(rows)}")
-    conclude(report, found, options.half)
+    conclude(report, found)
     report.write(options.out)
     if options.out or not options.small:
         draw(found, options.out or Path(__file__).parent / "results/dense.json")
 
 
-def conclude(report: Report, found: dict[str, Paths], half: int | None) -> None:
+def conclude(report: Report, found: dict[str, Paths]) -> None:
     """Print and record the pooled rows and the verdicts, also of the half nothing was chosen on."""
-    parts = {"all": found}
-    if half is None:
-        unseen = {metric: paths.take(paths.groups % 2 == 1) for metric, paths in found.items()}
-        parts["half 1"] = unseen
-    for part, paths in parts.items():
+    unseen = {metric: paths.take(paths.groups % 2 == 1) for metric, paths in found.items()}
+    for part, paths in (("all", found), ("half 1", unseen)):
         rows = [
             {
                 "recommender": name,
@@ -218,7 +224,8 @@ def conclude(report: Report, found: dict[str, Paths], half: int | None) -> None:
         report.results[f"pooled, {part}"] = rows
         print(f"\npooled over metrics (geometric mean), {part}\n{table(rows)}\n")
         for name in OURS[:2]:
-            judge(report, paths, name)
+            if all(name in one.regret for one in paths.values()):
+                judge(report, paths, name, part)
 
 
 def draw(found: dict[str, Paths], beside: Path) -> None:
