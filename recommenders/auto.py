@@ -38,8 +38,8 @@ from recommenders.scores import Table
 from recommenders.sessions import Case, Seen, Session, Step
 from recommenders.table_recommender import TableRecommender
 
-MAX_LEFT_OUT = 16
-THIN = 8
+MAX_LEFT_OUT = 12
+THIN = 6
 """Members that learn from scores are asked for 1 config at a time up to so many, then for more."""
 
 FEWEST_GROUPS = 3

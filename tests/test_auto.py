@@ -28,7 +28,7 @@ def test_who_looks_at_meta_features_wins_where_they_tell() -> None:
     assert auto.chosen[0] == "empirical_bayes"
     (found,) = auto.recommend("d0")
     assert found.evidence.method == "auto: empirical_bayes"
-    assert "lowest regret after 1 on 16 past datasets" in found.evidence.note
+    assert "lowest regret after 1 on 12 past datasets" in found.evidence.note
 
 
 def test_they_are_refused_where_meta_features_mislead() -> None:
