@@ -228,12 +228,15 @@ def draw(found: Mapping[str, Sequence[Curve]], path: Path) -> None:
     figure, axes = plt.subplots(
         1, len(found), figsize=(6.5 * len(found), 5), squeeze=False, layout="constrained"
     )
+    names = sorted({curve.name for some in found.values() for curve in some})
+    colours = {name: plt.get_cmap("tab20")(i % 20) for i, name in enumerate(names)}
     for axis, (name, some) in zip(axes.flat, found.items(), strict=True):
         for curve in sorted(some, key=lambda c: float(c.mean[REFERENCE - 1])):
             own = curve.name in OWN
             style = "-" if own else "--" if curve.transfer else ":"
             steps = range(1, len(curve.mean) + 1)
-            axis.plot(steps, curve.mean, style, label=curve.name, lw=2.2 if own else 1.2)
+            width, colour = 2.4 if own else 1.3, colours[curve.name]
+            axis.plot(steps, curve.mean, style, label=curve.name, lw=width, color=colour)
         axis.axhline(target_of(some)[1], color="0.6", lw=0.8)
         axis.set(title=name, xlabel="configs tried", ylabel="mean normalised regret")
         axis.set_yscale("log")

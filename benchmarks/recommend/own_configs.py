@@ -99,6 +99,12 @@ def report_of(
         drawn[one.name] = found
         report.results[one.name] = numbers(found)
         print(f"\n{one.name}\n{table(rows(found))}\n")
+        absent = [m.name for m in chosen if m.name not in {curve.name for curve in found}]
+        report.verdict(
+            f"{one.name}: asked of all; not through enough tasks yet: "
+            f"{', '.join(absent) or 'nobody'}",
+            not absent,
+        )
         judge(report, one.name, found)
     report.write(options.out)
     if drawn and (options.out or not options.small):
