@@ -7,8 +7,8 @@ member's loss on a dataset is the mean over budgets of its regret over the mean 
 members at that budget. The fullest member, which has the simpler ones' ideas among its own, is
 trusted unless a simpler one has the lower mean loss by more than a standard error of the paired
 difference; then the one of the lowest mean loss is. At each budget the trusted member answers,
-unless a simpler one has the lower regret there by more than a standard error; then the lowest of
-those does. Of equals, the simplest. So a recommender that the store shows to be worse than a
+unless a simpler one has the lower regret there by more than two standard errors; then the lowest
+of those does. Of equals, the simplest. So a recommender that the store shows to be worse than a
 simpler one is never the one that answers.
 
 The rule was chosen on sub-tables of half 0 of auto-sklearn's table (8 to 70 datasets). Taking the
@@ -43,6 +43,9 @@ THIN = 6
 """Members that learn from scores are asked for 1 config at a time up to so many, then for more."""
 
 FEWEST_GROUPS = 3
+AT_ONE = 2.0
+"""Standard errors by which a simpler member must be ahead to answer at one budget."""
+
 TINY = 1e-12
 
 
@@ -119,7 +122,7 @@ def choices(regret: FloatArray) -> list[int]:
     chosen = []
     for at in range(regret.shape[2]):
         here = regret[:, :, at]
-        better = [i for i in range(trusted) if _ahead(here, i, trusted) > 1]
+        better = [i for i in range(trusted) if _ahead(here, i, trusted) > AT_ONE]
         means = here.mean(axis=1)
         chosen.append(min(better, key=lambda i: means[i].round(12)) if better else trusted)
     return chosen
