@@ -1,7 +1,7 @@
 """Recommenders: they learn from a view of past runs and say what to run next.
 
 >>> names()
-('auto', 'best_on_average', 'nearest', 'portfolio', 'random')
+('auto', 'best_on_average', 'empirical_bayes', 'nearest', 'portfolio', 'random')
 >>> make("portfolio", seed=1).name
 'portfolio'
 """
