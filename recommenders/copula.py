@@ -14,7 +14,8 @@ more. Departures: no dropout, and instead sigma is at least `LEAST`, for a netwo
 is too sure of datasets that it has seen; fewer updates where there are fewer than 4,000 runs,
 and at most 100,000 runs; where the past has meta-features, the network sees them beside the
 config, and `meta=False` keeps them from it; the first config of the copula process is the one of
-highest mu.
+highest mu. The floor of sigma, and that the network sees meta-features, were chosen on 42 of
+openml_pimp's 100 SVC tasks: where those are reported, this peer is favoured.
 
 Intervals and expected scores are those of past datasets, as of every recommender over a table.
 
