@@ -78,7 +78,7 @@ def explain(case: Case) -> Mixture:
 def improving(case: Case, mixture: Mixture, n: int) -> IntArray:
     """Return at most `n` configs by guarded expected improvement, each given those before it."""
     left = np.flatnonzero(~case.seen.taken)
-    ahead, scale = promised(case, mixture, left)
+    promised, scale = _promised(case, mixture, left)
     share = (1 - GUARD) * mixture.weight * mixture.spread * scale
     active = (case.weights > 0) & (case.spread > 0)
     weights = GUARD * case.weights[active] * case.spread[active]
@@ -87,17 +87,17 @@ def improving(case: Case, mixture: Mixture, n: int) -> IntArray:
     regret = regret[:, left]
     chosen: list[int] = []
     for _ in range(min(n, len(left))):
-        gain = share @ np.logaddexp(0, ahead / scale[:, None])
+        gain = share @ np.logaddexp(0, promised / scale[:, None])
         gain += weights @ np.maximum(reached[:, None] - regret, 0)
         gain[chosen] = -np.inf
         at = int(np.argmax(gain))
         chosen.append(at)
-        ahead = ahead - np.maximum(ahead[:, [at]], 0)
+        promised = promised - np.maximum(promised[:, [at]], 0)
         reached = np.minimum(reached, regret[:, at])
     return left[chosen]
 
 
-def promised(case: Case, mixture: Mixture, left: IntArray) -> tuple[FloatArray, FloatArray]:
+def _promised(case: Case, mixture: Mixture, left: IntArray) -> tuple[FloatArray, FloatArray]:
     """Return how far above the best so far each hypothesis puts each config, and its noise."""
     merits = 1 - case.table.regret[mixture.dataset]
     known = merits[:, case.seen.columns].mean(axis=1)

@@ -29,7 +29,7 @@ Notation: A active datasets, P configs, k observed, B spreads, J kinds, H heavy 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -71,34 +71,27 @@ class Posterior:
         ahead: `(H, L)` expected score less the best observed one.
         deviation: `(H, L)` standard deviation of the score.
         datasets: `(A,)` how much of the weight speaks for each active dataset.
-        trust: how much of the weight is neither cold nor reverse, in [0, 1].
     """
 
     weight: FloatArray
     ahead: FloatArray
     deviation: FloatArray
     datasets: FloatArray
-    trust: float = 1.0
 
-    def gains(self) -> FloatArray:
-        """Return the expected improvement `(L,)` over components, with logistic tails."""
-        scale = LOGISTIC * self.deviation
-        found: FloatArray = self.weight @ (scale * np.logaddexp(0, self.ahead / scale))
-        return found
+    def improvements(self, n: int) -> IntArray:
+        """Return the places of at most `n` configs by expected improvement over components.
 
-    def tried(self, place: int) -> Posterior:
-        """Return what is still ahead where a config turns out as each component expects."""
-        return replace(self, ahead=self.ahead - np.maximum(self.ahead[:, [place]], 0))
-
-    def mixed(self, other: Posterior, share: float) -> Posterior:
-        """Return both as one, `share` of the weight the other's; datasets in the same order."""
-        return Posterior(
-            np.concatenate([(1 - share) * self.weight, share * other.weight]),
-            np.concatenate([self.ahead, other.ahead]),
-            np.concatenate([self.deviation, other.deviation]),
-            (1 - share) * self.datasets + share * other.datasets,
-            self.trust,
-        )
+        Each after the first is worth what it adds where those before it turn out as expected.
+        """
+        ahead, scale = self.ahead, LOGISTIC * self.deviation
+        chosen: list[int] = []
+        for _ in range(min(n, ahead.shape[1])):
+            gain = self.weight @ (scale * np.logaddexp(0, ahead / scale))
+            gain[chosen] = -np.inf
+            at = int(np.argmax(gain))
+            chosen.append(at)
+            ahead = ahead - np.maximum(ahead[:, [at]], 0)
+        return np.array(chosen, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,20 +134,18 @@ class Conditioned:
         weights = np.exp(logs - logs.max())
         weights /= weights.sum()
         least = np.sort(weights)[-min(COMPONENTS, len(weights))]
-        parts, datasets, start, trust = [], np.zeros(len(self.prior.rows)), 0, 0.0
+        parts, datasets, start = [], np.zeros(len(self.prior.rows)), 0
         for one in fitted:
             share = weights[start : start + one.log.size].reshape(one.log.shape)
             start += one.log.size
             told = share.sum(axis=0)
-            if not (one.kind.cold or one.kind.reverse):
-                trust += float(told.sum())
             datasets += told if len(told) > 1 else told * self.prior.weights
             spread, which = np.nonzero(share >= least)
             if len(spread):
                 ahead, deviation = self._predict(one, spread, which, left)
                 parts.append((share[spread, which], ahead, deviation))
         weight, ahead, deviation = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return Posterior(weight / weight.sum(), ahead, deviation, datasets, trust)
+        return Posterior(weight / weight.sum(), ahead, deviation, datasets)
 
     def _means(self, kind: Kind, columns: IntArray) -> FloatArray:
         """Return the prior means `(M, n)` of a kind on some configs."""

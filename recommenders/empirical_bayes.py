@@ -18,14 +18,10 @@ Two kinds of component guard against a past that misleads. A cold one knows conf
 scores. A reverse one takes the prior mean upside down: then the first disappointing scores are
 enough to turn around, where otherwise one bad config after another would have to be tried.
 
-Half of every gain is that of the discrete mixture of `recommenders.agreement`, whose past
-datasets each stand alone with a noise of their own, and a third of the whole is its gain in
-coverage; both times the share of the posterior that is neither cold nor reverse.
-
-How the constants were chosen: shares, widths, noise and prior of the kinds on every second
-dataset group of auto-sklearn's table (half 0 of `benchmarks.recommend.dense`) and on random
-sub-tables of it with 8 to 140 datasets and 25 to 106 configs; priors of the guards so that
-permuted and reversed pasts cost little there (`tests.test_empirical_bayes`).
+How the constants were chosen: widths, noise and prior of the kinds on every second dataset group
+of auto-sklearn's table (half 0 of `benchmarks.recommend.dense`) and on random sub-tables of it
+with 8 to 140 datasets and 25 to 106 configs; priors of the guards so that permuted and reversed
+pasts cost little there (`tests.test_empirical_bayes`).
 """
 
 from __future__ import annotations
@@ -35,16 +31,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from metastore.view import IntArray
-from recommenders.agreement import GUARD, explain, promised
-from recommenders.bayes_mixture import LOGISTIC, Conditioned, Kind, Posterior
+from recommenders.bayes_mixture import Conditioned, Kind
 from recommenders.bayes_prior import Prior
 from recommenders.nearest import Nearest
 from recommenders.portfolio import covering
 from recommenders.sessions import Case, Choice
 
 SHARPEN = 2.0
-ALONE = 0.5
 KINDS = (
     *(Kind(width, 0.0, noise, 1.0) for width in (0.0, 0.3) for noise in (0.1, 0.3, 1.0)),
     *(Kind(0.0, 1.0, noise, 0.5, cold=True) for noise in (0.1, 0.3)),
@@ -66,40 +59,10 @@ class EmpiricalBayes(Nearest):
         if not self.adapt or not len(case.seen.columns):
             sharp = case.weights**SHARPEN * case.spread
             return Choice(covering(replace(case, weights=sharp / sharp.sum()), n), case.weights)
-        left = np.flatnonzero(~case.seen.taken)
-        posterior = self._posterior(case, left)
-        return Choice(left[_improving(case, posterior, left, n)], posterior.datasets)
-
-    def _posterior(self, case: Case, left: IntArray) -> Posterior:
-        """Return what to expect of configs, weights of datasets as in the case."""
         prior = Prior.of(case, self.past.surrogates.points(case.table.keys))
+        left = np.flatnonzero(~case.seen.taken)
         conditioned = Conditioned(prior, KINDS, case.seen.columns, case.seen.scores)
-        found = conditioned.posterior(left)
-        datasets = np.zeros(len(case.weights))
-        datasets[prior.rows] = found.datasets
-        mixture = explain(case)
-        ahead, scale = promised(case, mixture, left)
-        worth = mixture.spread[:, None]
-        deviation = np.broadcast_to(worth * scale[:, None] / LOGISTIC, ahead.shape)
-        alone = Posterior(mixture.weight, worth * ahead, deviation, mixture.datasets)
-        return replace(found, datasets=datasets).mixed(alone, ALONE * found.trust)
-
-
-def _improving(case: Case, posterior: Posterior, left: IntArray, n: int) -> IntArray:
-    """Return the places of at most `n` configs by expected improvement and coverage.
-
-    Each after the first is worth what it adds where those before it turn out as expected.
-    """
-    guard = GUARD * posterior.trust
-    weights = guard * case.weights * case.spread
-    regret = case.table.regret[:, left]
-    reached = case.table.regret[:, case.seen.columns].min(axis=1)
-    chosen: list[int] = []
-    for _ in range(min(n, len(left))):
-        gain = (1 - guard) * posterior.gains()
-        gain += weights @ np.maximum(reached[:, None] - regret, 0)
-        gain[chosen] = -np.inf
-        chosen.append(int(np.argmax(gain)))
-        posterior = posterior.tried(chosen[-1])
-        reached = np.minimum(reached, regret[:, chosen[-1]])
-    return np.array(chosen, dtype=np.int64)
+        posterior = conditioned.posterior(left)
+        weights = np.zeros(len(case.weights))
+        weights[prior.rows] = posterior.datasets
+        return Choice(left[posterior.improvements(n)], weights)

@@ -152,18 +152,14 @@ def test_a_past_dataset_that_agrees_gains_weight() -> None:
     assert found.posterior(np.arange(5, 10)).datasets.argmax() == 3
 
 
-def test_what_is_ahead_shrinks_by_what_was_tried() -> None:
+def test_improvements_of_a_batch_are_distinct_and_first_is_the_single_one() -> None:
     case, points = case_of(9)
     left = np.flatnonzero(~case.seen.taken)
     conditioned = Conditioned(Prior.of(case, points), KINDS, case.seen.columns, case.seen.scores)
     posterior = conditioned.posterior(left)
-    after = posterior.tried(1)
-    gain = np.maximum(posterior.ahead[:, 1], 0)
-    assert after.ahead == pytest.approx(posterior.ahead - gain[:, None])
-    assert (after.gains() <= posterior.gains() + 1e-12).all()
-    both = posterior.mixed(after, 0.25)
-    expected = 0.75 * posterior.gains() + 0.25 * after.gains()
-    assert both.gains() == pytest.approx(expected)
+    batch = posterior.improvements(99)
+    assert sorted(batch.tolist()) == list(range(len(left)))
+    assert batch[0] == posterior.improvements(1)[0]
 
 
 def misled(view: View, how: str) -> View:
