@@ -39,6 +39,9 @@ from recommenders.sessions import Case, Seen, Session, Step
 from recommenders.table_recommender import TableRecommender
 
 MAX_LEFT_OUT = 12
+MANY = 256
+"""Datasets from which on fewer are left out, for each then costs more."""
+
 THIN = 6
 """Members that learn from scores are asked for 1 config at a time up to so many, then for more."""
 
@@ -70,7 +73,8 @@ class Auto(PoolRecommender):
         """Compare the members on datasets left out in turn."""
         for member in self.members:
             member.fit_past(self.past)
-        left_out = left_out_rows(self.past, MAX_LEFT_OUT)
+        many = MANY * MAX_LEFT_OUT // max(1, len(self.past.datasets))
+        left_out = left_out_rows(self.past, int(np.clip(many, MAX_LEFT_OUT // 2, MAX_LEFT_OUT)))
         names = [member.name for member in self.members]
         if len(set(self.past.groups[left_out].tolist())) < FEWEST_GROUPS:
             self.table, self.chosen = np.empty((0, 0)), (Portfolio.name,) * len(self.budgets)

@@ -17,6 +17,10 @@ LENGTH = 0.7
 SAMPLED = 64
 
 
+MOST_DATASETS = 256
+"""A new dataset has no more near ones than that, and the cost grows with their number."""
+
+
 @dataclass(frozen=True, eq=False)
 class Prior:
     """Past merits (regrets times -1) of A active datasets on P configs, and their moments.
@@ -54,10 +58,14 @@ class Prior:
         """Return the prior of a case that has at least one active dataset.
 
         Args:
-            case: the case; datasets of weight 0, or whose scores are all equal, are not active.
+            case: the case; datasets of weight 0, or whose scores are all equal, are not active,
+                nor are those past the `MOST_DATASETS` heaviest.
             points: `(P, d)` encoded configs, if there is an encoding.
         """
         rows = np.flatnonzero((case.weights > 0) & (case.spread > 0))
+        if len(rows) > MOST_DATASETS:
+            heaviest = np.argsort(-case.weights[rows], kind="stable")[:MOST_DATASETS]
+            rows = np.sort(rows[heaviest])
         weights = case.weights[rows] / case.weights[rows].sum()
         merits = -case.table.regret[rows]
         mean = weights @ merits

@@ -33,13 +33,16 @@ from typing import ClassVar
 
 import numpy as np
 
+from metastore.view import FloatArray, IntArray
 from recommenders.bayes_mixture import Conditioned, Kind
 from recommenders.bayes_prior import Prior
 from recommenders.nearest import Nearest
 from recommenders.portfolio import covering
+from recommenders.scores import spread_over
 from recommenders.sessions import Case, Choice
 
 SHARPEN = 2.0
+MOST_SEEN = 256
 RAN = 0.5
 """Share of the past scores of a pool that are of real runs, from which on they rule."""
 
@@ -83,7 +86,8 @@ class EmpiricalBayes(Nearest):
         left = np.flatnonzero(~case.seen.taken)
         ran = case.table.known[prior.rows].mean() >= RAN
         kinds = KINDS if ran else PREDICTED_KINDS
-        conditioned = Conditioned(prior, kinds, case.seen.columns, case.seen.scores)
+        told = _telling(case.seen.scores)
+        conditioned = Conditioned(prior, kinds, case.seen.columns[told], case.seen.scores[told])
         posterior = conditioned.posterior(left)
         weights = np.zeros(len(case.weights))
         weights[prior.rows] = posterior.datasets
@@ -97,3 +101,15 @@ class EmpiricalBayes(Nearest):
             points = self.past.surrogates.points(case.table.keys)
             kept = self._last = (case, Prior.of(case, points))
         return kept[1]
+
+
+def _telling(scores: FloatArray) -> IntArray:
+    """Return which of `(k,)` observed scores to learn from: at most `MOST_SEEN`.
+
+    Half of them are the best, the others are evenly spread over the rest.
+    """
+    if len(scores) <= MOST_SEEN:
+        return np.arange(len(scores))
+    order = np.argsort(-scores, kind="stable")
+    best, rest = order[: MOST_SEEN // 2], order[MOST_SEEN // 2 :]
+    return np.sort(np.concatenate([best, spread_over(rest, MOST_SEEN // 2)]))

@@ -34,7 +34,7 @@ from benchmarks.ask.stages import STAGES
 from benchmarks.realdata import realdata
 from benchmarks.results import Report, Spread, table
 
-RECOMMENDERS = ("nearest", "portfolio", "best_on_average", "random")
+RECOMMENDERS = ("auto", "empirical_bayes", "nearest", "portfolio", "best_on_average", "random")
 WARM_ASKED_MS = 100.0
 COLD_ASKED_S = 4.0
 PMLB = "1089_USCrime"
