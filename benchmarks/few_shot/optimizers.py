@@ -28,7 +28,7 @@ from learners.networks import ModuleNetwork
 from learners.training import Budget, Training, meta_train
 
 N, STEPS = 10, 100
-RATES = [10.0**power for power in np.arange(-4, 1.01, 0.25)]
+RATES = [float(10.0**power) for power in np.arange(-4, 1.01, 0.25)]
 HAND_MADE: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "Adam": torch.optim.Adam,
     "RMSprop": torch.optim.RMSprop,
