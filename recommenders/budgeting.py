@@ -24,9 +24,12 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from metastore.errors import InvalidInputError
 from metastore.types import Observation, RunStatus
 from recommenders.pool_recommender import PoolRecommender
+from recommenders.posteriors import expected_improvement
 from recommenders.recommender import Recommendation
 
 LOOKED_AT = 64
@@ -194,10 +197,10 @@ def _best(
     if not scores:
         return fitting[0]
     best = max(scores)
-    return max(fitting, key=lambda one: expected_improvement(one, best, sign) / one.seconds)
+    return max(fitting, key=lambda one: improvement(one, best, sign) / one.seconds)
 
 
-def expected_improvement(one: Recommendation, best: float, sign: float) -> float:
+def improvement(one: Recommendation, best: float, sign: float) -> float:
     """Return by how much a config is expected to exceed the best score so far.
 
     Args:
@@ -207,7 +210,7 @@ def expected_improvement(one: Recommendation, best: float, sign: float) -> float
 
     >>> from recommenders.recommender import Evidence
     >>> one = Recommendation("a", {}, 0.8, (0.8 - 0.12815, 0.8 + 0.12815), 1.0, Evidence("x"))
-    >>> round(expected_improvement(one, 0.8, 1.0), 4)  # 0.1 / sqrt(2 pi)
+    >>> round(improvement(one, 0.8, 1.0), 4)  # 0.1 / sqrt(2 pi)
     0.0399
     """
     mean = sign * one.value
@@ -215,8 +218,4 @@ def expected_improvement(one: Recommendation, best: float, sign: float) -> float
         return 0.0
     low, high = one.interval
     scale = abs(high - low) / WIDTH if math.isfinite(high - low) else 0.0
-    if scale <= 0:
-        return max(0.0, mean - best)
-    z = (mean - best) / scale
-    below = 0.5 * math.erfc(-z / math.sqrt(2))
-    return scale * (z * below + math.exp(-z * z / 2) / math.sqrt(2 * math.pi))
+    return float(expected_improvement(np.array([mean]), np.array([scale]), best)[0])

@@ -24,7 +24,7 @@ from recommenders.budgeting import (
     WIDTH,
     Budget,
     Plan,
-    expected_improvement,
+    improvement,
     own_scale,
     parse_duration,
     plan,
@@ -86,14 +86,14 @@ def test_expected_improvement_is_the_integral(
     points = mean + scale * np.linspace(-9, 9, 20001)
     density = norm.pdf(points, mean, scale)
     integral = np.trapezoid(np.maximum(points - best, 0) * density, points)
-    assert expected_improvement(one, best, sign) == pytest.approx(integral, abs=1e-6)
+    assert improvement(one, best, sign) == pytest.approx(integral, abs=1e-6)
 
 
 def test_what_is_unknown_promises_nothing() -> None:
     nothing = Recommendation("a", {}, math.nan, (math.nan, math.nan), 1.0, Evidence("x"))
-    assert expected_improvement(nothing, 0.5, 1.0) == 0
+    assert improvement(nothing, 0.5, 1.0) == 0
     sure = replace(nothing, value=0.7)
-    assert expected_improvement(sure, 0.5, 1.0) == pytest.approx(0.2)
+    assert improvement(sure, 0.5, 1.0) == pytest.approx(0.2)
 
 
 def test_a_batch_keeps_to_its_time_and_begins_with_the_first_guess(view: View) -> None:

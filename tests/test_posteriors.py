@@ -65,4 +65,4 @@ def test_expected_improvement_is_the_integral() -> None:
 def test_the_normal_distribution_function() -> None:
     z = np.linspace(-6, 6, 241)
     expected = [NormalDist().cdf(float(x)) for x in z]
-    np.testing.assert_allclose(normal_cdf(z), expected, atol=2e-7)
+    np.testing.assert_allclose(normal_cdf(z), expected, atol=1e-15)
