@@ -33,10 +33,8 @@ from typing import ClassVar
 import numpy as np
 
 from metastore.view import FloatArray
-from recommenders.calibrating import calibrate
 from recommenders.distances import Scaling, squash
 from recommenders.encoding import Encoder
-from recommenders.forecast import Calibration
 from recommenders.past_runs import runs_of
 from recommenders.portfolio import covering
 from recommenders.posteriors import Posterior, expected_improvement
@@ -103,11 +101,9 @@ class Copula(TableRecommender):
             return np.empty((len(values), 0))
         return np.nan_to_num(squash(self._scaling(values)))
 
-    def calibration(self) -> Calibration:
-        """Return how wide intervals have to be, as for configs that cover past datasets."""
-        if self._calibration is None:
-            self._calibration = calibrate(self.past, self.believe_left_out, _cover)
-        return self._calibration
+    def rehearse(self, case: Case, n: int) -> Choice:
+        """Return configs that cover past datasets."""
+        return Choice(covering(case, n), case.weights)
 
     def session(self, task: AskedTask, table: Table) -> Session:
         """Open a session for a resolved task over a pool."""
@@ -175,10 +171,6 @@ def normal_scores(scores: FloatArray) -> FloatArray:
     delta = 1 / (4 * n**0.25 * np.sqrt(np.pi * np.log(n)))
     share = np.clip((low + high + 1) / 2 / (n + 1), delta, 1 - delta)
     return np.array([NORMAL.inv_cdf(p) for p in share.tolist()])
-
-
-def _cover(case: Case, n: int) -> Choice:
-    return Choice(covering(case, n), case.weights)
 
 
 @dataclass(frozen=True, eq=False)

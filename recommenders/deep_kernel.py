@@ -27,15 +27,10 @@ import numpy as np
 
 from metastore.errors import InvalidInputError
 from metastore.view import FloatArray
-from recommenders.calibrating import calibrate
-from recommenders.encoding import Encoder
-from recommenders.forecast import Calibration
 from recommenders.past_runs import runs_of
 from recommenders.portfolio import covering
 from recommenders.posteriors import expected_improvement
-from recommenders.recommender import AskedTask
-from recommenders.scores import Table
-from recommenders.sessions import Case, Choice, Session, TableSession
+from recommenders.sessions import Case, Choice
 from recommenders.table_recommender import TableRecommender
 
 if TYPE_CHECKING:
@@ -83,28 +78,18 @@ class DeepKernelSearch(TableRecommender):
     def prepare(self) -> None:
         """Forget what an earlier past taught; the next question trains."""
         self._surrogate: DeepSurrogate | None = None
-        self._encoder: Encoder | None = None
-        self._points: dict[int, tuple[Table, FloatArray]] = {}
+        self._asked = False
 
-    def calibration(self) -> Calibration:
-        """Return how wide intervals have to be, as for configs that cover past datasets."""
-        if self._calibration is None:
-            self._calibration = calibrate(self.past, self.believe_left_out, _cover)
-        return self._calibration
-
-    def session(self, task: AskedTask, table: Table) -> Session:
-        """Open a session for a resolved task over a pool."""
-        belief, calibration = self.believe(task), self.calibration()
-        return TableSession(
-            self.name, task, self.past, table, belief, self.choose, lambda: calibration
-        )
+    def rehearse(self, case: Case, n: int) -> Choice:
+        """Return configs that cover past datasets."""
+        return Choice(covering(case, n), case.weights)
 
     def choose(self, case: Case, n: int) -> Choice:
         """Return the next configs by expected improvement, or by coverage before any score."""
         surrogate = self.surrogate() if len(case.seen.columns) else None
         if surrogate is None:
-            return _cover(case, n)
-        points = self._encoded(case.table)
+            return self.rehearse(case, n)
+        points = self.past.surrogates.points(case.table.keys)
         seen, values = case.seen.columns.tolist(), case.seen.scores
         left = np.flatnonzero(~case.seen.taken)
         chosen: list[int] = []
@@ -124,24 +109,16 @@ class DeepKernelSearch(TableRecommender):
         Raises:
             InvalidInputError: if `headstart[learners]` is not installed.
         """
-        if self._surrogate is None and self._encoder is None:
+        if not self._asked:
             rows = np.flatnonzero(self.past.spread > 0).tolist()
             runs = [runs_of(self.past, row, MOST_RUNS) for row in rows]
             runs = [(keys, regrets) for keys, regrets in runs if len(keys) >= FEWEST_RUNS]
-            self._encoder = self.past.surrogates.encoder()
-            episodes = [(self._encoder.encode(keys), -regrets) for keys, regrets in runs]
+            encoder = self.past.surrogates.encoder()
+            episodes = [(encoder.encode(keys), -regrets) for keys, regrets in runs]
             if episodes and episodes[0][0].shape[1]:
                 self._surrogate = _trained(self, episodes)
+            self._asked = True  # only now: an error must come again, not end in no surrogate
         return self._surrogate
-
-    def _encoded(self, table: Table) -> FloatArray:
-        assert self._encoder is not None
-        kept = self._points.get(id(table))
-        if kept is None or kept[0] is not table:
-            kept = self._points[id(table)] = (table, self._encoder.encode(table.keys))
-            while len(self._points) > 8:
-                self._points.pop(next(iter(self._points)))
-        return kept[1]
 
 
 def _trained(
@@ -155,7 +132,3 @@ def _trained(
         ) from error
     plan = Plan(options.iterations, options.seed, options.device, options.cache, options.progress)
     return train(episodes, plan)
-
-
-def _cover(case: Case, n: int) -> Choice:
-    return Choice(covering(case, n), case.weights)

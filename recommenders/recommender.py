@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, runtime_checkable
 
-import numpy as np
-
 from metastore.search_space import SearchSpace
 from metastore.types import Config, Observation
 from metastore.view import FloatArray, View
@@ -146,14 +144,3 @@ class Recommender(Protocol):
                 search space. Observed configs are never returned again.
         """
         ...
-
-
-def unseen(candidates: Sequence[Candidate], observed: Sequence[Observation]) -> list[int]:
-    """Return the indices of candidates that were not observed yet."""
-    from metastore.types import canonical_json  # noqa: PLC0415
-
-    done = {(o.algorithm, canonical_json(o.config)) for o in observed}
-    return [i for i, (a, c) in enumerate(candidates) if (a, canonical_json(c)) not in done]
-
-
-NOTHING: FloatArray = np.empty(0)

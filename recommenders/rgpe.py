@@ -29,9 +29,7 @@ from typing import ClassVar
 import numpy as np
 
 from metastore.view import FloatArray, IntArray
-from recommenders.calibrating import calibrate
 from recommenders.encoding import Encoder
-from recommenders.forecast import Calibration
 from recommenders.past_runs import runs_of
 from recommenders.portfolio import covering
 from recommenders.posteriors import Posterior, expected_improvement
@@ -74,11 +72,9 @@ class RGPE(TableRecommender):
         self._encoder: Encoder | None = None
         self._fitted, self._asked = {}, OrderedDict()
 
-    def calibration(self) -> Calibration:
-        """Return how wide intervals have to be, as for configs that cover past datasets."""
-        if self._calibration is None:
-            self._calibration = calibrate(self.past, self.believe_left_out, _cover)
-        return self._calibration
+    def rehearse(self, case: Case, n: int) -> Choice:
+        """Return configs that cover past datasets."""
+        return Choice(covering(case, n), case.weights)
 
     def choose(self, case: Case, n: int) -> Choice:
         """Return the configs of highest expected improvement under the ensemble."""
@@ -226,7 +222,3 @@ def _of_all(case: Case, bases: IntArray, weights: FloatArray) -> FloatArray:
     every = np.zeros(len(case.weights))
     every[bases] = weights / weights.sum()
     return every
-
-
-def _cover(case: Case, n: int) -> Choice:
-    return Choice(covering(case, n), case.weights)

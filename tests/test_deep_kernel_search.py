@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +99,12 @@ def test_several_at_once_differ_from_each_other() -> None:
 def test_steps_must_not_be_negative() -> None:
     with pytest.raises(InvalidInputError, match="fine_tune"):
         DeepKernelSearch(fine_tune=-1)
+
+
+def test_without_torch_every_question_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "recommenders.deep_surrogate", None)
+    one = DeepKernelSearch().fit(small_view([wave(peak) for peak in (5.0, 12.0, 20.0)]))
+    told = [Observation("a", {"c": 3}, 0.5)]
+    for _ in range(2):
+        with pytest.raises(InvalidInputError, match="install headstart"):
+            one.recommend(recommenders.AskedTask("new"), told)
