@@ -18,11 +18,8 @@ from recommenders.estimators import parameters
 from recommenders.recommender import Evidence, Recommendation
 from recommenders.registry import make
 from recommenders.search_distributions import Given
-from recommenders.study_pool import StudyPool
+from recommenders.study_pool import AROUND, StudyPool
 from recommenders.study_space import Offer
-
-AROUND = 3
-"""The pool holds neighbours of so many of the best configs."""
 
 Chosen = tuple[Recommendation, dict[str, Any]]
 """What was advised, and the parameters to set."""

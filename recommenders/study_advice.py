@@ -10,16 +10,13 @@ from metastore.types import Observation, RunStatus, canonical_json
 from metastore.view import View
 from recommenders.advisor import Advisor
 from recommenders.recommender import Recommendation
-from recommenders.study_pool import StudyPool
+from recommenders.study_pool import AROUND, StudyPool
 from recommenders.study_space import Offer
 from recommenders.study_trials import Told, best_params, tell
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
-
-AROUND = 3
-"""The pool holds neighbours of so many of the best trials."""
 
 
 class StudyAdvice:

@@ -16,6 +16,9 @@ from recommenders.study_space import Offer, StudySpace, distinct, even_text
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
+AROUND = 3
+"""The pool holds neighbours of so many of the best configs."""
+
 DRAWN = 64
 """Configs drawn from a study's distributions."""
 
