@@ -169,7 +169,8 @@ def _trained(lesson: Lesson, source: Source) -> Learned:
     from learners.recipes import recipe  # noqa: PLC0415
     from learners.training import Budget, meta_train  # noqa: PLC0415
 
-    if lesson.resume and about(lesson.out) != _about(lesson, source):
+    method = {"method": lesson.method}  # another one is refused as another learner
+    if lesson.resume and {**about(lesson.out), **method} != _about(lesson, source):
         raise InvalidInputError(
             f"{lesson.out} was trained on other episodes: resume with the source, ways, shots, "
             "columns and seed that it began with, so that held-out classes stay held out"
