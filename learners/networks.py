@@ -209,7 +209,8 @@ def convolved(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
         return y.contiguous(memory_format=last)
     patches = nnf.unfold(x, 3, padding=1, stride=stride).transpose(1, 2)  # (n, h * w, 9 * c_in)
     height, width = ((size - 1) // stride + 1 for size in x.shape[2:])
-    return (patches @ weight.flatten(1).T).unflatten(1, (height, width)).permute(0, 3, 1, 2)
+    y = patches @ weight.flatten(1).T
+    return y.reshape(len(x), height, width, -1).permute(0, 3, 1, 2)
 
 
 def normalised(
