@@ -53,15 +53,12 @@ def resampling(size: int, side: int) -> Floats:
     """
     if size == side:
         return np.eye(size, dtype=np.float32)
-    step = size / side
-    centre = (np.arange(side) + 0.5) * step
-    apart = (np.arange(size)[None] + 0.5 - centre[:, None]) / max(step, 1.0)
-    # Half-open, so that a pixel on the border of two boxes counts in one of them.
-    weights = (
-        ((apart > -0.5) & (apart <= 0.5)).astype(np.float64)
-        if step > 1
-        else np.clip(1 - np.abs(apart), 0, None)
-    )
+    # In whole numbers, so that a pixel on the border of two boxes is in one of them for sure.
+    twice = (2 * np.arange(size) + 1)[None] * side - (2 * np.arange(side) + 1)[:, None] * size
+    if size > side:
+        weights = ((twice > -size) & (twice <= size)).astype(np.float64)
+    else:
+        weights = np.clip(1 - np.abs(twice) / (2 * side), 0, None)
     out: Floats = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
     return out
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metastore.errors import InvalidInputError, MissingDependencyError
+from metastore.errors import InvalidInputError
+from recommenders.kept_estimators import read, written
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 MOST_LEVELS = 20
 _GAP = "(missing)"
 _DAY = np.timedelta64(1, "D")
-
-TRUSTED = ()
-"""Types beyond scikit-learn's and NumPy's own that a kept preprocessor may hold: none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +57,8 @@ class TableColumns:
 
     def to_json(self) -> dict[str, Any]:
         """Return names and kinds, and the preprocessors as skops' bytes in base64."""
-        skops = _skops()
         kept = {
-            part: base64.b64encode(skops.dumps(getattr(self, part))).decode()
+            part: base64.b64encode(written(getattr(self, part))).decode()
             for part in ("numbers", "levels")
             if getattr(self, part) is not None
         }
@@ -74,19 +71,11 @@ class TableColumns:
         Raises:
             InvalidInputError: if it is damaged, or holds a type that is not scikit-learn's.
         """
-        skops = _skops()
-        parts: dict[str, Any] = {}
-        for part in ("numbers", "levels"):
-            if part not in kept:
-                continue
-            try:
-                data = base64.b64decode(kept[part], validate=True)
-                parts[part] = skops.loads(data, trusted=list(TRUSTED))
-            except Exception as error:
-                raise InvalidInputError(
-                    f"the preprocessor of the {part} cannot be read: {str(error)[:200]}; fit and "
-                    "save the model again"
-                ) from error
+        parts = {
+            part: read(base64.b64decode(kept[part]), f"the preprocessor of the {part}")
+            for part in ("numbers", "levels")
+            if part in kept
+        }
         return cls(tuple(kept["names"]), tuple(kept["kinds"]), **parts)
 
     def _numeric(self, frame: DataFrame) -> NDArray[np.float64]:
@@ -160,7 +149,7 @@ def _dates(column: Series[Any]) -> NDArray[np.float64]:
     import pandas as pd  # noqa: PLC0415 - for tables alone
 
     try:
-        stamps = pd.to_datetime(column, utc=True).dt.tz_localize(None)
+        stamps = pd.to_datetime(column, utc=True, format="ISO8601").dt.tz_localize(None)
     except (TypeError, ValueError) as error:
         raise InvalidInputError(
             f"column {column.name!r} held dates where the model was fitted, and here it does "
@@ -182,13 +171,3 @@ def _text(column: Series[Any]) -> NDArray[Any]:
         dtype=object,
     )
     return texts
-
-
-def _skops() -> Any:
-    try:
-        from skops import io  # noqa: PLC0415 - slow to import, only to keep or read a model
-    except ImportError as error:
-        raise MissingDependencyError(
-            "keeping a model of a table needs skops: pip install 'headstart[learners]'"
-        ) from error
-    return io
