@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metastore.starts import Accuracy
 from recommenders.cross_validation import FloatArray, HeldOut
@@ -34,7 +35,8 @@ class Settings:
     Args:
         task: standard deviation that all candidates share: how hard a task is.
         start: of a start's own log-odds about what its validation says.
-        unknown: of a candidate's without validation.
+        raw: what all candidates share that bring no weights: how far raw features tell classes.
+        unknown: of a candidate's own without validation.
         per_way: what the logarithm of the number of classes adds to log-odds.
         per_shot: what the logarithm of the examples a class adds.
         drop: what the logarithm of novelty takes away from a start.
@@ -46,7 +48,8 @@ class Settings:
 
     task: float = 0.7
     start: float = 0.5
-    unknown: float = 1.2
+    raw: float = 1.0
+    unknown: float = 0.7
     per_way: float = -0.9
     per_shot: float = 0.8
     drop: float = 0.5
@@ -128,13 +131,18 @@ def validated(
 
 
 def prior(
-    validation: FloatArray, novelty: FloatArray, n_way: int, settings: Settings
+    validation: FloatArray,
+    novelty: FloatArray,
+    raw: NDArray[np.bool_],
+    n_way: int,
+    settings: Settings,
 ) -> Prior:
     """Return what is believed before past tasks and held-out rows.
 
     Args:
         validation: log-odds by `validated`, NaN where there is none `(J,)`.
         novelty: of the task to each start; NaN where unknown or none `(J,)`.
+        raw: which candidates bring no weights `(J,)`.
         n_way: classes of the task.
         settings: how far what is believed.
     """
@@ -143,7 +151,7 @@ def prior(
     half_way = log_odds(0.5 + 0.5 / max(n_way, 2), 100)
     mean = np.where(known, validation - settings.drop * away, half_way)
     own = np.where(known, settings.start + settings.loosen * away, settings.unknown)
-    covariance = np.diag(own**2) + settings.task**2
+    covariance = np.diag(own**2) + settings.task**2 + settings.raw**2 * np.outer(raw, raw)
     return Prior(mean, covariance)
 
 

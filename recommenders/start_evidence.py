@@ -114,18 +114,21 @@ def _gathered(support: Examples, rows: Sequence[IntArray]) -> Examples:
 
 @torch.no_grad()
 def embedded(learner: Learner, state: State, examples: Examples) -> Tensor:
-    """Return the embeddings of a set `(n, d)`: what lies before the last layer.
+    """Return the embeddings of a set `(n, d)`.
 
-    Where the network's rows see each other, it is the whole set that they see.
+    They are what a learner compares by, or what lies before the last layer of a network whose
+    outputs are the answer. Where the network's rows see each other, they see the whole set.
     """
-    network, params = _without_head(getattr(learner, "network", None), without_net(state))
+    network, params = getattr(learner, "network", None), without_net(state)
+    if not isinstance(learner, EmbeddingLearner):
+        network, params = without_head(network, params)
     if network is None:
         return examples.x.flatten(1).float()
     found: Tensor = network(params, examples.x, examples.mask)
     return found.flatten(1).float()
 
 
-def _without_head(network: Network | None, params: State) -> tuple[Network | None, State]:
+def without_head(network: Network | None, params: State) -> tuple[Network | None, State]:
     """Return a network that ends before its last layer, if it has one of a kind that we know."""
     if isinstance(network, Conv4):
         return replace(network, n_out=0), params
