@@ -60,11 +60,14 @@ class Folds:
         sizes = [(len(t), len(h)) for t, h in zip(self.train, self.held, strict=True)]
         return float(np.mean([t / (t + h) for t, h in sizes]))
 
+    def first(self, n: int) -> Folds:
+        """Return the first `n` folds alone: whole repeats, and a part of one."""
+        n_repeats = max(1, n * self.n_repeats // max(1, len(self)))
+        return Folds(self.train[:n], self.held[:n], n_repeats, self.lone)
+
     def repeats(self, n: int) -> Folds:
-        """Return the first `n` repeats of this plan alone."""
-        n = max(1, min(n, self.n_repeats))
-        end = len(self.train) // max(1, self.n_repeats) * n
-        return Folds(self.train[:end], self.held[:end], n, self.lone)
+        """Return the first `n` repeats alone."""
+        return self.first(len(self) // max(1, self.n_repeats) * n)
 
 
 def plan(labels: IntArray, n_repeats: int = 4, seed: int = 0) -> Folds:
@@ -125,17 +128,22 @@ class HeldOut:
 
     @cached_property
     def correct(self) -> FloatArray:
-        """Share of right answers for each distinct row, in the order of `np.unique(rows)`.
+        """Share of right answers for each distinct row, in the order of `each`.
 
         Where several classes share the top, each is right to that part.
         """
         top = self.log_odds == self.log_odds.max(1, keepdims=True)
         return self._by_row(top[np.arange(len(top)), self.labels] / top.sum(1))
 
+    @cached_property
+    def each(self) -> IntArray:
+        """The distinct rows that were held out, sorted."""
+        return np.unique(self.rows)
+
     @property
     def n_rows(self) -> int:
         """How many distinct rows were held out."""
-        return len(self.correct)
+        return len(self.each)
 
     @property
     def accuracy(self) -> float:
@@ -179,7 +187,7 @@ class HeldOut:
 
     def _softened(self, temperature: float) -> float:
         chances = self._log_chances(temperature)
-        soft = 1 / (len(np.unique(self.rows)) + 2)
+        soft = 1 / (self.n_rows + 2)
         right = chances[np.arange(len(chances)), self.labels]
         return float(-((1 - soft) * right + soft * chances.mean(1)).mean())
 

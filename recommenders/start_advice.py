@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from metastore.starts import Start
 
 if TYPE_CHECKING:
-    from recommenders.finetuning import Tuning
+    from recommenders.tuning import Tuning
 
 
 @dataclass(frozen=True)

@@ -211,18 +211,19 @@ def observed(
     """
     n = len(held)
     value, covariance = np.full(n, np.nan), np.diag(np.full(n, np.inf))
-    there = [j for j in range(n) if (one := held[j]) is not None and one.n_rows]
-    if not there:
-        return value, covariance
-    signals = {j: signal(one) for j in there if (one := held[j]) is not None}
-    for j, each in signals.items():
-        value[j] = log_odds(float(each.mean()), len(each)) - settings.per_shot * math.log(kept)
+    there = {j: one for j, one in enumerate(held) if one is not None and one.n_rows}
+    signals = {j: signal(one) for j, one in there.items()}
     deviations = {j: _deviation(each) for j, each in signals.items()}
-    for a in there:
-        for b in there:
-            likeness = 1.0 if a == b else _correlation(signals[a], signals[b])
-            covariance[a, b] = likeness * deviations[a] * deviations[b]
-    covariance[there, there] += settings.noise
+    for a, each in signals.items():
+        value[a] = log_odds(float(each.mean()), len(each)) - settings.per_shot * math.log(kept)
+        for b, other in signals.items():
+            shared, of_a, of_b = np.intersect1d(
+                there[a].each, there[b].each, assume_unique=True, return_indices=True
+            )
+            likeness = 1.0 if a == b else _correlation(each[of_a], other[of_b])
+            overlap = len(shared) / math.sqrt(len(each) * len(other))
+            covariance[a, b] = likeness * overlap * deviations[a] * deviations[b]
+        covariance[a, a] += settings.noise
     return value, covariance
 
 
@@ -239,8 +240,8 @@ def _deviation(each: FloatArray) -> float:
 
 
 def _correlation(a: FloatArray, b: FloatArray) -> float:
-    """Return the correlation of two candidates' rows, shrunk as few rows ask for."""
-    if len(a) != len(b) or a.std() < 1e-9 or b.std() < 1e-9:
+    """Return the correlation of two candidates on the same rows, shrunk as few rows ask for."""
+    if len(a) < 2 or a.std() < 1e-9 or b.std() < 1e-9:
         return 0.0
     return float(np.corrcoef(a, b)[0, 1]) * len(a) / (len(a) + 10)
 

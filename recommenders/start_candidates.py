@@ -10,32 +10,41 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from learners.embedding import EmbeddingLearner
 from learners.episode import Examples
 from learners.errors import LearnerError
-from learners.networks import MLP, Conv4, under_net, without_net
+from learners.networks import Network, under_net, without_net
 from learners.protonet import ProtoNet
 from metastore.errors import InvalidInputError
 from metastore.starts import Start
-from recommenders.cross_validation import Folds, HeldOut, IntArray
-from recommenders.start_evidence import embedded, held_out, novelty, without_head
+from recommenders.cross_validation import FloatArray, Folds, HeldOut
+from recommenders.finetuning import FROM_SCRATCH, PLAIN, fit_plain, fit_scratch, usual_tuning
+from recommenders.start_evidence import compares, embedded, held_out, novelty
+from recommenders.start_heads import modes_of, resized
 from recommenders.start_inputs import misfit, prepare
 from recommenders.start_loading import LoadedStart, load_start
 from recommenders.support_set import SupportSet
 from recommenders.transferability import h_score, leep, logme
+from recommenders.tuning import SCRATCH as UNTRAINED
+from recommenders.tuning import Tuning
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from recommenders.fitted import Fitted
     from recommenders.start_inputs import Preparation
 
-SCRATCH = "from scratch"
+EACH = 2.0
+"""Seconds that a start may take to be held out, about, where it adapts anew to every fold."""
+
+REPEATS = {"nearest centroid": 2}
+"""Repeats of the folds that a plain classifier's speed allows; one for the others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +52,7 @@ class Shown:
     """What a candidate shows on a support set.
 
     Args:
-        choice: a start's name, `SCRATCH`, or the name of a plain classifier.
+        choice: a start's name, `FROM_SCRATCH`, or the name of a plain classifier.
         start: the start; None for the others.
         held: its held-out answers; None where nothing could be held out, or no time was left.
         seconds: of one adaptation to the whole set; NaN where that is not known.
@@ -101,58 +110,55 @@ def show_start(trial: Trial, start: Start, module: nn.Module | None = None) -> S
     """
     if reason := misfit(start, trial.support):
         return reason
-    began = time.monotonic()
     try:
-        loaded = load_start(start, module=module)
-        preparation = prepare(start, trial.support)
-        return _shown(trial, loaded, preparation, began)
+        return _shown(trial, load_start(start, module=module), prepare(start, trial.support))
     except (InvalidInputError, LearnerError) as error:
         return str(error)
 
 
-def _shown(trial: Trial, loaded: LoadedStart, preparation: Preparation, began: float) -> Shown:
+def _shown(trial: Trial, loaded: LoadedStart, preparation: Preparation) -> Shown:
     examples = preparation.tensors(trial.support)
+    tuning = usual_tuning(loaded.learner, trial.n_way)
     loaded, notes = _wide_enough(loaded, trial.n_way)
-    with torch.no_grad():
-        loaded.learner.adapt(loaded.state, examples, trial.n_way)
-        z = embedded(loaded.learner, loaded.state, examples)
+    began = time.monotonic()
+    loaded.learner.adapt(loaded.state, examples, trial.n_way)
     seconds = time.monotonic() - began
+    z = embedded(loaded.learner, loaded.state, examples)
     held = None
     if len(trial.folds) and not trial.late():
         folds = trial.folds
-        if not isinstance(loaded.learner, ProtoNet):
-            folds = _affordable(folds, seconds, trial)
+        if not compares(loaded.learner):
+            folds = _affordable(folds, seconds)
         held = held_out(loaded.learner, loaded.state, examples, trial.n_way, folds)
     return Shown(
         loaded.start.name,
         loaded.start,
         held,
         seconds,
+        tuning,
         _novelty(loaded, z),
         _scores(loaded, examples, z),
         preparation.notes + notes,
     )
 
 
-def _affordable(folds: Folds, seconds: float, trial: Trial) -> Folds:
-    """Return as many repeats as fit into a tenth of what is left, at least one."""
-    left = trial.deadline - time.monotonic()
-    if math.isinf(left):
-        return folds
-    per_repeat = max(seconds, 1e-3) * len(folds) / folds.n_repeats
-    return folds.repeats(int(0.1 * left / per_repeat))
+def _affordable(folds: Folds, seconds: float) -> Folds:
+    """Return as many folds as one start may take time for, two at least."""
+    return folds.first(min(len(folds), max(2, int(EACH / max(seconds, 1e-3)))))
 
 
 def _wide_enough(loaded: LoadedStart, n_way: int) -> tuple[LoadedStart, tuple[str, ...]]:
-    """Return a start that tells `n_way` classes apart: by prototypes where its head is too small."""
-    network = getattr(loaded.learner, "network", None)
-    head = network.n_out if isinstance(network, Conv4) else 0
-    head = network.sizes[-1] if isinstance(network, MLP) else head
-    if isinstance(loaded.learner, EmbeddingLearner) or not head or head >= n_way:
-        return loaded, ()
-    body, params = without_head(network, without_net(loaded.state))
-    said = f"its head tells {head} classes apart and there are {n_way}: judged by prototypes"
-    return replace(loaded, learner=ProtoNet(body), state=under_net(params)), (said,)
+    """Return what is judged: the start with room for `n_way` classes."""
+    learner, state = resized(loaded.learner, loaded.state, n_way)
+    if "adapt" in modes_of(learner, n_way):
+        return replace(loaded, learner=learner, state=state), ()
+    network: Network = learner.network  # type: ignore[attr-defined]
+    said = (
+        f"it was made for at most {learner.most_ways} classes and there are {n_way}: its network "
+        "gets a new head, and is judged by prototypes"
+    )
+    plain = ProtoNet(network)
+    return replace(loaded, learner=plain, state=under_net(without_net(state))), (said,)
 
 
 def _novelty(loaded: LoadedStart, z: Tensor) -> float:
@@ -177,31 +183,40 @@ def _scores(loaded: LoadedStart, examples: Examples, z: Tensor) -> dict[str, flo
     return found
 
 
-Fit = Callable[[SupportSet], Any]
-"""From labelled examples to something with `probabilities(query)` `(n, n_classes)`."""
+def show_plain(trial: Trial) -> list[Shown]:
+    """Return what plain classifiers on raw features show; those that are quick come first."""
+    return [
+        _fitted(trial, name, partial(fit_plain, name, seed=trial.seed), REPEATS.get(name, 1))
+        for name in sorted(PLAIN, key=lambda name: name == "gradient boosting")
+    ]
 
 
-def show_fit(trial: Trial, choice: str, fit: Fit, *, repeats: int = 1) -> Shown:
-    """Return what a candidate shows that is fitted from nothing on every fold.
+def show_scratch(trial: Trial) -> Shown:
+    """Return what an untrained network shows, on as many folds of one repeat as time allows."""
+    found = _fitted(trial, FROM_SCRATCH, partial(fit_scratch, seed=trial.seed), 1)
+    return replace(found, tuning=UNTRAINED)
 
-    Args:
-        trial: the support set.
-        choice: what to call it.
-        fit: fits it.
-        repeats: of the folds; fewer where the time is spent before.
-    """
-    if not len(trial.folds) or trial.late():
-        return Shown(choice, notes=() if not len(trial.folds) else ("no time was left to try it",))
+
+def not_tried(why: str = "") -> Shown:
+    """Return an untrained network of which nothing was seen."""
+    return Shown(FROM_SCRATCH, tuning=UNTRAINED, notes=(why,) if why else ())
+
+
+def _fitted(trial: Trial, choice: str, fit: Callable[[SupportSet], Fitted], repeats: int) -> Shown:
+    """Return what a candidate shows that is fitted from nothing on every fold."""
+    if not len(trial.folds):
+        return Shown(choice)
+    if trial.late():
+        return Shown(choice, notes=("no time was left to try it",))
     folds = trial.folds.repeats(repeats)
-    answers: list[Any] = []
+    answers: list[FloatArray] = []
     began = time.monotonic()
     for train, held in zip(folds.train, folds.held, strict=True):
         if answers and trial.late():
             break
-        fitted = fit(trial.support.take(train))
-        answers.append(fitted.probabilities(trial.support.take(held)))
+        answers.append(fit(trial.support.take(train)).log_odds(trial.support.take(held)))
     seconds = (time.monotonic() - began) / len(answers)
     rows = np.concatenate(folds.held[: len(answers)])
-    labels: IntArray = trial.support.labels[rows]
-    log_odds = np.log(np.maximum(np.concatenate(answers), 1e-12))
-    return Shown(choice, held=HeldOut(log_odds, labels, rows), seconds=seconds)
+    notes = () if len(answers) == len(folds) else ("time was left for a part of the folds alone",)
+    held_out = HeldOut(np.concatenate(answers), trial.support.labels[rows], rows)
+    return Shown(choice, held=held_out, seconds=seconds, notes=notes)

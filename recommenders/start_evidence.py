@@ -48,14 +48,14 @@ def held_out(
         LearnerError: if the learner does not take such sets.
     """
     rows, labels = folds.rows, support.y.cpu().numpy().astype(np.int64)
-    if _compares(learner):
+    if compares(learner):
         found = _compared(learner, state, support, n_way, folds)
     else:
         found = _adapted(learner, state, support, n_way, folds)
     return HeldOut(found, labels[rows], rows)
 
 
-def _compares(learner: Learner) -> bool:
+def compares(learner: Learner) -> bool:
     """Whether rows are embedded one by one, whatever the set, and then compared."""
     kind = type(learner)
     return (

@@ -9,7 +9,7 @@ import numpy as np
 
 from metastore.errors import UnknownNameError
 from metastore.reading import dataset_labels
-from metastore.records import dataset_id
+from metastore.types import dataset_id
 from recommenders.cross_validation import FloatArray
 from recommenders.start_beliefs import log_odds
 

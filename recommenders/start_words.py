@@ -49,7 +49,7 @@ def headline(one: StartAdvice) -> str:
     )
 
 
-def reason(choice: str, evidence: StartEvidence, is_start: bool) -> str:
+def reason(evidence: StartEvidence, *, is_start: bool) -> str:
     """Return what speaks for a candidate, in a sentence or three."""
     said = [_held(evidence)]
     if math.isfinite(evidence.validation):

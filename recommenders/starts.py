@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metastore.errors import InvalidInputError, MissingDependencyError
-from recommenders.cross_validation import FloatArray, plan
+from recommenders.cross_validation import FloatArray, IntArray, plan
 from recommenders.start_advice import StartAdvice, StartEvidence, StartsAnswer
 from recommenders.start_beliefs import (
     Belief,
@@ -29,14 +30,29 @@ from recommenders.start_beliefs import (
     validated,
 )
 from recommenders.start_record import past_tasks
+from recommenders.start_words import reason, set_notes
 from recommenders.support_sets import SupportSet, read_support
+
+try:
+    from recommenders.start_candidates import (
+        Shown,
+        Trial,
+        not_tried,
+        show_plain,
+        show_scratch,
+        show_start,
+    )
+except ImportError as error:
+    raise MissingDependencyError(
+        f"recommending starts needs torch, and {error.name} is not there: pip install "
+        "'headstart[learners]'"
+    ) from error
 
 if TYPE_CHECKING:
     from torch import nn
 
     from metastore.starts import Start
     from metastore.store import MetaStore
-    from recommenders.start_candidates import Shown, Trial
 
 __all__ = ["Asked", "StartAdvice", "StartEvidence", "StartsAnswer", "answer", "recommend"]
 
@@ -46,6 +62,8 @@ MOST_ROWS = 300
 
 WITHIN = 0.005
 """A cheaper candidate goes first if it is expected to lose less accuracy than this."""
+WORTH_TRYING = 0.02
+"""An untrained network is tried where it is the best with more probability than this."""
 TOLD = 0.8
 """Who is better with less probability than this is not told apart."""
 
@@ -68,10 +86,10 @@ class Asked:
     seed: int = 0
     seconds: float | None = None
     without_starts: bool = True
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
 
 
-def recommend(
+def recommend(  # noqa: PLR0913 - what is asked, and how
     store: MetaStore,
     support: Any,
     n: int = 3,
@@ -94,7 +112,6 @@ def recommend(
 
     Raises:
         InvalidInputError: if the support set cannot be used.
-        MissingDependencyError: if torch is not installed.
     """
     if n < 1:
         raise InvalidInputError(f"how many starts? Expected 1 or more, got {n}")
@@ -105,45 +122,82 @@ def recommend(
 def answer(store: MetaStore, support: SupportSet, asked: Asked) -> StartsAnswer:
     """Return the advice for a support set that was read; see `recommend`."""
     began = time.monotonic()
-    trial = _trial(support, asked)
-    shown, refused = _shown(trial, store.starts(), asked)
-    past = past_tasks(store, [one.choice for one in shown], support)
-    validation = _validation(shown, support, asked.settings)
-    belief = believe(shown, past, validation, trial, asked)
-    order = ranking(belief, [one.seconds for one in shown])
-    tied = [j for j in order[1:] if belief.ahead(order[0], j) < TOLD]
-    counts = np.isfinite(past).sum(0)
-    advice = [
-        _advice(shown[j], belief, j, _evidence(shown[j], validation[j], int(counts[j])), order)
-        for j in order[: asked.n]
-    ]
+    case, refused = gathered(store, support, asked)
+    order = ranking(case.belief, [one.seconds for one in case.shown])
+    tied = [j for j in order[1:] if case.belief.ahead(order[0], j) < TOLD]
     return StartsAnswer(
         support.name or "the support set",
         len(support.classes),
         tuple(int(count) for count in support.counts),
-        tuple(advice),
-        tuple(refused),
-        tuple(shown[j].choice for j in tied),
-        _notes(trial, shown),
+        tuple(_advice(case, j) for j in order[: asked.n]),
+        refused,
+        tuple(case.shown[j].choice for j in tied),
+        _notes(case),
         time.monotonic() - began,
     )
 
 
-def believe(
-    shown: Sequence[Shown],
-    past: FloatArray,
-    validation: FloatArray,
-    trial: Trial,
-    asked: Asked,
-) -> Belief:
-    """Return what to expect of each candidate: validation, past tasks and held-out rows."""
-    settings = asked.settings
-    novelty = np.array([one.novelty for one in shown])
-    raw = np.array([one.start is None for one in shown])
-    before = prior(validation, novelty, raw, trial.n_way, settings)
-    after = learned(before, past, settings)
-    value, covariance = observed([one.held for one in shown], trial.kept, settings)
-    return conditioned(after, value, covariance, asked.seed)
+def gathered(
+    store: MetaStore, support: SupportSet, asked: Asked
+) -> tuple[Case, tuple[tuple[str, str], ...]]:
+    """Return what is known of each candidate, and the starts that cannot be used and why.
+
+    An untrained network, which takes as long as all others together, is tried where it has a
+    chance to be the best.
+    """
+    trial = _trial(support, asked)
+    shown, refused = _shown(trial, store.starts(), asked)
+    raw = asked.without_starts or not shown
+    if raw:
+        shown += [*show_plain(trial), not_tried()]
+    past = past_tasks(store, [one.choice for one in shown], support)
+    case = Case(trial, tuple(shown), past, _validation(shown, support, asked.settings), asked)
+    if raw and len(trial.folds):
+        case = _with_scratch(case)
+    return case, tuple(refused)
+
+
+def _with_scratch(case: Case) -> Case:
+    """Return the case with its last candidate, an untrained network, tried if that is worth it."""
+    draws = case.belief.draws
+    chance = float((draws.argmax(1) == draws.shape[1] - 1).mean())
+    if chance >= WORTH_TRYING and not case.trial.late():
+        found = show_scratch(case.trial)
+    elif case.trial.late():
+        found = not_tried("no time was left to try it")
+    else:
+        found = not_tried(f"not tried: a chance of {chance:.0%} to be the best")
+    return replace(case, shown=(*case.shown[:-1], found))
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What is known of the candidates for one support set.
+
+    Args:
+        trial: the support set and its folds.
+        shown: what J candidates show.
+        past: log-odds of their accuracy on earlier tasks `(T, J)`, NaN where they did not run.
+        validation: log-odds of accuracy by validation `(J,)`, NaN where there is none.
+        asked: how the recommendation is made.
+    """
+
+    trial: Trial
+    shown: tuple[Shown, ...]
+    past: FloatArray
+    validation: FloatArray
+    asked: Asked
+
+    @cached_property
+    def belief(self) -> Belief:
+        """What to expect of each candidate: validation, past tasks and held-out rows."""
+        settings = self.asked.settings
+        novelty = np.array([one.novelty for one in self.shown])
+        raw = np.array([one.start is None for one in self.shown])
+        before = prior(self.validation, novelty, raw, self.trial.n_way, settings)
+        after = learned(before, self.past, settings)
+        held = [one.held for one in self.shown]
+        return conditioned(after, *observed(held, self.trial.kept, settings), self.asked.seed)
 
 
 def ranking(belief: Belief, seconds: Sequence[float]) -> list[int]:
@@ -168,8 +222,6 @@ def ranking(belief: Belief, seconds: Sequence[float]) -> list[int]:
 
 
 def _trial(support: SupportSet, asked: Asked) -> Trial:
-    from recommenders.start_candidates import Trial  # noqa: PLC0415 - torch
-
     deadline = math.inf if asked.seconds is None else time.monotonic() + asked.seconds
     rows = _some(support, asked.seed)
     part = support if len(rows) == len(support) else support.take(rows)
@@ -177,7 +229,7 @@ def _trial(support: SupportSet, asked: Asked) -> Trial:
     return Trial(part, folds, folds.kept * len(part) / len(support), deadline, asked.seed)
 
 
-def _some(support: SupportSet, seed: int) -> FloatArray:
+def _some(support: SupportSet, seed: int) -> IntArray:
     """Return at most about `MOST_ROWS` rows, of every class its share and two at least."""
     everything = np.random.default_rng(seed).permutation(len(support))
     if len(support) <= MOST_ROWS:
@@ -193,9 +245,7 @@ def _some(support: SupportSet, seed: int) -> FloatArray:
 def _shown(
     trial: Trial, starts: Sequence[Start], asked: Asked
 ) -> tuple[list[Shown], list[tuple[str, str]]]:
-    """Return what candidates show, and which starts cannot be used and why."""
-    from recommenders.start_candidates import Shown, show_raw, show_start  # noqa: PLC0415 - torch
-
+    """Return what starts show, and which cannot be used and why."""
     shown: list[Shown] = []
     refused: list[tuple[str, str]] = []
     for start in _best_first(starts):
@@ -204,8 +254,6 @@ def _shown(
             shown.append(found)
         else:
             refused.append((start.name, found))
-    if asked.without_starts or not shown:
-        shown += show_raw(trial)
     return shown, refused
 
 
@@ -246,11 +294,10 @@ def _evidence(one: Shown, validation: float, past: int) -> StartEvidence:
     )
 
 
-def _advice(
-    one: Shown, belief: Belief, j: int, evidence: StartEvidence, order: Sequence[int]
-) -> StartAdvice:
-    from recommenders.start_words import reason  # noqa: PLC0415 - words are for the end
-
+def _advice(case: Case, j: int) -> StartAdvice:
+    one, belief = case.shown[j], case.belief
+    past = int(np.isfinite(case.past[:, j]).sum())
+    evidence = _evidence(one, float(case.validation[j]), past)
     low, high = belief.interval()[j]
     return StartAdvice(
         one.choice,
@@ -260,11 +307,10 @@ def _advice(
         one.seconds,
         one.tuning,
         evidence,
-        reason(one.choice, evidence, one.start is not None),
+        reason(evidence, is_start=one.start is not None),
     )
 
 
-def _notes(trial: Trial, shown: Sequence[Shown]) -> tuple[str, ...]:
-    from recommenders.start_words import set_notes  # noqa: PLC0415 - words are for the end
-
-    return set_notes(trial.support, trial.folds, any(one.start is not None for one in shown))
+def _notes(case: Case) -> tuple[str, ...]:
+    with_starts = any(one.start is not None for one in case.shown)
+    return set_notes(case.trial.support, case.trial.folds, with_starts)

@@ -74,7 +74,8 @@ def _evidence(squares: FloatArray, u: FloatArray, y: FloatArray) -> float:
     def profiled(t: float) -> float:
         """Return the log evidence at t and its best beta = n / y' (I + F F' / t)^-1 y."""
         misfit = float((inside * t / (t + squares)).sum()) + outside
-        return -0.5 * (n * math.log(2 * math.pi * misfit / n) + np.log1p(squares / t).sum() + n)
+        spread = float(np.log1p(squares / t).sum())
+        return -0.5 * (n * math.log(2 * math.pi * misfit / n) + spread + n)
 
     best = -math.inf
     for first in float(np.median(squares)) * np.array([1e-4, 1e-2, 1.0, 1e2]):
