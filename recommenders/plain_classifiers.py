@@ -39,10 +39,25 @@ class PlainModel:
     def log_odds(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return log probabilities `(n, n_classes)`."""
         flat = x.reshape(len(x), -1)
+        if hasattr(self.estimator, "centroids_"):
+            return self._by_distance(flat)
         found = np.zeros((len(x), self.n_classes))
         with one_thread():
             found[:, self.estimator.classes_] = self.estimator.predict_proba(flat)
         return log_of(found)
+
+    def _by_distance(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return minus squared distances to centroids over their spread; absent classes get -inf.
+
+        scikit-learn's own probabilities divide by a deviation within classes, which is 0 where a
+        column does not vary or a class has one example.
+        """
+        centres = self.estimator.centroids_.astype(np.float64)
+        apart = ((x[:, None] - centres) ** 2).sum(-1)
+        found = np.full((len(x), self.n_classes), -np.inf)
+        spread = float(((centres - centres.mean(0)) ** 2).sum(-1).mean())
+        found[:, self.estimator.classes_] = -apart / max(spread, 1e-12)
+        return found
 
 
 def fit_plain(

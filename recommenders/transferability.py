@@ -28,6 +28,7 @@ FloatArray = NDArray[np.float64]
 _IntArray = NDArray[np.intp]
 
 _STEPS = 200
+_FIRST = np.array([1e-4, 1e-2, 1.0, 1e2])
 _TOLERANCE = 1e-7
 #: Noise shares at which the evidence has reached its limit.
 _LEAST, _MOST = 1e-12, 1e12
@@ -62,44 +63,55 @@ def logme(embeddings: ArrayLike, labels: ArrayLike) -> float:
         raise InvalidInputError("embeddings are all zero; they say nothing of any label")
     squares, u = singular[kept] ** 2, u[:, kept]
     members = np.eye(n_classes)[y]
-    return float(np.mean([_evidence(squares, u, one) for one in members.T]))
+    inside = (u.T @ members) ** 2
+    outside = np.maximum((members**2).sum(0) - inside.sum(0), 0.0)
+    return float(_Evidence(squares, inside, outside, len(y)).largest().mean()) / len(y)
 
 
-def _evidence(squares: FloatArray, u: FloatArray, y: FloatArray) -> float:
-    """Return max over t and beta of log p(y | F) / n."""
-    n = len(y)
-    inside = (u.T @ y) ** 2
-    outside = max(float(y @ y - inside.sum()), 0.0)
+class _Evidence:
+    """The log evidence of C one-column targets as a function of t, at the best beta for it.
 
-    def profiled(t: float) -> float:
-        """Return the log evidence at t and its best beta = n / y' (I + F F' / t)^-1 y."""
-        misfit = float((inside * t / (t + squares)).sum()) + outside
-        spread = float(np.log1p(squares / t).sum())
-        return -0.5 * (n * math.log(2 * math.pi * misfit / n) + spread + n)
+    Args:
+        squares: s `(r,)`.
+        inside: squared part of each target along each u_j `(r, C)`.
+        outside: squared length of what lies outside of all u_j `(C,)`.
+        n: rows.
+    """
 
-    best = -math.inf
-    for first in float(np.median(squares)) * np.array([1e-4, 1e-2, 1.0, 1e2]):
-        best = max(best, profiled(_fixed_point(squares, inside, outside, n, float(first))))
-    return max(best, profiled(_MOST * float(squares.max()))) / n
+    def __init__(self, squares: FloatArray, inside: FloatArray, outside: FloatArray, n: int):
+        self.squares, self.inside, self.outside, self.n = squares, inside, outside, n
 
+    def at(self, t: FloatArray) -> FloatArray:
+        """Return log p(y | F) `(C,)` at `t` `(C,)`; best beta = n / y' (I + F F' / t)^-1 y."""
+        shrunk = t / (t + self.squares[:, None])
+        misfit = (self.inside * shrunk).sum(0) + self.outside
+        spread = np.log1p(self.squares[:, None] / t).sum(0)
+        found: FloatArray = -0.5 * (self.n * np.log(2 * math.pi * misfit / self.n) + spread)
+        return found - 0.5 * self.n
 
-def _fixed_point(
-    squares: FloatArray, inside: FloatArray, outside: float, n: int, t: float
-) -> float:
-    scale = float(squares.max())
-    for _ in range(_STEPS):
-        share = squares / (t + squares)
-        effective = float(share.sum())
-        weight = float((inside * squares / (t + squares) ** 2).sum())
-        residual = float((inside * (1 - share) ** 2).sum()) + outside
-        if weight <= 0 or n - effective <= 0:
-            break
-        new = effective * residual / (weight * (n - effective))
-        new = min(max(new, _LEAST * scale), _MOST * scale)
-        if abs(new - t) <= _TOLERANCE * t:
-            return new
-        t = new
-    return t
+    def largest(self) -> FloatArray:
+        """Return the largest log evidence `(C,)` over the fixed points that were found."""
+        largest = self.at(np.full(len(self.outside), _MOST * self.squares.max()))
+        for first in _FIRST * float(np.median(self.squares)):
+            t = self.fixed_point(np.full(len(self.outside), first))
+            largest = np.maximum(largest, self.at(t))
+        return largest
+
+    def fixed_point(self, t: FloatArray) -> FloatArray:
+        """Return t `(C,)` where the iteration stands still, from a first value of it."""
+        scale, squares = float(self.squares.max()), self.squares[:, None]
+        for _ in range(_STEPS):
+            share = squares / (t + squares)
+            effective = share.sum(0)
+            weight = (self.inside * squares / (t + squares) ** 2).sum(0)
+            residual = (self.inside * (1 - share) ** 2).sum(0) + self.outside
+            # A target that no column tells of has no weights: t grows without end.
+            below = np.maximum(weight * (self.n - effective), np.finfo(np.float64).tiny)
+            new = np.clip(effective * residual / below, _LEAST * scale, _MOST * scale)
+            if (np.abs(new - t) <= _TOLERANCE * t).all():
+                return new
+            t = new
+        return t
 
 
 def h_score(embeddings: ArrayLike, labels: ArrayLike, *, shrunk: bool = True) -> float:
