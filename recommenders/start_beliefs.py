@@ -49,12 +49,12 @@ class Settings:
     task: float = 0.7
     start: float = 0.5
     raw: float = 1.0
-    unknown: float = 0.7
+    unknown: float = 1.0
     per_way: float = -0.9
     per_shot: float = 0.8
     drop: float = 0.5
     loosen: float = 0.5
-    noise: float = 0.05
+    noise: float = 0.1
     mean_weight: float = 2.0
     spread_weight: float = 6.0
 

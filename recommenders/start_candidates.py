@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from recommenders.fitted import Fitted
     from recommenders.start_inputs import Preparation
 
-EACH = 2.0
+EACH = 1.0
 """Seconds that a start may take to be held out, about, where it adapts anew to every fold."""
 
 REPEATS = {"nearest centroid": 2}
