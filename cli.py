@@ -617,6 +617,92 @@ def _label(name: str, licence: str, note: str) -> Any:
     return Label(name, licence, note)
 
 
+@app.command()
+def finetune(
+    support: Annotated[
+        str, typer.Argument(help="A folder of images by class, an npz file, or a table.")
+    ],
+    target: Annotated[str | None, typer.Option(help="Of a table: what to predict.")] = None,
+    start: Annotated[
+        str, typer.Option(help="A start's name, 'from scratch', a plain classifier, or auto.")
+    ] = "auto",
+    query: Annotated[
+        str | None, typer.Option(help="Rows or images to predict, labelled or not.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to keep the model in.")] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Tunings to try; held-out rows choose.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    store: Store = DEFAULT_STORE,
+    seed: Seed = 0,
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the predictions as CSV.")] = False,
+) -> None:
+    """Fine-tune the best start on a few labelled images or rows, and predict.
+
+    The start comes from the store (see headstart starts); where none helps, a plain classifier
+    is taken. The run is recorded, so that later choices know of it.
+
+    \b
+    Example: headstart finetune cats_and_dogs/ --query new_photos/ --out model/
+    """  # noqa: D301 - \b keeps the example on a line
+    from metastore.rendering import Form, render, render_one, terminal_width  # noqa: PLC0415
+    from recommenders.finetune_words import (  # noqa: PLC0415
+        outcome_dict,
+        outcome_text,
+        prediction_rows,
+    )
+    from recommenders.finetuning import finetune as run  # noqa: PLC0415
+    from recommenders.support_sets import read_support  # noqa: PLC0415
+
+    form = _form(json, csv, False)
+    if form is Form.CSV and query is None:
+        raise typer.BadParameter("--csv prints predictions: give --query as well")
+    known = read_support(support, target)
+    with _working(f"fine-tuning on {known.name}"):
+        found = run(
+            _open(store, create=True),
+            known,
+            start,
+            query,
+            target=target,
+            trials=trials,
+            device=device,
+            seed=seed,
+        )
+    if out is not None:
+        found.model.save(out)
+    if form is Form.JSON:
+        _out(render_one(outcome_dict(found) | {"model": None if out is None else str(out)}))
+    elif form is Form.CSV and found.query is not None and found.probabilities is not None:
+        _out(render(prediction_rows(found.model, found.query, found.probabilities), form))
+    else:
+        kept = f"\n{out}: the model; headstart predict {out} QUERY" if out is not None else ""
+        _out(outcome_text(found, min(100, terminal_width() or 100)) + kept)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="The folder that headstart finetune wrote.")],
+    query: Annotated[str, typer.Argument(help="Rows or images, like those it was fitted on.")],
+    json: Json = False,
+    csv: Csv = False,
+    table: Table = False,
+) -> None:
+    """Predict classes, with probabilities, by a fine-tuned model.
+
+    Example: headstart predict model/ new_photos/ --csv
+    """
+    from metastore.rendering import Form, render  # noqa: PLC0415
+    from recommenders.finetune_words import prediction_rows, prediction_text  # noqa: PLC0415
+    from recommenders.finetuned import load  # noqa: PLC0415
+
+    form = _form(json, csv, table)
+    fitted = load(model)
+    rows = fitted.read(query)
+    found = prediction_rows(fitted, rows, fitted.fitted.probabilities(rows))
+    _out(prediction_text(found) if form is Form.TABLE else render(found, form))
+
+
 def _open(store: str, *, create: bool = False) -> MetaStore:
     import metastore  # noqa: PLC0415
 

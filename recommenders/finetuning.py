@@ -1,236 +1,153 @@
-"""Fits a start, an untrained network or a plain classifier to a support set.
+"""Fine-tuning from the best start: choose, adapt, check, predict, keep, record.
 
-How long gradient steps go on is settled before the first one. Where every class has four
-examples, a quarter of each is held out, the best step by their loss is found, and as many steps
-are taken again on all rows. Where rows are given to hold out, the best step by them is kept.
-Where neither is so, all steps are taken.
+What is run is recorded as any run is (algorithm "finetune", the start in the config, the learning
+curve, accuracy), so that the next choice of a start and of its tuning knows of it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from learners.episode import Examples
-from learners.errors import LearnerError
-from learners.learner import Learner, State
-from learners.networks import MLP, Conv4
-from learners.protonet import ProtoNet
 from metastore.errors import InvalidInputError
-from recommenders.fitted import Fitted, Model
-from recommenders.gradient_tuning import Chunks, Descent, Point
-from recommenders.neural_models import LearnerModel, NetworkModel
+from recommenders.cross_validation import HeldOut
+from recommenders.finetuned import FineTuned, load, skeleton
+from recommenders.fitted import Fitted, Probabilities
 from recommenders.plain_classifiers import PLAIN, fit_plain
-from recommenders.start_heads import Tunable, modes_of, resized, tunable
-from recommenders.start_inputs import Preparation, prepare
-from recommenders.support_set import SupportSet
-from recommenders.tuning import GRADIENT, SCRATCH, Tuning
+from recommenders.start_choice import FROM_SCRATCH, Settings, choose
+from recommenders.start_work import Tried, Work, prepared, tried
+from recommenders.support_sets import SupportSet, read_query, read_support
+from recommenders.tuning import Tuning
 
 if TYPE_CHECKING:
-    from recommenders.start_loading import LoadedStart
+    from metastore.store import MetaStore
+    from recommenders.start_fitting import fit_scratch, fit_start, usual_tuning
 
-__all__ = ["FROM_SCRATCH", "PLAIN", "fit_plain", "fit_scratch", "fit_start", "usual_tuning"]
+__all__ = [
+    "FROM_SCRATCH",
+    "PLAIN",
+    "FineTuned",
+    "Fitted",
+    "Outcome",
+    "Settings",
+    "Tuning",
+    "finetune",
+    "fit_plain",
+    "fit_scratch",
+    "fit_start",
+    "load",
+    "usual_tuning",
+]
 
-FROM_SCRATCH = "from scratch"
-LEAST_TO_HOLD_OUT = 4
-"""Examples that every class needs before a quarter of them is held out."""
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """What came of fitting: a model, and how it went."""
-
-    model: Model
-    rule: str
-    curve: tuple[Point, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def usual_tuning(learner: Learner, n_classes: int) -> Tuning:
-    """Return what a learner gets where nothing is known: its own rule if it has room."""
-    return Tuning() if "adapt" in modes_of(learner, n_classes) else GRADIENT
-
-
-def fit_start(  # noqa: PLR0913 - what a fit can be told
-    loaded: LoadedStart,
-    preparation: Preparation,
-    support: SupportSet,
-    tuning: Tuning | None = None,
-    *,
-    device: str = "cpu",
-    seed: int = 0,
-    held_out: SupportSet | None = None,
-) -> Fitted:
-    """Return a start fitted to a support set.
-
-    Args:
-        loaded: the start with its weights.
-        preparation: how rows become its inputs, as `prepare` gives.
-        support: the labelled rows.
-        tuning: the settings; None for the learner's own rule, or gradient steps where it has
-            no room for so many classes.
-        device: "cpu" or "cuda".
-        seed: of augmentation and of what is held out.
-        held_out: rows to stop gradient steps by; None holds some of the support set out where
-            there are enough.
-
-    Raises:
-        InvalidInputError: if the start does not have the mode, or training diverges.
-    """
-    n_classes = len(support.classes)
-    chosen = usual_tuning(loaded.learner, n_classes) if tuning is None else tuning
-    _check_mode(loaded, chosen, n_classes)
-    began = time.perf_counter()
-    state = {name: value.to(device) for name, value in loaded.state.items()}
-    examples = preparation.tensors(support).to(device)
-    if chosen.mode == "adapt":
-        fit = _adapted(loaded.learner, state, examples, n_classes, seed)
-    else:
-        held = None if held_out is None else preparation.tensors(held_out).to(device)
-        begin = partial(tunable, loaded.learner, state, n_classes=n_classes)
-        fit = _descended(begin, chosen, examples, seed, held)
-    made = Fitted(loaded.start.name, fit.model, preparation, support.classes, chosen)
-    return _told(made, fit, began)
+# They bring torch along, which a plain classifier does without.
+_HEAVY = ("fit_scratch", "fit_start", "usual_tuning")
 
 
-def fit_scratch(  # noqa: PLR0913 - what a fit can be told
-    support: SupportSet,
-    tuning: Tuning = SCRATCH,
-    *,
-    like: LoadedStart | None = None,
-    preparation: Preparation | None = None,
-    device: str = "cpu",
-    seed: int = 0,
-    held_out: SupportSet | None = None,
-) -> Fitted:
-    """Return an untrained network fitted to a support set.
+def __getattr__(name: str) -> Any:
+    """Import what is heavy when it is first asked for."""
+    if name not in _HEAVY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from recommenders import start_fitting  # noqa: PLC0415 - torch
+
+    return getattr(start_fitting, name)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of a fine-tuning.
 
     Args:
-        support: the labelled rows.
-        tuning: gradient steps; "adapt" makes no sense here.
-        like: a start whose architecture to take; None takes four convolutions for images and
-            two layers of 64 for tables.
-        preparation: how rows become inputs; by default what `like` takes.
-        device: "cpu" or "cuda".
-        seed: of the network, of augmentation and of what is held out.
-        held_out: rows to stop by; as for `fit_start`.
+        model: ready to predict and to be saved.
+        reason: why this start, in words.
+        tuned: why this tuning, in words.
+        held_out: answers for rows of the support set that were held out in turn; None where
+            nothing could be, or it would have taken too long.
+        query: the rows to predict; None where none were given.
+        probabilities: of the query `(n, n_classes)`.
+        accuracy: on the query's labelled rows, else on held-out rows; NaN where neither is known.
+        run_id: of the recorded run; None where none was recorded.
+        seconds: from the call to here.
+    """
+
+    model: FineTuned
+    reason: str
+    tuned: str
+    held_out: HeldOut | None
+    query: SupportSet | None
+    probabilities: Probabilities | None
+    accuracy: float
+    run_id: UUID | None
+    seconds: float
+
+
+def finetune(
+    store: MetaStore,
+    support: Any,
+    start: str = "auto",
+    query: Any = None,
+    *,
+    target: str | None = None,
+    **settings: Any,
+) -> Outcome:
+    """Fine-tune a start, or what beats every start, on a few labelled examples.
+
+    Args:
+        store: its registry of starts, and its record of earlier fine-tunings.
+        support: the labelled examples: what `recommenders.support_sets.read_support` takes.
+        start: as in `Settings`.
+        query: rows to predict; None for none.
+        target: of a table: the column to predict.
+        settings: the other fields of `Settings`.
 
     Raises:
-        InvalidInputError: if the tuning is no gradient steps, or training diverges.
+        InvalidInputError: if support or query cannot be used, or the start does not fit them.
+        UnknownNameError: if there is no such start.
+        MissingDependencyError: if torch is not installed.
     """
-    if tuning.mode != "gradient":
-        raise InvalidInputError("an untrained network learns by gradient steps: mode='gradient'")
-    began = time.perf_counter()
-    if preparation is None:
-        preparation = prepare(like.start if like is not None else None, support)
-    learner = _untrained(like, preparation)
-    state = {name: value.to(device) for name, value in learner.init(seed).items()}
-    examples = preparation.tensors(support).to(device)
-    held = None if held_out is None else preparation.tensors(held_out).to(device)
-    begin = partial(tunable, learner, state, n_classes=len(support.classes))
-    fit = _descended(begin, tuning, examples, seed, held)
-    made = Fitted(FROM_SCRATCH, fit.model, preparation, support.classes, tuning)
-    return _told(made, fit, began)
+    began = time.monotonic()
+    asked = Settings(start, **settings)
+    if asked.trials < 1:
+        raise InvalidInputError(f"how many tunings to try? Expected 1 or more, got {asked.trials}")
+    known = read_support(support, target)
+    asks = None if query is None else read_query(query, known, target)
+    chosen = choose(store, known, asked)
+    work = prepared(store, known, chosen, asked)
+    found: list[Tried] = []
+    failures: list[InvalidInputError] = []
+    for advice in work.tunings:
+        try:
+            found.append(tried(store, work, advice, asks))
+        except InvalidInputError as error:  # a diverged trial is recorded; others may do better
+            failures.append(error)
+    if not found:
+        raise failures[0]
+    best = max(found, key=lambda one: one.score)
+    return _told(best, work, asks, time.monotonic() - began)
 
 
-def _told(made: Fitted, fit: _Fit, began: float) -> Fitted:
-    return replace(
-        made,
-        rule=fit.rule,
-        curve=fit.curve,
-        notes=(*made.preparation.notes, *fit.notes),
-        seconds=time.perf_counter() - began,
+def _told(best: Tried, work: Work, query: SupportSet | None, seconds: float) -> Outcome:
+    fitted = best.fitted
+    about = {
+        "start": work.chosen.name,
+        "reason": work.chosen.reason,
+        "tuned": best.advice.why,
+        "support": work.support.name,
+        "rows_of_each_class": work.support.counts.tolist(),
+        "fingerprint": work.support.fingerprint,
+        "held_out_accuracy": None if best.held_out is None else best.held_out.accuracy,
+        "fit_seconds": fitted.seconds,
+        "curve": [asdict(point) for point in fitted.curve],
+    }
+    return Outcome(
+        FineTuned(fitted, skeleton(work.support), about),
+        work.chosen.reason,
+        best.advice.why,
+        best.held_out,
+        query,
+        None if query is None else fitted.probabilities(query),
+        best.accuracy,
+        best.run_id,
+        seconds,
     )
-
-
-def _check_mode(loaded: LoadedStart, tuning: Tuning, n_classes: int) -> None:
-    modes = modes_of(loaded.learner, n_classes)
-    if tuning.mode not in modes:
-        raise InvalidInputError(
-            f"start {loaded.start.name!r} cannot be fine-tuned by {tuning.mode!r} for "
-            f"{n_classes} classes; it can by: {', '.join(modes) or 'nothing'}"
-        )
-
-
-def _untrained(like: LoadedStart | None, preparation: Preparation) -> Learner:
-    network = getattr(like.learner, "network", None) if like is not None else None
-    if network is not None and like is not None:
-        return like.learner
-    if preparation.kind == "images":
-        return ProtoNet(Conv4(0, preparation.shape[0], side=preparation.shape[1]))
-    return ProtoNet(MLP((preparation.shape[0], 64, 64)))
-
-
-def _adapted(learner: Learner, state: State, examples: Examples, n_classes: int, seed: int) -> _Fit:
-    """Return a learner after its own rule."""
-    learner, state = resized(learner, state, n_classes)
-    if learner.ordered:
-        # Sorted by class, the place in the sequence would tell the label.
-        order = np.random.default_rng(seed).permutation(len(examples.y))
-        examples = _rows(examples, order)
-    try:
-        predictor = learner.adapt(state, examples, n_classes)
-    except LearnerError as error:
-        raise InvalidInputError(f"the start cannot adapt to this: {error}") from error
-    model = LearnerModel(learner, state, predictor.context, n_classes)
-    return _Fit(model, "adapted by the learner's own rule")
-
-
-def _descended(
-    begin: Callable[..., Tunable],
-    tuning: Tuning,
-    examples: Examples,
-    seed: int,
-    held: Examples | None,
-) -> _Fit:
-    """Return a network after gradient steps, as many as held-out rows say."""
-    chunks = Chunks()
-    whole = chunks.size
-    steps, rule = tuning.steps, f"{tuning.steps} steps: too few examples a class to hold any out"
-    curve: list[Point] = []
-    counts = torch.bincount(examples.y)
-    if held is None and int(counts[counts > 0].min()) >= LEAST_TO_HOLD_OUT:
-        inner, outer = _split(examples, seed)
-        # The head begins at the prototypes of the rows that it may see.
-        first = Descent(begin(x=inner.x, y=inner.y), tuning, inner, seed, chunks)
-        _, steps = first.run(tuning.steps, outer)
-        curve = first.curve
-        rule = (
-            f"stopped at step {steps} of {tuning.steps}, where the loss of "
-            f"{len(outer.y)} held-out rows was least, and trained again on all rows"
-        )
-    last = Descent(begin(x=examples.x, y=examples.y), tuning, examples, seed, chunks)
-    params, at = last.run(steps, held)
-    if held is not None:
-        rule = f"stopped at step {at} of {steps}, where the loss of the given rows was least"
-    start = last.tunable
-    note = f"memory ran out: {chunks.size} rows at once instead of {whole}"
-    return _Fit(
-        NetworkModel(start.network, params, start.head),
-        rule,
-        tuple(curve or last.curve),
-        (note,) if chunks.halved else (),
-    )
-
-
-def _split(examples: Examples, seed: int) -> tuple[Examples, Examples]:
-    """Return three quarters of each class to learn from and the rest to hold out."""
-    labels = examples.y.cpu().numpy()
-    random = np.random.default_rng(seed)
-    held = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        rows = random.permutation(np.flatnonzero(labels == label))
-        held[rows[: len(rows) // LEAST_TO_HOLD_OUT]] = True
-    return _rows(examples, np.flatnonzero(~held)), _rows(examples, np.flatnonzero(held))
-
-
-def _rows(examples: Examples, rows: NDArray[np.int64]) -> Examples:
-    index = torch.from_numpy(rows).to(examples.y.device)
-    return Examples(*(values[index] for values in examples))
