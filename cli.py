@@ -544,6 +544,51 @@ def learn(
     _out(report(train(lesson)))
 
 
+@app.command()
+def starts(
+    support: Annotated[
+        str | None,
+        typer.Argument(help="A folder of images by class, an npz file, or a table."),
+    ] = None,
+    store: Store = DEFAULT_STORE,
+    target: Annotated[str | None, typer.Option(help="Of a table: what to predict.")] = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many to show.")] = 3,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, help="After these nothing more is held out.")
+    ] = None,
+    seed: Seed = 0,
+    json: Json = False,
+    csv: Csv = False,
+    table: Table = False,
+) -> None:
+    """List the starts, or rank them for a few labelled images or rows.
+
+    Starts, an untrained network and plain classifiers are tried on rows that are held out; what
+    their validation says and how they did on earlier tasks counts too. Says which starts cannot
+    be used, and why.
+
+    Example: headstart starts cats_and_dogs/ -n 5
+    """
+    from metastore.rendering import Form, render, render_one, terminal_width  # noqa: PLC0415
+    from recommenders.start_rows import advice_rows, registry_rows  # noqa: PLC0415
+
+    form = _form(json, csv, table)
+    opened = _open(store)
+    if support is None:
+        _print(registry_rows(opened.starts()), json, csv, table)
+        return
+    from recommenders.starts import recommend as ranked  # noqa: PLC0415 - torch
+
+    with _working(f"trying starts on {support}"):
+        found = ranked(opened, support, n, target=target, seed=seed, seconds=seconds)
+    if form is Form.JSON:
+        _out(render_one(found.to_dict()))
+    elif form is Form.CSV or table:
+        _out(render(advice_rows(found), form))
+    else:
+        _out(found.text(min(100, terminal_width() or 100)))
+
+
 @start.command("add")
 def start_add(
     file: Annotated[Path, typer.Argument(help="A checkpoint (.json), or .safetensors.")],

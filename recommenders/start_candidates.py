@@ -24,8 +24,10 @@ from learners.protonet import ProtoNet
 from metastore.errors import InvalidInputError
 from metastore.starts import Start
 from recommenders.cross_validation import FloatArray, Folds, HeldOut
-from recommenders.finetuning import FROM_SCRATCH, PLAIN, fit_plain, fit_scratch, usual_tuning
+from recommenders.plain_classifiers import PLAIN, fit_plain
+from recommenders.start_choice import FROM_SCRATCH
 from recommenders.start_evidence import compares, embedded, held_out, novelty
+from recommenders.start_fitting import fit_scratch, usual_tuning
 from recommenders.start_heads import modes_of, resized
 from recommenders.start_inputs import misfit, prepare
 from recommenders.start_loading import LoadedStart, load_start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from metastore.errors import InvalidInputError, UnknownNameError
@@ -96,8 +97,11 @@ def choose(store: MetaStore, support: SupportSet, asked: Settings) -> Chosen:
 
 
 def _recommended(store: MetaStore, support: SupportSet, asked: Settings) -> Chosen:
-    fitting = [one for one in store.starts() if not misfit(one, support)]
-    if not fitting:
-        return Chosen("logistic regression", None, "no start in the store takes this")
-    best = max(fitting, key=lambda one: max((a.value for a in one.accuracies), default=0.0))
-    return Chosen(best.name, best, "the best validated start")
+    if find_spec("torch") is None:
+        return Chosen(
+            "logistic regression", None, "torch is not installed, and every start needs it"
+        )
+    from recommenders.starts import recommend  # noqa: PLC0415 - torch
+
+    best = recommend(store, support, 1, modules=asked.modules, seed=asked.seed).best
+    return Chosen(best.choice, best.start, best.reason)

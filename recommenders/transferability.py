@@ -107,7 +107,8 @@ class _Evidence:
             residual = (self.inside * (1 - share) ** 2).sum(0) + self.outside
             # A target that no column tells of has no weights: t grows without end.
             below = np.maximum(weight * (self.n - effective), np.finfo(np.float64).tiny)
-            new = np.clip(effective * residual / below, _LEAST * scale, _MOST * scale)
+            new: FloatArray = effective * residual / below
+            new = new.clip(_LEAST * scale, _MOST * scale)
             if (np.abs(new - t) <= _TOLERANCE * t).all():
                 return new
             t = new
