@@ -62,7 +62,7 @@ class Folds:
 
     def first(self, n: int) -> Folds:
         """Return the first `n` folds alone: whole repeats, and a part of one."""
-        n_repeats = max(1, n * self.n_repeats // max(1, len(self)))
+        n_repeats = min(self.n_repeats, max(1, n * self.n_repeats // max(1, len(self))))
         return Folds(self.train[:n], self.held[:n], n_repeats, self.lone)
 
     def repeats(self, n: int) -> Folds:
