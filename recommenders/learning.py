@@ -222,7 +222,7 @@ def _start(
 
 
 def _settings(lesson: Lesson, training: Training, source: Source) -> Training:
-    device = _device(lesson.device)
+    device = device_of(lesson.device)
     watch: list[Callable[[Report], None]] = []
     if lesson.say is not None:
         watch.append(_teller(lesson.say))
@@ -244,7 +244,12 @@ def _settings(lesson: Lesson, training: Training, source: Source) -> Training:
     )
 
 
-def _device(wanted: str) -> str:
+def device_of(wanted: str) -> str:
+    """Return "cpu" or "cuda": what was asked for, or for "auto" a GPU if there is one.
+
+    Raises:
+        InvalidInputError: if there is no such device.
+    """
     import torch  # noqa: PLC0415 - heavy
 
     there = "cuda" if torch.cuda.is_available() else "cpu"
