@@ -35,6 +35,12 @@ imports = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(imports, name="import")
+start = typer.Typer(
+    help="Add, send and receive starts: trained weights to fine-tune from.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(start, name="start")
 
 Store = Annotated[
     str,
@@ -499,12 +505,17 @@ def learn(
     test_episodes: Annotated[int, typer.Option(min=2, help="How many to test on.")] = 600,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for its files.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from --out.")] = False,
+    register: Annotated[bool, typer.Option(help="Keep it in the store as a start.")] = True,
+    name: Annotated[str, typer.Option(help="Of the start; that of --out by default.")] = "",
+    licence: Annotated[str, typer.Option(help="Of the weights.")] = "",
+    note: Annotated[str, typer.Option(help="Where the weights came from.")] = "",
+    store: Store = DEFAULT_STORE,
     seed: Seed = 0,
 ) -> None:
     """Train a few-shot learner on images or a table.
 
     It is tested on classes or groups that it never saw. Writes the checkpoint, and its learning
-    curve as a PNG beside it.
+    curve as a PNG beside it, and keeps it in the store's registry of starts.
 
     \b
     Example: headstart learn images/ --out starts/images.json --minutes 10
@@ -527,8 +538,83 @@ def learn(
         tensorboard,
         say,
         wanted,
+        _open(store, create=True) if register else None,
+        _label(name or out.stem, licence, note) if register else None,
     )
     _out(report(train(lesson)))
+
+
+@start.command("add")
+def start_add(
+    file: Annotated[Path, typer.Argument(help="A checkpoint (.json), or .safetensors.")],
+    name: Annotated[str, typer.Option(help="What to call it; the file's name by default.")] = "",
+    network: Annotated[str, typer.Option(help="Of .safetensors: its network, as JSON.")] = "{}",
+    shape: Annotated[str, typer.Option(help="Of one input, such as 1,28,28.")] = "",
+    licence: Annotated[str, typer.Option(help="Of the weights.")] = "",
+    note: Annotated[str, typer.Option(help="Where the weights came from.")] = "",
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Keep weights as a start.
+
+    \b
+    Example: headstart start add starts/images.json --name letters
+    """  # noqa: D301 - \b keeps the example on a line
+    from recommenders.start_training import add_file, network_words  # noqa: PLC0415
+
+    words = network_words(network, shape)
+    added = add_file(
+        _open(store, create=True), file, _label(name or file.stem, licence, note), **words
+    )
+    _out(f"start {added.name!r}: id {added.start_id}, weights {added.weights_sha256[:12]}")
+
+
+@start.command("export")
+def start_export(
+    name: Annotated[str, typer.Argument(help="A start's name, or the beginning of its id.")],
+    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Write a start as one file.
+
+    Example: headstart start export letters letters.start
+    """
+    exported = _open(store).export_start(name, file)
+    _out(f"{file}: start {exported.name!r}, {file.stat().st_size:,} bytes")
+
+
+@start.command("import")
+def start_import(
+    file: Annotated[Path, typer.Argument(help="What start export wrote.")],
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Take in a start that somebody exported.
+
+    Example: headstart start import letters.start
+    """
+    imported = _to_fill(store, str(file)).import_start(file)
+    _out(f"start {imported.name!r}: id {imported.start_id}")
+
+
+@start.command("clean")
+def start_clean(
+    delete: Annotated[bool, typer.Option("--delete", help="Delete them.")] = False,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """List files of weights that no start names, and delete them on request.
+
+    Example: headstart start clean --delete
+    """
+    found = _open(store).unused_weights(delete=delete)
+    for path in found:
+        _out(str(path))
+    done = "deleted" if delete else "to delete"
+    print(f"{len(found):,} unused files of weights {done}", file=sys.stderr)
+
+
+def _label(name: str, licence: str, note: str) -> Any:
+    from recommenders.start_training import Label  # noqa: PLC0415
+
+    return Label(name, licence, note)
 
 
 def _open(store: str, *, create: bool = False) -> MetaStore:

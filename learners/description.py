@@ -6,6 +6,7 @@ no name from a file is imported.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from learners.learner import Learner
 from learners.mann import LRUACell, Mann
 from learners.matching import Matching
 from learners.meta_lstm import MetaLSTM
-from learners.networks import MLP, Conv4, Flatten
+from learners.networks import MLP, Conv4, Flatten, Network
 from learners.ntm import NTMCell
 from learners.protonet import ProtoNet
 from learners.relation import Relation
@@ -35,6 +36,8 @@ _CLASSES: dict[str, type] = {
         *(ConditionalNeuralProcess, Hypernetwork, LearnedOptimizer, Mann, MetaLSTM, Snail),
     )
 }
+
+_NETWORKS = (Conv4, MLP)
 
 Description = dict[str, Any]
 
@@ -63,6 +66,23 @@ def build(description: Description) -> Learner:
     built = _from_json(description)
     if not isinstance(built, Learner):
         raise CheckpointError(f"expected the description of a learner, got {description!r:.80}")
+    return built
+
+
+def names_network(description: Mapping[str, Any]) -> bool:
+    """Whether a description is of a bare network rather than of a learner."""
+    return description.get("type") in {one.__name__ for one in _NETWORKS}
+
+
+def build_network(description: Description) -> Network:
+    """Return the network of a description, such as `{"type": "Conv4", "n_out": 0}`.
+
+    Raises:
+        CheckpointError: if it names a class or an argument that this version does not have.
+    """
+    built = _from_json(description)
+    if not isinstance(built, _NETWORKS):
+        raise CheckpointError(f"expected the description of a network, got {description!r:.80}")
     return built
 
 

@@ -226,7 +226,8 @@ class ModuleNetwork:
     """A user's own `torch.nn.Module` as a network.
 
     Its parameters are the starting point of meta-training. Layers that keep running
-    statistics or draw random numbers are refused: an episode must be a pure function.
+    statistics or draw random numbers are refused while the module is in training mode: an
+    episode must be a pure function. In evaluation mode (`module.eval()`) they are fixed functions.
 
     Args:
         module: takes `(n, *shape)` and returns `(n, n_out)`.
@@ -238,10 +239,12 @@ class ModuleNetwork:
 
     def __post_init__(self) -> None:
         for name, part in self.module.named_modules():
-            if getattr(part, "track_running_stats", False) or isinstance(part, nn.Dropout):
+            keeps = getattr(part, "track_running_stats", False) or isinstance(part, nn.Dropout)
+            if keeps and part.training:
                 raise LearnerError(
                     f"layer {name!r} ({type(part).__name__}) keeps state or draws random numbers; "
-                    "build it with track_running_stats=False, or leave dropout out"
+                    "build it with track_running_stats=False, leave dropout out, or call "
+                    "module.eval() first if its statistics are to stay as they are"
                 )
 
     def init(self, generator: torch.Generator) -> Params:

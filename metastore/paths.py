@@ -64,6 +64,11 @@ class StorePaths:
         return self.folder / "rejected"
 
     @property
+    def weights(self) -> Path:
+        """Folder of the weights of starts."""
+        return self.folder / "weights"
+
+    @property
     def snapshot(self) -> Path:
         """A copy of the database, for reading while another process holds it."""
         return self.folder / "snapshot.duckdb"

@@ -27,6 +27,7 @@ from metastore.journal import Claim
 from metastore.paths import StorePaths
 from metastore.reading import id_of, label_of, read_space, read_view
 from metastore.recording import Recording
+from metastore.starting import Starting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +63,7 @@ def open_store(path: str | Path, *, wait_seconds: float = 10.0, create: bool = T
     return MetaStore(paths, wait_seconds)
 
 
-class MetaStore(Recording):
+class MetaStore(Recording, Starting):
     """Runs, datasets and what is known of them; made by `metastore.open`.
 
     Safe for threads, and for processes that fork. Nothing of it is held between calls.

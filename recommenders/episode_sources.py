@@ -19,7 +19,7 @@ from learners.samplers import Sampler, Shape, TableSampler, UnevenClassSampler, 
 from learners.sinusoid import SinusoidSampler
 from metastore.errors import InvalidInputError
 from recommenders.image_folders import image_folder, npz_classes
-from recommenders.table_groups import class_rows, group_tables, scaled
+from recommenders.table_groups import class_rows, group_tables, input_columns, scaled
 
 SINUSOID = "sinusoid"
 
@@ -187,7 +187,10 @@ def _waves(wanted: Wanted) -> Source:
 
 def _about(path: Path, wanted: Wanted, inputs: Inputs) -> dict[str, Any]:
     """Return what a resumed run must agree with; the file's name alone, not where it lies."""
-    return {
+    columns = {}
+    if wanted.target is not None:
+        columns = {"columns": input_columns(path, wanted.target, wanted.group)}
+    return columns | {
         "source": path.name,
         "input_shape": list(inputs.shape),
         "n_way": inputs.n_way,

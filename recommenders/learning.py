@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metastore.errors import InvalidInputError, MissingDependencyError
+from metastore.errors import HeadstartError, InvalidInputError, MissingDependencyError
 
 if TYPE_CHECKING:
     from learners.checkpoint import Report
     from learners.evaluation import Score
     from learners.training import Trained, Training
+    from metastore.starts import Start
+    from metastore.store import MetaStore
     from recommenders.episode_sources import Source, Wanted
+    from recommenders.start_training import Label
 
 _PER_VALIDATION = 100
 #: Iterations of a run that minutes alone bound.
@@ -37,6 +41,8 @@ class Lesson:
         tensorboard: folder for TensorBoard's files; None writes none.
         say: called with a line for every validation; None shows a progress bar on a terminal.
         options: further settings of `recommenders.episode_sources.Wanted`.
+        store: whose registry of starts it goes into; None for none.
+        label: what to call it there; by default the name of `out`.
     """
 
     source: str
@@ -50,6 +56,8 @@ class Lesson:
     tensorboard: Path | None = None
     say: Callable[[str], None] | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    store: MetaStore | None = None
+    label: Label | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,7 @@ class Learned:
         iterations: meta-iterations done, over all calls.
         seconds: wall-clock seconds of training, over all calls.
         test: accuracy or squared error on classes or groups never trained on.
+        start: its entry in the registry; None if it was not to be registered.
     """
 
     checkpoint: Path
@@ -69,6 +78,7 @@ class Learned:
     iterations: int
     seconds: float
     test: Score
+    start: Start | None = None
 
 
 def learn(lesson: Lesson) -> Learned:
@@ -102,8 +112,19 @@ def report(learned: Learned) -> str:
         f"{learned.iterations:,} iterations in {learned.seconds:.0f} s; on "
         f"{learned.test.n_episodes} test episodes of unseen classes or groups: {kind} "
         f"{learned.test}\n"
-        f"{learned.checkpoint}: learner and state{curve}"
+        f"{learned.checkpoint}: learner and state{curve}{_registered(learned.start)}"
     )
+
+
+def _registered(start: Start | None) -> str:
+    if start is None:
+        return ""
+    shapes = ", ".join(
+        f"{one.n_way}-way {one.k_shot}-shot {one.value:.3f} ± {one.half_width:.3f}"
+        for one in start.accuracies
+        if one.n_way
+    )
+    return f"\nstart {start.name!r} is in the registry" + (f": {shapes}" if shapes else "")
 
 
 def methods() -> list[dict[str, str]]:
@@ -148,7 +169,8 @@ def _trained(lesson: Lesson, source: Source) -> Learned:
     from learners.recipes import recipe  # noqa: PLC0415
     from learners.training import Budget, meta_train  # noqa: PLC0415
 
-    if lesson.resume and about(lesson.out) != dict(source.about):
+    method = {"method": lesson.method}  # another one is refused as another learner
+    if lesson.resume and {**about(lesson.out), **method} != _about(lesson, source):
         raise InvalidInputError(
             f"{lesson.out} was trained on other episodes: resume with the source, ways, shots, "
             "columns and seed that it began with, so that held-out classes stay held out"
@@ -165,13 +187,38 @@ def _trained(lesson: Lesson, source: Source) -> Learned:
     test = evaluate(
         trained.learner, trained.state, source.test, lesson.test_episodes, training.execution
     )
-    return Learned(
-        lesson.out,
-        _drawn(lesson, trained),
-        trained.iterations,
-        trained.history[-1].seconds,
-        test,
+    seconds = trained.history[-1].seconds
+    start = _start(lesson, source, trained, test, seconds)
+    return Learned(lesson.out, _drawn(lesson, trained), trained.iterations, seconds, test, start)
+
+
+def _about(lesson: Lesson, source: Source) -> dict[str, Any]:
+    return {**source.about, "method": lesson.method}
+
+
+def _start(
+    lesson: Lesson, source: Source, trained: Trained, test: Score, seconds: float
+) -> Start | None:
+    """Return the entry in the registry of what was trained, after measuring it."""
+    if lesson.store is None:
+        return None
+    from learners.samplers import Shape  # noqa: PLC0415 - torch
+    from recommenders.start_training import Label, accuracies, accuracy, add_file  # noqa: PLC0415
+
+    label = lesson.label or Label(lesson.out.stem)
+    shown = accuracies(trained.learner, trained.state, source.test) or (
+        accuracy(test, Shape(0, source.inputs.k_shot, 0)),
     )
+    told = {"accuracies": shown, "seconds": seconds, "method": lesson.method}
+    try:
+        return add_file(lesson.store, lesson.out, label, **told)
+    except (OSError, HeadstartError) as error:
+        warnings.warn(
+            f"{lesson.out} was trained but is not in the registry: {error}. Add it later: "
+            f"headstart start add {lesson.out} --name {label.name}",
+            stacklevel=2,
+        )
+        return None
 
 
 def _settings(lesson: Lesson, training: Training, source: Source) -> Training:
@@ -192,7 +239,7 @@ def _settings(lesson: Lesson, training: Training, source: Source) -> Training:
         checkpoint=lesson.out,
         progress=lesson.say is None and sys.stderr.isatty(),
         execution=replace(training.execution, device=device),
-        about=source.about,
+        about=_about(lesson, source),
         watch=tuple(watch),
     )
 

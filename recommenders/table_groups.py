@@ -36,6 +36,12 @@ def group_tables(path: Path, target: str, group: str) -> dict[str, Tensor]:
     return {str(key): numbers[rows] for key, rows in _rows(frame[group]).items()}
 
 
+def input_columns(path: Path, target: str, group: str | None = None) -> list[str]:
+    """Return the names of the columns that are inputs, in the order of the numbers above."""
+    frame = _frame(path, [target])
+    return [str(name) for name in frame.columns if name not in (target, group)]
+
+
 def scaled(
     parts: Sequence[Sequence[Tensor]],
 ) -> tuple[list[list[Tensor]], dict[str, list[float]]]:

@@ -9,14 +9,20 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.datasets import load_diabetes
 
 torch = pytest.importorskip("torch")
 
+import metastore  # noqa: E402
 from learners.catalogue import catalogue  # noqa: E402
 from learners.checkpoint import restore  # noqa: E402
 from learners.errors import LearnerError  # noqa: E402
 from learners.recipes import Inputs, recipe  # noqa: E402
+from metastore import MetaStore  # noqa: E402
+from metastore.errors import StoreBusyError  # noqa: E402
+from recommenders.start_loading import load_start  # noqa: E402
 from tests.commands import RunIt  # noqa: E402
 from tests.processes import python  # noqa: E402
 
@@ -70,6 +76,75 @@ def test_learn_trains_tests_and_can_go_on(headstart: RunIt, images: Path, tmp_pa
     assert "10 iterations" in more.out
     assert json.loads(out.read_text())["iteration"] == 10
     assert restore(out)[0] == learner
+
+
+def test_what_is_learned_is_a_start_that_can_be_sent_on(
+    headstart: RunIt, images: Path, tmp_path: Path
+) -> None:
+    words = ("learn", images, "--way", 4, "--episodes", 8, "--test-episodes", 6)
+    done = headstart(*words, "--out", "glyphs.json", "--name", "letters", "--licence", "MIT")
+    assert done.status == 0, done.err
+    assert "start 'letters' is in the registry: 2-way 1-shot 0." in done.out
+    (start,) = metastore.open("headstart-store").starts()
+    assert (start.method, start.kind, start.licence) == ("protonet", "images", "MIT")
+    assert start.input_shape == (1, 28, 28)
+    assert {(one.n_way, one.k_shot) for one in start.accuracies} == {
+        *((2, 1), (2, 5), (4, 1), (4, 5))
+    }
+    assert len(start.trained_on) == 22
+    assert start.trained_on[0].startswith("images.npz:")
+    loaded, state = load_start(start), restore(Path("glyphs.json"))[1]
+    assert all(torch.equal(loaded.state[name], value) for name, value in state.items())
+    assert headstart("start", "export", "letters", "one.start").status == 0
+    assert headstart("start", "import", "one.start", "--store", "other").status == 0
+    assert metastore.open("other").start("letters").start_id == start.start_id
+    again = headstart("start", "add", "glyphs.json", "--name", "again", "--note", "sent by post")
+    assert again.status == 0, again.err
+    assert metastore.open("headstart-store").start("again").method == "protonet"
+    assert "0 unused files" in headstart("start", "clean").err
+    Path("weights.pt").write_bytes(b"pickle")
+    for wrong, message in (
+        (("start", "export", "nobody", "x"), "no start 'nobody'"),
+        (("start", "export", "letters", "one.start"), "is there already"),
+        (("start", "import", "glyphs.json"), "no exported start"),
+        (("start", "add", "weights.pt"), "need unpickling"),
+        (("start", "add", "one.safetensors"), "cannot be read"),
+        (("start", "add", "glyphs.json", "--network", "Conv4"), "a network is JSON"),
+    ):
+        refused = headstart(*wrong)
+        assert refused.status == 2
+        assert message in refused.err
+
+
+def test_a_store_that_cannot_be_written_costs_no_training(
+    headstart: RunIt, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise StoreBusyError("another process holds it")
+
+    monkeypatch.setattr(MetaStore, "add_start", refuse)
+    done = headstart(
+        *("learn", images, "--way", 4, "--episodes", 8, "--test-episodes", 6, "--out", "one.json")
+    )
+    assert done.status == 0
+    assert "Add it later: headstart start add one.json --name one" in done.err
+    assert restore(Path("one.json"))
+
+
+def test_a_regression_start_knows_its_columns(headstart: RunIt, tmp_path: Path) -> None:
+    data = load_diabetes(as_frame=True).frame
+    data["decade"] = pd.qcut(data.pop("age"), 10, labels=False)
+    data.to_parquet("diabetes.parquet")
+    done = headstart(
+        *("learn", "diabetes.parquet", "--target", "target", "--group", "decade", "--shot", 10),
+        *("--method", "cnp", "--episodes", 32, "--test-episodes", 4, "--out", "cnp.json"),
+    )
+    assert done.status == 0, done.err
+    start = metastore.open("headstart-store").start("cnp")
+    columns = [name for name in data.columns if name not in ("target", "decade")]
+    assert start.normalisation["columns"] == columns
+    assert (start.kind, start.input_shape, start.n_way) == ("rows", (len(columns),), 0)
+    assert [(one.n_way, one.k_shot) for one in start.accuracies] == [(0, 10)]
 
 
 def test_a_run_bound_by_minutes_ends_and_waves_need_no_file(

@@ -1,0 +1,1 @@
+INSERT INTO store.initializations VALUES (?::UUID, ?, ?, ?, ?, ?, ?, now()::TIMESTAMP)

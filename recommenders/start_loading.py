@@ -1,0 +1,190 @@
+"""From the registry's rows to learners with their weights, and from training into the registry.
+
+The bridge between the two ground floors: the store keeps descriptions and arrays, `learners`
+builds networks and takes tensors.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from learners.checkpoint import about, restore
+from learners.description import build, build_network, describe, names_network
+from learners.errors import CheckpointError, LearnerError
+from learners.learner import Learner, State
+from learners.networks import ModuleNetwork, under_net
+from learners.protonet import ProtoNet
+from metastore.errors import InvalidInputError
+from metastore.starts import MODULE, Accuracy, Start
+from metastore.store import MetaStore
+
+
+@dataclass(frozen=True)
+class LoadedStart:
+    """A start with its weights in memory.
+
+    Args:
+        start: the registry's row.
+        learner: the method and the network. Weights of no meta-learner (a state_dict, a module)
+            become prototypical networks over what they embed.
+        state: what to adapt from.
+        tasks: embeddings `(n_tasks, d)` of tasks that it was trained on; None if not kept.
+    """
+
+    start: Start
+    learner: Learner
+    state: State = field(repr=False)
+    tasks: Tensor | None = field(default=None, repr=False)
+
+
+def needs_module(start: Start) -> bool:
+    """Whether a start can be loaded only beside its user's own module."""
+    return not start.learner or start.learner.get("type") == MODULE
+
+
+def load_start(
+    start: Start, *, module: nn.Module | None = None, device: torch.device | str = "cpu"
+) -> LoadedStart:
+    """Return a start ready to adapt.
+
+    Args:
+        start: of the registry.
+        module: the user's own module where the start's weights are those of one; a copy of it
+            is filled with them and put into evaluation mode.
+        device: where the tensors go.
+
+    Raises:
+        InvalidInputError: if weights and description do not fit each other, the file is damaged,
+            or the start is a user's own module and none is given.
+    """
+    arrays = {name: torch.from_numpy(value) for name, value in start.state().items()}
+    try:
+        learner, state = _fitted(start, arrays, module)
+    except (CheckpointError, LearnerError) as error:
+        raise InvalidInputError(f"start {start.name!r} cannot be built: {error}") from error
+    tasks = start.tasks()
+    return LoadedStart(
+        start,
+        learner,
+        {name: value.to(device) for name, value in state.items()},
+        None if tasks is None else torch.from_numpy(tasks),
+    )
+
+
+def register(store: MetaStore, learner: Learner, state: State, *, name: str, **said: Any) -> Start:
+    """Put a trained learner into the registry.
+
+    Args:
+        store: where to.
+        learner: the method and its network.
+        state: what meta-training gave, finished.
+        name: what to call it.
+        said: other fields of `metastore.starts.StartSpec`, and `tasks`.
+
+    Raises:
+        InvalidInputError: as `MetaStore.add_start`.
+    """
+    most = learner.most_ways if learner.classification else 0
+    return store.add_start(state, name=name, **{"learner": describe(learner), "n_way": most} | said)
+
+
+def register_checkpoint(
+    store: MetaStore,
+    checkpoint: Path,
+    *,
+    name: str,
+    method: str,
+    accuracies: Iterable[Accuracy] = (),
+    **said: Any,
+) -> Start:
+    """Put what `headstart learn` trained into the registry.
+
+    Args:
+        store: where to.
+        checkpoint: the JSON file.
+        name: what to call it.
+        method: a key of the catalogue of learners.
+        accuracies: on held-out episodes.
+        said: other fields of `metastore.starts.StartSpec`, and `tasks`.
+
+    Raises:
+        InvalidInputError: if the checkpoint cannot be read.
+    """
+    try:
+        learner, state = restore(checkpoint)
+        known = about(checkpoint)
+    except (CheckpointError, LearnerError) as error:
+        raise InvalidInputError(str(error)) from error
+    return register(
+        store,
+        learner,
+        state,
+        name=name,
+        method=method,
+        accuracies=tuple(accuracies),
+        **_told(known) | said,
+    )
+
+
+def _told(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a start from what `headstart learn` wrote about its source."""
+    shape = tuple(known.get("input_shape", (1,)))
+    classes = known.get("classes", known.get("groups", {})).get("train", [])
+    columns = {"columns": known["columns"]} if "columns" in known else {}
+    return {
+        "kind": "images" if len(shape) == 3 else "rows",
+        "input_shape": shape,
+        "normalisation": {"scale": known.get("scale")} | columns,
+        "trained_on": tuple(f"{known.get('source', '')}:{one}" for one in classes)
+        or (str(known.get("source", "")),),
+    }
+
+
+def _fitted(start: Start, arrays: State, module: nn.Module | None) -> tuple[Learner, State]:
+    """Return the learner of a start and its state, checked against each other."""
+    if needs_module(start):
+        return _of_module(start, arrays, module)
+    if names_network(start.learner):
+        learner: Learner = ProtoNet(build_network(dict(start.learner)))
+        arrays = under_net(arrays)
+    else:
+        learner = build(dict(start.learner))
+    expected = {name: value.shape for name, value in learner.init(0).items()}
+    found = {name: value.shape for name, value in arrays.items()}
+    wrong = {name for name, shape in expected.items() if found.get(name) != shape}
+    if wrong:
+        raise InvalidInputError(
+            f"start {start.name!r}: its weights do not fit its network; {sorted(wrong)[0]!r} "
+            f"should be {_shape(expected, wrong)}, found {_shape(found, wrong)}"
+        )
+    rest = {name: value for name, value in arrays.items() if name not in expected}
+    return learner, {name: arrays[name] for name in expected} | rest
+
+
+def _shape(shapes: Mapping[str, Any], wrong: set[str]) -> Any:
+    shape = shapes.get(sorted(wrong)[0])
+    return "absent" if shape is None else tuple(shape)
+
+
+def _of_module(start: Start, arrays: State, module: nn.Module | None) -> tuple[Learner, State]:
+    if module is None:
+        raise InvalidInputError(
+            f"start {start.name!r} is a module of class {start.learner.get('class')!r} of your "
+            f"own, and no code is kept in a store; pass it: modules={{{start.name!r}: module}}"
+        )
+    filled = copy.deepcopy(module)
+    try:
+        filled.load_state_dict(arrays)
+    except RuntimeError as error:
+        raise InvalidInputError(
+            f"start {start.name!r}: its weights are not this module's: {error}"
+        ) from error
+    learner = ProtoNet(ModuleNetwork(filled.eval()))
+    return learner, learner.init(0)
