@@ -11,7 +11,9 @@ Notation
     s_nm        cell in deviations from the column's mean, at most 4
     t_nm        cell against B + 1 quantiles of its column `(B,)`: each entry from 0 to 1 within
                 its interval; r_nm is their mean, the share of the column below the cell
-    v_m         (1/T) sum_t g( (1/N) sum_n f(s_nm, r_nm, y_nt) ), y_nt 1 in class t, else 0
+    v_m         (1/T) sum_t g( f_m, |f_tm - f_m|, log N_t ), f_m the mean over rows of
+                f(s_nm, r_nm) and f_tm that over the N_t rows of class t; the paper's
+                g( (1/N) sum_n f(x_nm, y_nt) ) with how a class differs written out
     e           h( (1/M) sum_m v_m, log N, log M, log T ), the embedding of the task
     w_m         exp(a(v_m, e)) / M, what the column counts in each kernel
     k           beta(e)-weighted sum, softmax weights, of
@@ -119,8 +121,8 @@ class SetEncoder(Learner):
     def _parts(self) -> dict[str, MLP]:
         wide, n_kernels = self.width, len(self.kernels)
         return {
-            "f": MLP((3, wide, wide)),
-            "g": MLP((wide, wide, wide)),
+            "f": MLP((2, wide, wide)),
+            "g": MLP((2 * wide + 1, wide, wide)),
             "h": MLP((wide + 3, wide, wide)),
             "column": MLP((2 * wide, wide, n_kernels)),
             "task": MLP((wide, wide, n_kernels + 2)),
@@ -149,11 +151,13 @@ class SetEncoder(Learner):
         n_rows, n_columns, n_classes = weight.sum(), present.sum().clamp(min=1), has.sum()
         s, t = cells_of(columns, x)
         cells = torch.stack([s, t.mean(-1) - 0.5], -1)
-        inside = self._apply(state, "f", nnf.pad(cells, (0, 1), value=1.0))
-        outside = self._apply(state, "f", nnf.pad(cells, (0, 1), value=0.0))
-        rest = torch.einsum("n,nmh->mh", weight, outside)
-        sums = torch.einsum("nt,nmh->tmh", member, inside - outside) + rest
-        v = torch.einsum("t,tmh->mh", has / n_classes, self._apply(state, "g", sums / n_rows))
+        read = self._apply(state, "f", cells)
+        overall = torch.einsum("n,nmh->mh", weight / n_rows, read)
+        counts = member.sum(0).clamp(min=1)
+        apart = (torch.einsum("nt,nmh->tmh", member / counts, read) - overall).abs()
+        size = counts.log()[:, None, None].expand(-1, len(present), 1)
+        told = torch.cat([overall.expand_as(apart), apart, size], -1)
+        v = torch.einsum("t,tmh->mh", has / n_classes, self._apply(state, "g", told))
         sizes = torch.stack([n_rows, n_columns, n_classes]).log()
         mean_column = torch.einsum("m,mh->h", present / n_columns, v)
         e = self._apply(state, "h", torch.cat([mean_column, sizes]))

@@ -22,6 +22,7 @@ class WideShape:
         ways: fewest and most classes.
         shots: support rows a class, one of these a batch.
         n_query: most query rows a class.
+        rows: most support rows at equal shots: with many shots, episodes have fewer classes.
         columns: most columns; an episode of a wider table has a random part of them.
         uneven: share of episodes whose classes have unequal numbers of support rows.
         thinned: share of episodes with a random part of the columns, a quarter or more.
@@ -29,8 +30,9 @@ class WideShape:
 
     ways: tuple[int, int] = (2, 10)
     shots: tuple[int, ...] = (5, 10, 25)
-    n_query: int = 10
-    columns: int = 40
+    n_query: int = 8
+    rows: int = 100
+    columns: int = 24
     uneven: float = 0.25
     thinned: float = 0.3
 
@@ -89,7 +91,8 @@ class WideTableSampler:
         counts = y.bincount().numpy()
         usable = np.flatnonzero(counts >= 2)
         low, high = self.shape.ways
-        way = int(rng.integers(low, min(high, len(usable)) + 1))
+        high = max(low, min(high, len(usable), self.shape.rows // shots))
+        way = int(rng.integers(low, high + 1))
         columns = self._columns(rng, x.shape[1])
         uneven = rng.random() < self.shape.uneven
         support: list[np.ndarray] = []
