@@ -15,7 +15,8 @@ Notation
                 f(s_nm, r_nm) and f_tm that over the N_t rows of class t; the paper's
                 g( (1/N) sum_n f(x_nm, y_nt) ) with how a class differs written out
     e           h( (1/M) sum_m v_m, log N, log M, log T ), the embedding of the task
-    w_m         exp(a(v_m, e)) / M, what the column counts in each kernel
+    w_m         exp(tanh a(v_m, e)) / M, what the column counts in each kernel: up to e times
+                more or less than others, for few rows say little
     k           beta(e)-weighted sum, softmax weights, of
                   linear     sum_m w_m s_m s'_m
                   stumps     sum_m w_m 4 <t_m - 1/2, t'_m - 1/2> / B
@@ -64,7 +65,7 @@ class SetEncoder(Learner):
         kernels: which of `KERNELS` are summed.
     """
 
-    width: int = 48
+    width: int = 32
     levels: int = 8
     kernels: tuple[str, ...] = KERNELS
 
@@ -162,7 +163,7 @@ class SetEncoder(Learner):
         mean_column = torch.einsum("m,mh->h", present / n_columns, v)
         e = self._apply(state, "h", torch.cat([mean_column, sizes]))
         told = torch.cat([v, e.expand(len(v), -1)], -1)
-        relevance = self._apply(state, "column", told).clamp(-6.0, 6.0).exp()
+        relevance = self._apply(state, "column", told).tanh().exp()
         numbers = self._apply(state, "task", e)
         return {
             "v": v,

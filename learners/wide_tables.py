@@ -14,6 +14,10 @@ from learners.episode import Episodes, Examples, examples, pad
 from learners.errors import LearnerError
 
 
+Table = tuple[Tensor, Tensor]
+"""Inputs `(n, d)` and class numbers `(n,)`."""
+
+
 @dataclass(frozen=True)
 class WideShape:
     """What classification episodes from tables look like.
@@ -26,6 +30,8 @@ class WideShape:
         columns: most columns; an episode of a wider table has a random part of them.
         uneven: share of episodes whose classes have unequal numbers of support rows.
         thinned: share of episodes with a random part of the columns, a quarter or more.
+        turned: share of episodes that predict a column of the table, cut at its quantiles, from
+            the others: many more tasks than there are tables.
     """
 
     ways: tuple[int, int] = (2, 10)
@@ -35,6 +41,7 @@ class WideShape:
     columns: int = 24
     uneven: float = 0.25
     thinned: float = 0.3
+    turned: float = 0.25
 
     def __post_init__(self) -> None:
         low, high = self.ways
@@ -60,7 +67,7 @@ class WideTableSampler:
         seed: which stream of episodes.
     """
 
-    tables: Sequence[tuple[Tensor, Tensor]] = field(repr=False)
+    tables: Sequence[Table] = field(repr=False)
     shape: WideShape = WideShape()
     seed: int = 0
 
@@ -88,6 +95,8 @@ class WideTableSampler:
 
     def _episode(self, rng: np.random.Generator, shots: int) -> tuple[Examples, Examples, int]:
         x, y = self.tables[int(rng.integers(len(self.tables)))]
+        if rng.random() < self.shape.turned:
+            x, y = _turned(rng, x, y)
         counts = y.bincount().numpy()
         usable = np.flatnonzero(counts >= 2)
         low, high = self.shape.ways
@@ -110,6 +119,20 @@ class WideTableSampler:
         if rng.random() < self.shape.thinned:
             n = int(rng.integers(max(1, n // 4), n + 1))
         return rng.choice(d, n, replace=False)
+
+
+def _turned(rng: np.random.Generator, x: Tensor, y: Tensor) -> Table:
+    """Return the table with a column of two values or more as target, and the old one left out."""
+    column = int(rng.integers(x.shape[1]))
+    values = x[:, column].numpy()
+    n_classes = int(rng.integers(2, 6))
+    cuts = np.unique(np.quantile(values, np.arange(1, n_classes) / n_classes))
+    _, labels = np.unique(np.searchsorted(cuts, values, side="left"), return_inverse=True)
+    enough = int((np.bincount(labels) >= 2).sum()) >= 2
+    if x.shape[1] < 2 or not enough:
+        return x, y
+    rest = [i for i in range(x.shape[1]) if i != column]
+    return x[:, rest], torch.from_numpy(labels)
 
 
 def _set(x: Tensor, columns: np.ndarray, rows: list[np.ndarray]) -> Examples:

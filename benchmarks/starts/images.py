@@ -79,9 +79,9 @@ _GRADIENT = Training(4, 3e-3, schedule="cosine", clip=10.0)
 
 PLANS = (
     Plan("protonet-all", "protonet", "all", ProtoNet(Conv4(0)), _MANY, _COMPARING, 500),
-    Plan("protonet-asia", "protonet", "asia", ProtoNet(_SMALL), _MANY, _COMPARING, 700),
-    Plan("protonet-europe", "protonet", "europe", ProtoNet(_SMALL), _MANY, _COMPARING, 700),
-    Plan("protonet-half-0", "protonet", "half 0", ProtoNet(_SMALL), _MANY, _COMPARING, 700),
+    Plan("protonet-asia", "protonet", "asia", ProtoNet(_SMALL), _MANY, _COMPARING, 500),
+    Plan("protonet-europe", "protonet", "europe", ProtoNet(_SMALL), _MANY, _COMPARING, 500),
+    Plan("protonet-half-0", "protonet", "half 0", ProtoNet(_SMALL), _MANY, _COMPARING, 500),
     Plan(
         "protonet-mlp-all",
         "protonet",
@@ -89,10 +89,10 @@ PLANS = (
         ProtoNet(MLP((784, 256, 128, 64))),
         _MANY,
         Training(2, 1e-3, schedule="cosine"),
-        2000,
+        1500,
     ),
-    Plan("matching-elsewhere", "matching", "elsewhere", Matching(_SMALL), _MANY, _COMPARING, 700),
-    Plan("matching-half-1", "matching", "half 1", Matching(_SMALL), _MANY, _COMPARING, 700),
+    Plan("matching-elsewhere", "matching", "elsewhere", Matching(_SMALL), _MANY, _COMPARING, 500),
+    Plan("matching-half-1", "matching", "half 1", Matching(_SMALL), _MANY, _COMPARING, 500),
     Plan(
         "relation-half-1",
         "relation",
@@ -100,7 +100,7 @@ PLANS = (
         Relation(Conv4(0, filters=32, n_pooled=2)),
         (Shape(5, 1, 5), Shape(5, 5, 3)),
         Training(4, 1e-3, schedule="cosine"),
-        600,
+        450,
     ),
     Plan(
         "fomaml-all",
@@ -109,10 +109,10 @@ PLANS = (
         fomaml(_HEAD, steps=3, rate=0.1),
         _BOTH,
         _GRADIENT,
-        700,
+        500,
     ),
-    Plan("anil-europe", "anil", "europe", anil(_HEAD, steps=3), _BOTH, _GRADIENT, 600),
-    Plan("meta-sgd-asia", "meta_sgd", "asia", meta_sgd(_HEAD), _BOTH, _GRADIENT, 700),
+    Plan("anil-europe", "anil", "europe", anil(_HEAD, steps=3), _BOTH, _GRADIENT, 450),
+    Plan("meta-sgd-asia", "meta_sgd", "asia", meta_sgd(_HEAD), _BOTH, _GRADIENT, 500),
     Plan(
         "reptile-half-0",
         "reptile",
@@ -120,7 +120,7 @@ PLANS = (
         Reptile(_HEAD, steps=5),
         (Shape(5, 10, 1), Shape(20, 10, 1)),
         Training(5, 1.0, optimizer="sgd", schedule="linear"),
-        600,
+        450,
     ),
 )
 

@@ -171,7 +171,7 @@ def written_out(state, x, y, query, learner: SetEncoder) -> list[list[float]]:
         v[m] = mean_of(each)
     sizes = [math.log(n), math.log(len(kept)), math.log(len(classes))]
     e = perceptron(state, "h", mean_of([v[m] for m in kept]) + sizes)
-    w = {m: [math.exp(a) / len(kept) for a in perceptron(state, "column", v[m] + e)] for m in kept}
+    w = {m: [math.exp(math.tanh(a)) / len(kept) for a in perceptron(state, "column", v[m] + e)] for m in kept}
     numbers = perceptron(state, "task", e)
     total = sum(math.exp(a) for a in numbers[:-2])
     beta = [math.exp(a) / total for a in numbers[:-2]]
