@@ -13,7 +13,6 @@ from torch.nn import functional as nnf
 from learners.episode import Episodes, Examples, examples, pad
 from learners.errors import LearnerError
 
-
 Table = tuple[Tensor, Tensor]
 """Inputs `(n, d)` and class numbers `(n,)`."""
 
@@ -88,10 +87,9 @@ class WideTableSampler:
         drawn = [self._episode(rng, shots) for _ in range(n_episodes)]
         widest = max(support.x.shape[1] for support, _, _ in drawn)
 
-        def together(part: int) -> Examples:
-            return pad([_widened(one[part], widest) for one in drawn])
-
-        return Episodes(together(0), together(1), max(way for _, _, way in drawn))
+        supports = pad([_widened(support, widest) for support, _, _ in drawn])
+        queries = pad([_widened(query, widest) for _, query, _ in drawn])
+        return Episodes(supports, queries, max(way for _, _, way in drawn))
 
     def _episode(self, rng: np.random.Generator, shots: int) -> tuple[Examples, Examples, int]:
         x, y = self.tables[int(rng.integers(len(self.tables)))]

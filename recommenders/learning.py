@@ -222,7 +222,7 @@ def _start(
 
 
 def _settings(lesson: Lesson, training: Training, source: Source) -> Training:
-    device = _device(lesson.device)
+    device = device_of(lesson.device)
     watch: list[Callable[[Report], None]] = []
     if lesson.say is not None:
         watch.append(_teller(lesson.say))
@@ -244,7 +244,12 @@ def _settings(lesson: Lesson, training: Training, source: Source) -> Training:
     )
 
 
-def _device(wanted: str) -> str:
+def device_of(wanted: str) -> str:
+    """Return where to train: "auto" takes a GPU if torch sees one.
+
+    Raises:
+        InvalidInputError: if it is none of auto, cpu and cuda, or there is no GPU.
+    """
     import torch  # noqa: PLC0415 - heavy
 
     there = "cuda" if torch.cuda.is_available() else "cpu"

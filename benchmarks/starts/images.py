@@ -1,8 +1,8 @@
 """Image starts that differ in training alphabets, learner and architecture.
 
-    PLANS     what to train
-    trained   trains one, or goes on from its checkpoint
-    measured  its accuracy on characters that no start was trained on
+PLANS     what to train
+trained   trains one, or goes on from its checkpoint
+measured  its accuracy on characters that no start was trained on
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """PMLB's classification tables in folds of near-duplicate groups, for starts that take any columns.
 
-    tables()    the tables as tensors
-    folds()     the fold of each table: that of its group, by the hash of its cells
+tables()    the tables as tensors
+folds()     the fold of each table: that of its group, by the hash of its cells
 """
 
 from __future__ import annotations
@@ -64,8 +64,12 @@ def folds() -> dict[str, tuple[int, int]]:
     for name, mark in zip(names, prints, strict=True):
         if name in company:
             first[company[name]] = min(first.get(company[name], mark), mark)
-    marks = {n: first[company[n]] if n in company else p for n, p in zip(names, prints, strict=True)}
-    number = {n: int(hashlib.sha256(mark.encode()).hexdigest()[:8], 16) for n, mark in marks.items()}
+    marks = {
+        n: first[company[n]] if n in company else p for n, p in zip(names, prints, strict=True)
+    }
+    number = {
+        n: int(hashlib.sha256(mark.encode()).hexdigest()[:8], 16) for n, mark in marks.items()
+    }
     return {n: (number[n] % N_FOLDS, number[n] // N_FOLDS % N_PARTS) for n in names}
 
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from benchmarks.results import Report
 from benchmarks.results import table as shown
@@ -62,18 +61,6 @@ def accuracy(learner: Learner, state: State, task: FewRows) -> float:
     support = examples(*(torch.from_numpy(part) for part in task.support))
     scores = learner.adapt(state, support).predict(torch.from_numpy(task.query[0]))
     return float((scores.argmax(-1).numpy() == task.query[1]).mean())
-
-
-def task_embeddings(state: State, names: Sequence[str]) -> Tensor:
-    """Return embeddings `(n_tables, width)` of the tables, from ten rows a class."""
-    rows = []
-    for name in names:
-        task = next(t for t in tasks(name, tables()[name], 1) if t.shots == 10)
-        support = examples(*(torch.from_numpy(part) for part in task.support))
-        n_way = int(support.y.max()) + 1
-        with torch.no_grad():
-            rows.append(LEARNER.task_embedding(state, support, n_way))
-    return torch.stack(rows)
 
 
 def judged(states: Sequence[State], repetitions: int) -> dict[str, dict[str, list[float]]]:

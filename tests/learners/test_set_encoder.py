@@ -81,9 +81,7 @@ def test_a_column_that_the_support_set_says_nothing_of_is_left_out() -> None:
     state = trained_state()
     silent = torch.cat([support, torch.full((15, 1), 2.0).double()], 1)
     found = predicted(state, examples(silent, y[:15]), torch.cat([x[15:], more[15:]], 1))
-    torch.testing.assert_close(
-        found, predicted(state, examples(support, y[:15]), x[15:]), **CLOSE
-    )
+    torch.testing.assert_close(found, predicted(state, examples(support, y[:15]), x[15:]), **CLOSE)
 
 
 def test_new_numbers_for_the_classes_give_the_same_columns_of_scores() -> None:
@@ -171,7 +169,10 @@ def written_out(state, x, y, query, learner: SetEncoder) -> list[list[float]]:
         v[m] = mean_of(each)
     sizes = [math.log(n), math.log(len(kept)), math.log(len(classes))]
     e = perceptron(state, "h", mean_of([v[m] for m in kept]) + sizes)
-    w = {m: [math.exp(math.tanh(a)) / len(kept) for a in perceptron(state, "column", v[m] + e)] for m in kept}
+    w = {
+        m: [math.exp(math.tanh(a)) / len(kept) for a in perceptron(state, "column", v[m] + e)]
+        for m in kept
+    }
     numbers = perceptron(state, "task", e)
     total = sum(math.exp(a) for a in numbers[:-2])
     beta = [math.exp(a) / total for a in numbers[:-2]]
@@ -197,9 +198,12 @@ def written_out(state, x, y, query, learner: SetEncoder) -> list[list[float]]:
             sa, sb = s_of(float(a[m]), m), s_of(float(b[m]), m)
             ta, tb = t_of(float(a[m]), m), t_of(float(b[m]), m)
             linear += w[m][0] * sa * sb
-            stumps += w[m][1] * 4 * sum(
-                (p - 0.5) * (q - 0.5) for p, q in zip(ta, tb, strict=True)
-            ) / levels
+            stumps += (
+                w[m][1]
+                * 4
+                * sum((p - 0.5) * (q - 0.5) for p, q in zip(ta, tb, strict=True))
+                / levels
+            )
             near += w[m][2] * (sa - sb) ** 2
             forest += w[m][3] * sum((p - q) ** 2 for p, q in zip(ta, tb, strict=True)) / levels
         za, zb = z_of(a), z_of(b)
@@ -216,8 +220,7 @@ def written_out(state, x, y, query, learner: SetEncoder) -> list[list[float]]:
     dual = torch.linalg.inv(gram + noise * torch.eye(n, dtype=torch.float64)) @ target
     return [
         [
-            temperature
-            * (share[k] + sum(kernel(q, x[i]) * float(dual[i, k]) for i in range(n)))
+            temperature * (share[k] + sum(kernel(q, x[i]) * float(dual[i, k]) for i in range(n)))
             for k in range(len(classes))
         ]
         for q in query
