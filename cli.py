@@ -634,7 +634,7 @@ def zoo_build(
 
     \b
     Example: headstart zoo build --images letters/ --minutes 10
-    """
+    """  # noqa: D301 - \b keeps the example on a line
     from recommenders.zoo_building import build_zoo  # noqa: PLC0415
 
     def say(line: str) -> None:

@@ -128,6 +128,9 @@ def build(store: MetaStore, zoo: Zoo) -> list[Start]:
             zoo.say(f"{exhibit.name}: there already")
             found.append(start)
             continue
+        if time.monotonic() >= end:
+            zoo.say(f"{exhibit.name}: no time left; build again to train it")
+            continue
         # One more share than there are exhibits: the last is the surrogate's.
         share = (end - time.monotonic()) / (len(exhibits) - i + 1)
         found.append(_trained(store, exhibit, path, share, zoo))
@@ -228,7 +231,7 @@ def _trained(store: MetaStore, exhibit: Exhibit, path: Path, seconds: float, zoo
         execution=Execution(device=zoo.device),
         about={"method": exhibit.method, "data": exhibit.digest},
     )
-    budget = Budget(exhibit.iterations, max(1.0, seconds))
+    budget = Budget(exhibit.iterations, seconds)
     trained = meta_train(exhibit.learner, exhibit.sampler, budget, training)
     state = {name: value.cpu() for name, value in trained.state.items()}
     shown = exhibit.measure(state)
