@@ -8,21 +8,23 @@ measured  its accuracy on characters that no start was trained on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from benchmarks.starts.alphabets import FILE, KEPT, Characters, characters
 from learners.anil import anil
 from learners.episode import Episodes
 from learners.evaluation import Score, evaluate
+from learners.execution import Execution
 from learners.fomaml import fomaml
 from learners.learner import Learner
 from learners.matching import Matching
 from learners.meta_sgd import meta_sgd
-from learners.networks import MLP, Conv4
+from learners.networks import MLP, Conv4, without_net
 from learners.protonet import ProtoNet
 from learners.relation import Relation
 from learners.reptile import Reptile
@@ -31,6 +33,8 @@ from learners.training import Budget, Trained, Training, meta_train
 
 WAYS = 20
 """Most classes that a head has room for."""
+
+HEADS = ("fomaml", "anil", "meta_sgd", "reptile")
 
 SETTINGS = ((5, 1), (5, 5), (20, 1), (20, 5))
 """Ways and shots that accuracies are measured at."""
@@ -74,7 +78,8 @@ _MANY = (Shape(20, 5, 5), Shape(20, 1, 5))
 _BOTH = (Shape(5, 1, 5), Shape(20, 1, 5), Shape(5, 5, 5))
 _SMALL = Conv4(0, filters=32)
 _HEAD = Conv4(WAYS, filters=32, strided=True)
-_COMPARING = Training(1, 2e-3, schedule="cosine")
+_FAST = Execution(dtype="bfloat16")
+_COMPARING = Training(1, 2e-3, schedule="cosine", execution=_FAST)
 _GRADIENT = Training(4, 3e-3, schedule="cosine", clip=10.0)
 
 PLANS = (
@@ -82,6 +87,19 @@ PLANS = (
     Plan("protonet-asia", "protonet", "asia", ProtoNet(_SMALL), _MANY, _COMPARING, 500),
     Plan("protonet-europe", "protonet", "europe", ProtoNet(_SMALL), _MANY, _COMPARING, 500),
     Plan("protonet-half-0", "protonet", "half 0", ProtoNet(_SMALL), _MANY, _COMPARING, 500),
+    Plan("fomaml-all", "fomaml", "all", fomaml(_HEAD, steps=3, rate=0.1), _BOTH, _GRADIENT, 400),
+    Plan("matching-elsewhere", "matching", "elsewhere", Matching(_SMALL), _MANY, _COMPARING, 500),
+    Plan("meta-sgd-asia", "meta_sgd", "asia", meta_sgd(_HEAD), _BOTH, _GRADIENT, 400),
+    Plan("anil-europe", "anil", "europe", anil(_HEAD, steps=3), _BOTH, _GRADIENT, 350),
+    Plan(
+        "reptile-half-0",
+        "reptile",
+        "half 0",
+        Reptile(_HEAD, steps=5),
+        (Shape(5, 10, 1), Shape(20, 10, 1)),
+        Training(5, 1.0, optimizer="sgd", schedule="linear"),
+        350,
+    ),
     Plan(
         "protonet-mlp-all",
         "protonet",
@@ -91,7 +109,6 @@ PLANS = (
         Training(2, 1e-3, schedule="cosine"),
         1500,
     ),
-    Plan("matching-elsewhere", "matching", "elsewhere", Matching(_SMALL), _MANY, _COMPARING, 500),
     Plan("matching-half-1", "matching", "half 1", Matching(_SMALL), _MANY, _COMPARING, 500),
     Plan(
         "relation-half-1",
@@ -99,28 +116,8 @@ PLANS = (
         "half 1",
         Relation(Conv4(0, filters=32, n_pooled=2)),
         (Shape(5, 1, 5), Shape(5, 5, 3)),
-        Training(4, 1e-3, schedule="cosine"),
-        450,
-    ),
-    Plan(
-        "fomaml-all",
-        "fomaml",
-        "all",
-        fomaml(_HEAD, steps=3, rate=0.1),
-        _BOTH,
-        _GRADIENT,
-        500,
-    ),
-    Plan("anil-europe", "anil", "europe", anil(_HEAD, steps=3), _BOTH, _GRADIENT, 450),
-    Plan("meta-sgd-asia", "meta_sgd", "asia", meta_sgd(_HEAD), _BOTH, _GRADIENT, 500),
-    Plan(
-        "reptile-half-0",
-        "reptile",
-        "half 0",
-        Reptile(_HEAD, steps=5),
-        (Shape(5, 10, 1), Shape(20, 10, 1)),
-        Training(5, 1.0, optimizer="sgd", schedule="linear"),
-        450,
+        Training(1, 1e-3, schedule="cosine", execution=_FAST),
+        1000,
     ),
 )
 
@@ -162,3 +159,20 @@ def measured(plan: Plan, state: dict[str, Tensor], n_episodes: int) -> dict[str,
         )
         for way, shot in SETTINGS
     }
+
+
+@torch.no_grad()
+def task_embeddings(plan: Plan, state: dict[str, Tensor], n_tasks: int = 64) -> Tensor:
+    """Return the mean embedding `(n_tasks, d)` of each of some training episodes.
+
+    Of a network whose outputs are the answer it is what lies before the last layer.
+    """
+    network, params = plan.learner.network, without_net(state)  # type: ignore[attr-defined]
+    if isinstance(network, Conv4):
+        network = replace(network, n_out=0)
+    drawn = ClassSampler(characters(plan.part).train, Shape(5, 5, 1), 11)
+    rows = []
+    for episode in drawn.sample(0, n_tasks).split(1):
+        x, _, mask = (part[0] for part in episode.support)
+        rows.append(network(params, x, mask).flatten(1).mean(0))
+    return torch.stack(rows)
