@@ -59,7 +59,7 @@ def scores(plan: Plan, found: Trained, work: Path, n_episodes: int) -> dict[str,
     file = work / f"{plan.name}-accuracies.json"
     if file.exists():
         known: dict[str, Any] = json.loads(file.read_text())
-        if known["iterations"] == found.iterations:
+        if known.get("iterations") == found.iterations:
             return known
     accuracies = measured(plan, found.state, n_episodes)
     told = ", ".join(f"{name} {score}" for name, score in accuracies.items())
