@@ -84,7 +84,8 @@ class MLP:
         return params
 
     def __call__(self, params: Params, x: Tensor, mask: Tensor) -> Tensor:
-        """Return `(n, sizes[-1])` for `x` `(n, sizes[0])`."""
+        """Return `(n, sizes[-1])` for `x` of `sizes[0]` numbers a row; images are flattened."""
+        x = x.flatten(1)
         for i in range(len(self.sizes) - 2):
             x = x @ params[f"layer{i}.weight"] + params[f"layer{i}.bias"]
             x = x.relu() if self.activation == "relu" else x.tanh()
