@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 FROM_SCRATCH = "from scratch"
+CHOOSING_SECONDS = 20.0
+"""Candidates are tried no longer than this before one is taken."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,8 @@ def choose(store: MetaStore, support: SupportSet, asked: Settings) -> Chosen:
 
 
 def _recommended(store: MetaStore, support: SupportSet, asked: Settings) -> Chosen:
-    if find_spec("torch") is None:
-        return Chosen("logistic regression", None, "without torch there are no starts")
-    from recommenders.starts import recommend  # noqa: PLC0415 - torch
+    from recommenders.starts import Asked, answer  # noqa: PLC0415 - only where nobody chose
 
-    best = recommend(store, support, 1, modules=asked.modules, seed=asked.seed).best
-    return Chosen(best.choice, best.start, best.reason)
+    question = Asked(1, asked.modules, asked.seed, CHOOSING_SECONDS)
+    best = answer(store, support, question).best
+    return Chosen(best.choice, best.start, best.reason, best.tuning)
