@@ -1,0 +1,302 @@
+"""Fine-tuning from a store: choice, prediction, keeping, recording, advice, and the commands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from learners.maml import maml  # noqa: E402
+from learners.networks import Conv4, ModuleNetwork  # noqa: E402
+from learners.protonet import ProtoNet  # noqa: E402
+from metastore import MetaStore  # noqa: E402
+from metastore.errors import InvalidInputError, UnknownNameError  # noqa: E402
+from recommenders.finetuned import load, skeleton  # noqa: E402
+from recommenders.finetuning import PLAIN, FineTuned, Outcome, Tuning, finetune  # noqa: E402
+from recommenders.fitted import Fitted  # noqa: E402
+from recommenders.plain_classifiers import fit_plain  # noqa: E402
+from recommenders.start_fitting import fit_scratch, fit_start  # noqa: E402
+from recommenders.start_inputs import prepare  # noqa: E402
+from recommenders.start_loading import register  # noqa: E402
+from recommenders.support_sets import SupportSet, read_query, read_support  # noqa: E402
+from recommenders.tuning import SCRATCH  # noqa: E402
+from recommenders.tuning_advice import Wanted, advised  # noqa: E402
+from tests.commands import RunIt  # noqa: E402
+from tests.starts import digits, start_of, write_folder  # noqa: E402
+
+STEPS = Tuning("gradient", 3, 1e-3, "all", "none")
+
+
+@pytest.fixture(scope="module")
+def support() -> SupportSet:
+    return read_support(digits(4), name="digits")
+
+
+@pytest.fixture(scope="module")
+def query(support: SupportSet) -> SupportSet:
+    return read_query(digits(3, seed=7), support)
+
+
+@pytest.fixture(scope="module")
+def mixed() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    job = random.choice(["clerk", "cook", "nurse"], 40)
+    age = random.integers(20, 60, 40).astype(float)
+    age[3] = np.nan
+    return pd.DataFrame(
+        {
+            "age": age,
+            "job": job,
+            "since": pd.date_range("2020-01-01", periods=40, freq="37D"),
+            "tall": np.where(job == "cook", "yes", "no"),
+        }
+    )
+
+
+def with_starts(store: MetaStore) -> MetaStore:
+    learner = ProtoNet(Conv4(0, filters=8))
+    scale = {"normalisation": {"scale": "bytes divided by 255"}}
+    images = {"kind": "images", "input_shape": (1, 28, 28)} | scale
+    register(store, learner, learner.init(0), name="small-proto", method="protonet", **images)
+    other = maml(Conv4(5, strided=True, filters=8))
+    register(store, other, other.init(0), name="small-maml", method="maml", **images)
+    return store
+
+
+def kept(fitted: Fitted, support: SupportSet, folder: Path) -> FineTuned:
+    FineTuned(fitted, skeleton(support), {"note": 1}).save(folder)
+    return load(folder)
+
+
+@pytest.mark.parametrize("kind", ["adapt", "gradient", "maml", "scratch", *PLAIN])
+def test_a_kept_model_predicts_the_same(
+    kind: str, support: SupportSet, query: SupportSet, tmp_path: Path
+) -> None:
+    learner = maml(Conv4(5, strided=True, filters=8)) if kind == "maml" else None
+    loaded = start_of(learner or ProtoNet(Conv4(0, filters=8)))
+    preparation = prepare(loaded.start, support).turned()
+    if kind in PLAIN:
+        fitted = fit_plain(kind, support)
+    elif kind == "scratch":
+        fitted = fit_scratch(support, SCRATCH.but(steps=2))
+    else:
+        tuning = STEPS if kind == "gradient" else Tuning()
+        fitted = fit_start(loaded, preparation, support, tuning)
+    again = kept(fitted.at(2.0), support, tmp_path / "model")
+    assert np.allclose(again.predict_proba(query), fitted.at(2.0).probabilities(query), atol=1e-6)
+    assert again.predict(query).tolist() == [
+        support.values[k] if support.values else support.classes[k]
+        for k in fitted.log_odds(query).argmax(1)
+    ]
+    assert again.about == {"note": 1}
+    assert again.fitted.tuning == fitted.tuning
+
+
+def test_a_kept_model_of_a_mixed_table_predicts_values(mixed: pd.DataFrame, tmp_path: Path) -> None:
+    table = read_support(mixed, "tall")
+    for name, fitted in (("a", fit_plain("random forest", table)), ("b", fit_scratch(table))):
+        again = kept(fitted, table, tmp_path / name)
+        asked = mixed.drop(columns="tall")[["since", "job", "age"]]
+        assert np.allclose(again.predict_proba(asked), fitted.probabilities(table), atol=1e-6)
+        assert (again.predict(asked) == mixed["tall"]).mean() > 0.9
+
+
+def test_a_model_of_a_users_module_needs_it_to_be_loaded(
+    support: SupportSet, query: SupportSet, tmp_path: Path
+) -> None:
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 16), torch.nn.Tanh())
+    learner = ProtoNet(ModuleNetwork(module))
+    loaded = replace(start_of(ProtoNet(Conv4(0))), learner=learner, state=learner.init(0))
+    fitted = fit_start(loaded, prepare(loaded.start, support), support, STEPS)
+    FineTuned(fitted, skeleton(support)).save(tmp_path)
+    with pytest.raises(InvalidInputError, match=r"load\(folder, module=...\)"):
+        load(tmp_path)
+    again = load(tmp_path, module=module)
+    assert np.allclose(again.predict_proba(query), fitted.probabilities(query), atol=1e-6)
+
+
+def test_a_damaged_model_is_refused(support: SupportSet, tmp_path: Path) -> None:
+    place = tmp_path / "model"
+    FineTuned(fit_plain("nearest centroid", support), skeleton(support)).save(place)
+    with pytest.raises(InvalidInputError, match="no model in"):
+        load(tmp_path)
+    whole = (place / "classifier.skops").read_bytes()
+    (place / "classifier.skops").write_bytes(whole[:-9] + b"a" + whole[-8:])
+    with pytest.raises(InvalidInputError, match="its hash is not the one"):
+        load(place)
+    (place / "classifier.skops").unlink()
+    with pytest.raises(InvalidInputError, match="lacks"):
+        load(place)
+    said = json.loads((place / "model.json").read_text())
+    (place / "model.json").write_text(json.dumps(said | {"schema": 99}))
+    with pytest.raises(InvalidInputError, match="later version"):
+        load(place)
+    (place / "model.json").write_text(json.dumps({"schema": 1}))
+    with pytest.raises(InvalidInputError, match="damaged: KeyError"):
+        load(place)
+    (place / "model.json").write_text("{")
+    with pytest.raises(InvalidInputError, match="damaged"):
+        load(place)
+
+
+def test_other_things_are_not_overwritten(support: SupportSet, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    model = FineTuned(fit_plain("nearest centroid", support), skeleton(support))
+    with pytest.raises(InvalidInputError, match="holds something else"):
+        model.save(tmp_path)
+
+
+def test_a_run_is_recorded_with_its_curve(
+    store: MetaStore, support: SupportSet, query: SupportSet
+) -> None:
+    with_starts(store)
+    found: Outcome = finetune(store, support, "small-proto", query, tuning=STEPS)
+    view = store.view("accuracy", "finetune")
+    assert view.datasets == ("digits",)
+    assert view.config(0) == {"start": "small-proto", **STEPS.config()}
+    assert view.cell_score[0] == pytest.approx(found.accuracy)
+    assert found.accuracy == pytest.approx(found.model.fitted.accuracy(query))
+    points = store.rows("SELECT metric, step FROM metric_values WHERE step IS NOT NULL")
+    assert {row["step"] for row in points if row["metric"] == "held_accuracy"} == {0, 1, 2, 3}
+    assert found.probabilities.shape == (30, 10)
+    assert found.held_out.n_rows == 40
+    finetune(store, support, "nearest centroid")
+    configs = {store.view("accuracy", "finetune").config(i)["start"] for i in range(2)}
+    assert configs == {"small-proto", "nearest centroid"}
+
+
+def test_a_failed_run_is_recorded_and_raised(
+    store: MetaStore, support: SupportSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> Fitted:
+        raise InvalidInputError("fine-tuning diverged")
+
+    with_starts(store)
+    monkeypatch.setattr("recommenders.start_fitting.fit_start", broken)
+    monkeypatch.setattr("recommenders.image_polarity.fit_start", fit_start)
+    with pytest.raises(InvalidInputError, match="diverged"):
+        finetune(store, support, "small-proto")
+    store.absorb()
+    assert [row["status"] for row in store.rows("SELECT status FROM run_states")] == ["failed"]
+
+
+def test_several_trials_are_recorded_and_the_best_is_kept(
+    store: MetaStore, support: SupportSet
+) -> None:
+    with_starts(store)
+    part = support.take(np.flatnonzero(support.labels < 3))
+    part = read_support((list(part.images), part.labels), name="three")
+    found = finetune(store, part, "small-proto", trials=2)
+    view = store.view("accuracy", "finetune")
+    assert {view.config(i)["mode"] for i in range(2)} == {"adapt", "gradient"}
+    assert found.held_out.accuracy == pytest.approx(view.cell_score.max())
+
+
+def test_tunings_come_from_past_fine_tunings(store: MetaStore, support: SupportSet) -> None:
+    """What did best on three other tasks is advised for a fourth; others' starts count nothing."""
+    wanted = Wanted("small-proto", Tuning(), ("adapt", "gradient"))
+    assert "by default" in advised(store, support, wanted)[0].why
+    good, bad = Tuning("gradient", 20, 1e-3, "top", "jitter"), Tuning()
+    images, labels = digits(6)
+    for i in range(4):
+        rows = np.flatnonzero((labels == i) | (labels == i + 1))
+        task = read_support(([images[j] for j in rows], labels[rows]), name=f"pair {i}")
+        for start, best in (("small-proto", good), ("other", bad)):
+            for tuning in (good, bad):
+                config = {"start": start, **tuning.config()}
+                with store.run(task.dataset(), "finetune", config) as run:
+                    run.result(accuracy=(0.9 if tuning == best else 0.6) + 0.01 * i)
+    found = advised(store, support, wanted)
+    assert [one.tuning for one in found] == [good]
+    assert "8 fine-tunings of it on 4 other tasks" in found[0].why
+    assert advised(store, support, replace(wanted, start="other"))[0].tuning == bad
+    several = advised(store, support, replace(wanted, n=4))
+    assert len({one.tuning for one in several}) == 4
+    assert good in {one.tuning for one in several}
+
+
+def test_a_wrong_start_is_named(store: MetaStore, support: SupportSet, mixed: pd.DataFrame) -> None:
+    with_starts(store)
+    with pytest.raises(UnknownNameError, match="Besides starts there are: 'from scratch'"):
+        finetune(store, support, "smal-proto")
+    with pytest.raises(InvalidInputError, match="takes images, and the support set holds rows"):
+        finetune(store, mixed, "small-proto", target="tall")
+    with pytest.raises(InvalidInputError, match="either a tuning or a number of trials"):
+        finetune(store, support, "small-proto", tuning=STEPS, trials=2)
+
+
+def test_the_commands(headstart: RunIt, tmp_path: Path, mixed: pd.DataFrame) -> None:
+    write_folder(tmp_path / "digits", *digits(3))
+    write_folder(tmp_path / "more", *digits(2, seed=5))
+    args = ("finetune", "digits", "--start", "nearest centroid", "--query", "more")
+    shown = headstart(*args, "--out", "model")
+    assert shown.status == 0, shown.err
+    assert "30 rows of 10 classes, 3 of each" in shown.out
+    assert "labelled query" in shown.out
+    assert "headstart predict model QUERY" in shown.out
+    said = headstart(*args, "--json").json
+    assert said["start"] == "nearest centroid"
+    assert len(said["predictions"]) == 20
+    rows = headstart("predict", "model", "more/3", "--json").json
+    assert [row["predicted"] for row in rows].count("3") >= 1
+    assert sum(rows[0][f"p({k})"] for k in range(10)) == pytest.approx(1)
+    csv = headstart("predict", "model", "more", "--csv").out.splitlines()
+    assert csv[0].startswith("row,label,predicted,probability,p(0)")
+    assert len(csv) == 21
+    mixed.to_csv(tmp_path / "jobs.csv", index=False)
+    shown = headstart(
+        "finetune", "jobs.csv", "--target", "tall", "--start", "random forest", "--out", "jobs"
+    )
+    assert shown.status == 0, shown.err
+    assert "random forest" in shown.out
+    assert headstart("predict", "jobs", "jobs.csv").status == 0
+    assert "finetune" in headstart("runs").out
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("finetune", "empty"), "no images below"),
+        (("finetune", "one"), "needs two classes or more"),
+        (("finetune", "notes.txt", "--target", "y"), "is no table"),
+        (("finetune", "jobs.csv"), "Say --target NAME"),
+        (("finetune", "jobs.csv", "--target", "tal"), "did you mean 'tall'"),
+        (("finetune", "digits", "--query", "jobs.csv"), "the query is of another kind"),
+        (("finetune", "digits", "--csv"), "give --query as well"),
+        (("finetune", "digits", "--start", "nothing"), "Besides starts there are"),
+        (("finetune", "digits", "--start", "from scratch", "--device", "tpu"), "auto, cpu or cuda"),
+        (("predict", "empty", "digits"), "no model in empty"),
+    ],
+)
+def test_errors_are_clear(
+    args: tuple[str, ...], says: str, headstart: RunIt, tmp_path: Path, mixed: pd.DataFrame
+) -> None:
+    write_folder(tmp_path / "digits", *digits(2))
+    images, labels = digits(2)
+    write_folder(tmp_path / "one", images[:2], labels[:2])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("Dear diary,\ntoday, it rained, and\nI stayed in.\n")
+    mixed.to_csv(tmp_path / "jobs.csv", index=False)
+    failed = headstart(*args)
+    assert failed.status == 2
+    assert says in failed.err
+    assert "Traceback" not in failed.err
+
+
+def test_without_torch_a_plain_classifier_still_works(
+    store: MetaStore, support: SupportSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys  # noqa: PLC0415
+
+    for name in ("recommenders.image_polarity", "recommenders.start_fitting", "torch"):
+        monkeypatch.setitem(sys.modules, name, None)
+    found = finetune(store, support, "nearest centroid")
+    assert found.accuracy > 0.5
+    with pytest.raises(InvalidInputError.__mro__[1], match="fine-tuning needs torch"):
+        finetune(store, support, "from scratch")
