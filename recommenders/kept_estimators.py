@@ -6,12 +6,20 @@ and NumPy; the few more that our estimators hold are listed here, and any other 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 from metastore.errors import InvalidInputError, MissingDependencyError
 
-TRUSTED = ("numpy.dtype",)
-"""Types beyond those that skops trusts by itself: what imputers keep."""
+TRUSTED = (
+    "numpy.dtype",
+    "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+)
+"""Types beyond those that skops trusts by itself: what imputers keep, and trees, whose compiled
+code follows the node numbers in a file without looking; they are checked here before."""
 
 
 def written(estimator: Any) -> bytes:
@@ -37,11 +45,46 @@ def read(data: bytes, what: str) -> Any:
     """
     skops = _skops()
     try:
-        return skops.loads(data, trusted=list(TRUSTED))
+        estimator = skops.loads(data, trusted=list(TRUSTED))
+        for nodes, n_features in _trees(estimator):
+            _check_nodes(nodes, n_features)
     except Exception as error:  # damaged files raise errors of many libraries
         raise InvalidInputError(
             f"{what} cannot be read: {str(error)[:300]}; fit and save the model again"
         ) from error
+    return estimator
+
+
+def _trees(estimator: Any) -> Iterator[tuple[Any, int]]:
+    """Yield the nodes of every tree in a classifier, and how many features they may ask for."""
+    for one in getattr(estimator, "estimators_", ()):
+        state = one.tree_.__getstate__()
+        nodes = state["nodes"]
+        leaf = nodes["left_child"] == -1
+        yield (
+            (leaf, nodes["left_child"], nodes["right_child"], nodes["feature"]),
+            one.tree_.n_features,
+        )
+        if len(state["values"]) < len(nodes):
+            raise ValueError("a tree has fewer values than nodes")
+    for one in (tree for trees in getattr(estimator, "_predictors", ()) for tree in trees):
+        nodes = one.nodes
+        if nodes["is_categorical"].any():
+            raise ValueError("a tree asks for categories, and ours ask for numbers alone")
+        leaf = nodes["is_leaf"] == 1
+        yield (leaf, nodes["left"], nodes["right"], nodes["feature_idx"]), estimator.n_features_in_
+
+
+def _check_nodes(nodes: Any, n_features: int) -> None:
+    """Refuse trees whose nodes lead out of them, in a circle, or to features there are not."""
+    leaf, left, right, feature = nodes
+    inner = np.flatnonzero(~leaf)
+    for child in (left[inner].astype(np.int64), right[inner].astype(np.int64)):
+        if (child <= inner).any() or (child >= len(leaf)).any():
+            raise ValueError("a tree's nodes do not lead downwards")
+    asked = feature[inner].astype(np.int64)
+    if len(leaf) == 0 or (asked < 0).any() or (asked >= n_features).any():
+        raise ValueError("a tree asks for a feature that there is not")
 
 
 def _skops() -> Any:

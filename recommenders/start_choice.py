@@ -99,6 +99,8 @@ def choose(store: MetaStore, support: SupportSet, asked: Settings) -> Chosen:
 
 
 def _recommended(store: MetaStore, support: SupportSet, asked: Settings) -> Chosen:
+    if find_spec("torch") is None:
+        return Chosen("logistic regression", None, "without torch there are no starts")
     from recommenders.starts import Asked, answer  # noqa: PLC0415 - only where nobody chose
 
     question = Asked(1, asked.modules, asked.seed, CHOOSING_SECONDS)

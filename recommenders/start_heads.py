@@ -56,7 +56,9 @@ class Tunable:
 
 def with_head(network: Network, params: Params, x: Tensor, mask: Tensor) -> Tensor:
     """Return log-odds `(n, n_classes)` of a network, through a head `classes.*` if it has one."""
-    out = at_least_float32(network(params, x, mask)).flatten(1)
+    # A user's own module takes its own parameters alone.
+    own = {name: value for name, value in params.items() if not name.startswith(_CLASSES)}
+    out = at_least_float32(network(own, x, mask)).flatten(1)
     if f"{_CLASSES}weight" not in params:
         return out
     return out @ params[f"{_CLASSES}weight"] + params[f"{_CLASSES}bias"]

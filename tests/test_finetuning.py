@@ -17,9 +17,11 @@ from learners.networks import Conv4, ModuleNetwork  # noqa: E402
 from learners.protonet import ProtoNet  # noqa: E402
 from metastore import MetaStore  # noqa: E402
 from metastore.errors import InvalidInputError, UnknownNameError  # noqa: E402
+from recommenders import kept_estimators  # noqa: E402
 from recommenders.finetuned import load, skeleton  # noqa: E402
 from recommenders.finetuning import PLAIN, FineTuned, Outcome, Tuning, finetune  # noqa: E402
 from recommenders.fitted import Fitted  # noqa: E402
+from recommenders.kept_estimators import read, written  # noqa: E402
 from recommenders.plain_classifiers import fit_plain  # noqa: E402
 from recommenders.start_fitting import fit_scratch, fit_start  # noqa: E402
 from recommenders.start_inputs import prepare  # noqa: E402
@@ -30,6 +32,7 @@ from recommenders.tuning_advice import Wanted, advised  # noqa: E402
 from tests.commands import RunIt  # noqa: E402
 from tests.starts import digits, start_of, write_folder  # noqa: E402
 
+TREES = kept_estimators._trees
 STEPS = Tuning("gradient", 3, 1e-3, "all", "none")
 
 
@@ -300,3 +303,23 @@ def test_without_torch_a_plain_classifier_still_works(
     assert found.accuracy > 0.5
     with pytest.raises(InvalidInputError.__mro__[1], match="fine-tuning needs torch"):
         finetune(store, support, "from scratch")
+
+
+@pytest.mark.parametrize("name", ["random forest", "gradient boosting"])
+def test_a_tree_that_leads_astray_is_refused(
+    name: str, support: SupportSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled code would follow the numbers out of memory; the file's hash does not help."""
+    estimator = fit_plain(name, support).model.estimator
+    data = written(estimator)
+    read(data, "the forest")
+    monkeypatch.setattr(kept_estimators, "_trees", lambda _: iter([turned(estimator, name)]))
+    with pytest.raises(InvalidInputError, match="do not lead downwards"):
+        read(data, "the forest")
+
+
+def turned(estimator, name: str) -> tuple:
+    nodes, n_features = next(iter(TREES(estimator)))
+    leaf, left, right, feature = (np.array(part) for part in nodes)
+    left[0] = len(leaf) + 5
+    return (leaf, left, right, feature), n_features
