@@ -44,6 +44,12 @@ if TYPE_CHECKING:
 
 EACH = 1.0
 """Seconds that a start may take to be held out, about, where it adapts anew to every fold."""
+FROM_NOTHING = 6.0
+"""Seconds after which no further fold is begun of what is fitted from nothing."""
+
+DEAR = ("gradient boosting", FROM_SCRATCH)
+"""Candidates that take longer than all others together."""
+SHORTENED = 3
 
 REPEATS = {"nearest centroid": 2}
 """Repeats of the folds that a plain classifier's speed allows; one for the others."""
@@ -186,22 +192,31 @@ def _scores(loaded: LoadedStart, examples: Examples, z: Tensor) -> dict[str, flo
 
 
 def show_plain(trial: Trial) -> list[Shown]:
-    """Return what plain classifiers on raw features show; those that are quick come first."""
+    """Return what quick plain classifiers on raw features show; `DEAR` ones are left out."""
     return [
         _fitted(trial, name, partial(fit_plain, name, seed=trial.seed), REPEATS.get(name, 1))
-        for name in sorted(PLAIN, key=lambda name: name == "gradient boosting")
+        for name in PLAIN
+        if name not in DEAR
     ]
 
 
-def show_scratch(trial: Trial) -> Shown:
-    """Return what an untrained network shows, on as many folds of one repeat as time allows."""
-    found = _fitted(trial, FROM_SCRATCH, partial(fit_scratch, seed=trial.seed), 1)
-    return replace(found, tuning=UNTRAINED)
+def show_dear(trial: Trial, choice: str) -> Shown:
+    """Return what one of `DEAR` shows, on as many folds of one repeat as time allows.
+
+    An untrained network takes a third of its steps on every fold: it is better than it shows.
+    """
+    if choice != FROM_SCRATCH:
+        return _fitted(trial, choice, partial(fit_plain, choice, seed=trial.seed), 1)
+    fewer = UNTRAINED.but(steps=UNTRAINED.steps // SHORTENED)
+    fit = partial(fit_scratch, tuning=fewer, seed=trial.seed)
+    found = _fitted(trial, choice, fit, 1)
+    return replace(found, tuning=UNTRAINED, seconds=found.seconds * SHORTENED)
 
 
-def not_tried(why: str = "") -> Shown:
-    """Return an untrained network of which nothing was seen."""
-    return Shown(FROM_SCRATCH, tuning=UNTRAINED, notes=(why,) if why else ())
+def not_tried(choice: str, why: str = "") -> Shown:
+    """Return one of `DEAR` of which nothing was seen."""
+    tuning = UNTRAINED if choice == FROM_SCRATCH else None
+    return Shown(choice, tuning=tuning, notes=(why,) if why else ())
 
 
 def _fitted(trial: Trial, choice: str, fit: Callable[[SupportSet], Fitted], repeats: int) -> Shown:
@@ -213,8 +228,9 @@ def _fitted(trial: Trial, choice: str, fit: Callable[[SupportSet], Fitted], repe
     folds = trial.folds.repeats(repeats)
     answers: list[FloatArray] = []
     began = time.monotonic()
+    deadline = min(trial.deadline, began + FROM_NOTHING)
     for train, held in zip(folds.train, folds.held, strict=True):
-        if answers and trial.late():
+        if answers and time.monotonic() >= deadline:
             break
         answers.append(fit(trial.support.take(train)).log_odds(trial.support.take(held)))
     seconds = (time.monotonic() - began) / len(answers)

@@ -98,9 +98,7 @@ def choose(store: MetaStore, support: SupportSet, asked: Settings) -> Chosen:
 
 def _recommended(store: MetaStore, support: SupportSet, asked: Settings) -> Chosen:
     if find_spec("torch") is None:
-        return Chosen(
-            "logistic regression", None, "without torch there are no starts"
-        )
+        return Chosen("logistic regression", None, "without torch there are no starts")
     from recommenders.starts import recommend  # noqa: PLC0415 - torch
 
     best = recommend(store, support, 1, modules=asked.modules, seed=asked.seed).best

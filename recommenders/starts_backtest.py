@@ -19,8 +19,7 @@ import numpy as np
 from recommenders.cross_validation import FloatArray
 from recommenders.plain_classifiers import PLAIN, fit_plain
 from recommenders.start_beliefs import log_odds
-from recommenders.start_candidates import Shown
-from recommenders.start_choice import FROM_SCRATCH
+from recommenders.start_candidates import DEAR, Shown
 from recommenders.start_fitting import fit_scratch, fit_start
 from recommenders.start_inputs import prepare
 from recommenders.start_loading import load_start
@@ -137,7 +136,7 @@ def _met(store: MetaStore, task: Task, asked: Asked) -> tuple[Case, Outcome]:
     seconds = time.monotonic() - began
     accuracy = {}
     for one in case.shown:
-        if one.choice != FROM_SCRATCH or one.held is not None:
+        if one.choice not in DEAR or one.held is not None:
             accuracy[one.choice] = _worth(one, task, asked)
     low, high = case.belief.interval()[best]
     expected = (float(case.belief.accuracy[best]), float(low), float(high))
