@@ -147,7 +147,7 @@ def _worth(one: Shown, task: Task, asked: Asked) -> float:
     """Return the accuracy of a candidate on the query, fitted to the whole support set."""
     if one.start is not None:
         loaded = load_start(one.start, module=asked.modules.get(one.choice))
-        how = prepare(one.start, task.support)
+        how = one.preparation or prepare(one.start, task.support)
         fitted = fit_start(loaded, how, task.support, one.tuning, seed=asked.seed)
     elif one.choice in PLAIN:
         fitted = fit_plain(one.choice, task.support, asked.seed)

@@ -225,6 +225,23 @@ def test_the_same_question_has_the_same_answer_and_order_of_rows_hardly_matters(
     assert turned.best.choice == first.best.choice
 
 
+def test_characters_dark_on_light_are_turned_where_that_helps(
+    starts_store: MetaStore, characters: np.ndarray
+) -> None:
+    support, _ = drawn(characters, [5] * 5)
+    negative = replace(support, images=tuple(255 - image for image in support.images))
+    asked = Asked(without_starts=False)
+    first, other = (
+        next(one for one in answer(starts_store, each, asked).ranked if one.choice == "letters")
+        for each in (support, negative)
+    )
+    said = "light and dark are exchanged: more held-out rows are right that way"
+    assert said in other.evidence.notes
+    assert said not in first.evidence.notes
+    assert other.evidence.held_out == first.evidence.held_out
+    assert other.evidence.novelty == pytest.approx(first.evidence.novelty, rel=1e-3)
+
+
 def test_with_one_example_a_class_it_says_that_nothing_could_be_held_out(
     starts_store: MetaStore, characters: np.ndarray
 ) -> None:
