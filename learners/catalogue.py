@@ -110,6 +110,14 @@ _METHODS = (
         "images whose likeness a fixed distance does not capture",
     ),
     Method(
+        "Set encoder",
+        "learners.set_encoder.SetEncoder",
+        "Jomaa, Schmidt-Thieme, Grabocka: Dataset2Vec, DMKD 2021; Bertinetto et al.: "
+        "Meta-learning with differentiable closed-form solvers, ICLR 2019",
+        "rows of any number of columns; support sets of up to some thousand rows; classification",
+        "tables: trained on many of different width, it takes a new one as it is",
+    ),
+    Method(
         "Deep-kernel Gaussian process",
         "learners.deep_kernel.DeepKernel",
         "Wilson et al., AISTATS 2016; Patacchini et al., NeurIPS 2020",

@@ -25,6 +25,7 @@ from learners.ntm import NTMCell
 from learners.protonet import ProtoNet
 from learners.relation import Relation
 from learners.reptile import Reptile
+from learners.set_encoder import SetEncoder
 from learners.siamese import Siamese
 from learners.snail import Snail
 
@@ -34,6 +35,7 @@ _CLASSES: dict[str, type] = {
         *(Conv4, Flatten, InnerLoop, LRUACell, MLP, NTMCell),
         *(DeepKernel, GradientLearner, Matching, ProtoNet, Relation, Reptile, Siamese),
         *(ConditionalNeuralProcess, Hypernetwork, LearnedOptimizer, Mann, MetaLSTM, Snail),
+        SetEncoder,
     )
 }
 

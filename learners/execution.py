@@ -9,6 +9,7 @@ import ctypes
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +68,17 @@ class Execution:
             torch.set_num_threads(before)
 
 
+_TOGETHER: ContextVar[bool] = ContextVar("together", default=False)
+
+
+def alone() -> bool:
+    """Whether code runs for one episode at a time: values can be looked at, kernels be fused.
+
+    Under `vmap` they cannot, and a compiler fuses kernels by itself.
+    """
+    return not (torch.compiler.is_compiling() or _TOGETHER.get())
+
+
 def over_episodes(function: Callable[..., Any], *batches: Any) -> Any:
     """Apply `function` to each episode of the leading axis: `vmap`, or none for one episode.
 
@@ -75,8 +87,14 @@ def over_episodes(function: Callable[..., Any], *batches: Any) -> Any:
         batches: trees of tensors with the same leading axis.
     """
     first = next(iter(batches[0].values() if isinstance(batches[0], dict) else batches[0]))
-    if first.shape[0] > 1:
+    if first.shape[0] > 1 and torch.compiler.is_compiling():
         return vmap(function, randomness="error")(*batches)
+    if first.shape[0] > 1:
+        token = _TOGETHER.set(True)
+        try:
+            return vmap(function, randomness="error")(*batches)
+        finally:
+            _TOGETHER.reset(token)
     tree = torch.utils._pytree  # the tree functions that torch.func itself is built on
     singles = [tree.tree_map(lambda part: part[0], batch) for batch in batches]
     return tree.tree_map(lambda part: part[None], function(*singles))

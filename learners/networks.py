@@ -18,6 +18,7 @@ from torch.func import functional_call
 from torch.nn import functional as nnf
 
 from learners.errors import LearnerError
+from learners.execution import alone
 from learners.losses import at_least_float32
 
 Params = dict[str, Tensor]
@@ -83,7 +84,8 @@ class MLP:
         return params
 
     def __call__(self, params: Params, x: Tensor, mask: Tensor) -> Tensor:
-        """Return `(n, sizes[-1])` for `x` `(n, sizes[0])`."""
+        """Return `(n, sizes[-1])` for `x` of `sizes[0]` numbers a row; images are flattened."""
+        x = x.flatten(1)
         for i in range(len(self.sizes) - 2):
             x = x @ params[f"layer{i}.weight"] + params[f"layer{i}.bias"]
             x = x.relu() if self.activation == "relu" else x.tanh()
@@ -161,31 +163,61 @@ class Conv4:
 
     def __call__(self, params: Params, x: Tensor, mask: Tensor) -> Tensor:
         """Return `(n, n_out)`, or features `(n, n_features)`, for images `(n, c, side, side)`."""
-        features, _ = self._features(params, x, mask)
+        features = self._features(params, x, mask, None)
         if not self.n_out:
             return features
         return features @ params["head.weight"] + params["head.bias"]
 
     def statistics(self, params: Params, x: Tensor, mask: Tensor) -> Params:
         """Return the batch mean and variance of each block, under the names that fix them."""
-        return self._features(params, x, mask)[1]
-
-    def _features(self, params: Params, x: Tensor, mask: Tensor) -> tuple[Tensor, Params]:
         seen: Params = {}
+        self._features(params, x, mask, seen)
+        return seen
+
+    def _features(self, params: Params, x: Tensor, mask: Tensor, seen: Params | None) -> Tensor:
         stride = 2 if self.strided else 1
         for i in range(4):
             block = f"block{i}"
-            x = nnf.conv2d(x, params[f"{block}.weight"], stride=stride, padding=1)
-            x, moments = normalised(params, block, x, mask)
-            seen |= moments
-            x = x.relu()
+            x = convolved(x, params[f"{block}.weight"], stride)
+            x = normalised(params, block, x, mask, seen)
+            # The largest of what is cut off at zero is the largest, cut off: one order computes
+            # less.
             if not self.strided and i < self.n_pooled:
                 x = nnf.max_pool2d(x, 2)
-        return (x.mean((2, 3)) if self.strided else x.flatten(1)), seen
+            x = x.relu()
+        return x.mean((2, 3)) if self.strided else x.flatten(1)
 
 
-def normalised(params: Params, block: str, x: Tensor, mask: Tensor) -> tuple[Tensor, Params]:
-    """Return `x` `(n, c, h, w)` normalised, scaled and shifted, and the moments that it was by.
+def convolved(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
+    """Return 3 x 3 convolutions `(n, c, h, w)`; under autocast with channels last in memory.
+
+    One episode's are convolved, normalised and pooled faster over channels that lie side by side.
+    Over one or three input channels a CPU has them so at once by a matrix product of patches. Not
+    in float32: there, PyTorch's batch normalisation over channels last rounds a thousand times
+    more coarsely (measured on a meta-gradient of five steps).
+
+    Args:
+        x: `(n, c_in, h, w)`.
+        weight: `(c, c_in, 3, 3)`.
+        stride: of the convolution, which is padded by 1.
+    """
+    kind = x.device.type
+    if not (alone() and torch.is_autocast_enabled(kind)):
+        return nnf.conv2d(x, weight, stride=stride, padding=1)
+    if x.shape[1] > 3 or kind != "cpu":
+        last = torch.channels_last
+        y = nnf.conv2d(x, weight.contiguous(memory_format=last), stride=stride, padding=1)
+        return y.contiguous(memory_format=last)
+    patches = nnf.unfold(x, 3, padding=1, stride=stride).transpose(1, 2)  # (n, h * w, 9 * c_in)
+    height, width = ((size - 1) // stride + 1 for size in x.shape[2:])
+    y = patches @ weight.flatten(1).T
+    return y.reshape(len(x), height, width, -1).permute(0, 3, 1, 2)
+
+
+def normalised(
+    params: Params, block: str, x: Tensor, mask: Tensor, seen: Params | None = None
+) -> Tensor:
+    """Return `x` `(n, c, h, w)` normalised, scaled and shifted.
 
     Args:
         params: holds `{block}.scale` and `{block}.shift`, and `{block}.mean` and
@@ -193,15 +225,19 @@ def normalised(params: Params, block: str, x: Tensor, mask: Tensor) -> tuple[Ten
         block: name of the layer.
         x: activations.
         mask: rows that count in batch statistics.
+        seen: takes the moments that it was by, under the names that fix them; None for none.
     """
-    if f"{block}.mean" in params:
-        mean, variance = params[f"{block}.mean"], params[f"{block}.variance"]
-    else:
+    scale, shift = params[f"{block}.scale"], params[f"{block}.shift"]
+    mean, variance = params.get(f"{block}.mean"), params.get(f"{block}.variance")
+    if seen is None and alone() and (mean is not None or bool(mask.all())):
+        # All rows count alike: one kernel does it.
+        return nnf.batch_norm(x, mean, variance, scale, shift, mean is None, 0.0, _EPSILON)
+    if mean is None or variance is None:
         mean, variance = batch_statistics(x, mask)
-    gain = params[f"{block}.scale"] * torch.rsqrt(variance + _EPSILON)
-    shift = params[f"{block}.shift"] - mean * gain
-    moments = {f"{block}.mean": mean, f"{block}.variance": variance}
-    return x * gain[:, None, None] + shift[:, None, None], moments
+    gain = scale * torch.rsqrt(variance + _EPSILON)
+    if seen is not None:
+        seen |= {f"{block}.mean": mean, f"{block}.variance": variance}
+    return x * gain[:, None, None] + (shift - mean * gain)[:, None, None]
 
 
 def glorot_filters(fan_in: int, fan_out: int, generator: torch.Generator) -> Tensor:

@@ -28,6 +28,7 @@ from learners.networks import MLP, Conv4, Flatten, Network
 from learners.protonet import ProtoNet
 from learners.relation import Relation
 from learners.reptile import Reptile
+from learners.set_encoder import SetEncoder
 from learners.siamese import Siamese
 from learners.snail import Snail
 from learners.training import Training
@@ -89,6 +90,8 @@ def recipe(method: str, inputs: Inputs) -> Recipe:
         )
     if method == "relation" and not inputs.images:
         raise LearnerError("relation networks compare maps of images, and these are rows")
+    if method == "set_encoder" and inputs.images:
+        raise LearnerError("a set encoder reads columns of a table, and these are images")
     return _MADE[method](inputs)
 
 
@@ -204,6 +207,9 @@ _MADE: dict[str, Callable[[Inputs], Recipe]] = {
     "relation": _comparing(
         lambda inputs: Relation(Conv4(0, inputs.shape[0], side=inputs.shape[1], n_pooled=2))
     ),
+    "set_encoder": lambda inputs: Recipe(
+        SetEncoder(), Training(8, 3e-3, schedule="cosine", clip=1.0)
+    ),
     "deep_kernel": _deep_kernel,
     "mann": _mann,
     "snail": _snail,
@@ -231,5 +237,6 @@ _MADE: dict[str, Callable[[Inputs], Recipe]] = {
 }
 
 _CLASSES_ONLY = {
-    *("maml_plus_plus", "protonet", "matching", "siamese", "relation", "mann", "snail")
+    *("maml_plus_plus", "protonet", "matching", "siamese", "relation", "mann", "snail"),
+    "set_encoder",
 }

@@ -24,7 +24,7 @@ from learners.episode import Examples
 from learners.errors import LearnerError
 from learners.learner import Phase, State
 from learners.losses import at_least_float32, masked_mean
-from learners.networks import Conv4, glorot_filters, normalised
+from learners.networks import Conv4, convolved, glorot_filters, normalised
 
 _BLOCKS = ("relation.block0", "relation.block1")
 
@@ -79,7 +79,7 @@ class Relation(EmbeddingLearner):
         """Return scores in [0, 1] as log-odds of one class `(n_query, n_way)`; absent, -inf."""
         everything = torch.ones_like(query_z[:, 0], dtype=torch.bool)
         queries = Examples(query_z, everything, everything)
-        score, present, _ = self._relate(state, support._replace(x=z), queries, n_way)
+        score, present = self._relate(state, support._replace(x=z), queries, n_way)
         return torch.where(present, score, -torch.inf)
 
     def loss(
@@ -88,7 +88,7 @@ class Relation(EmbeddingLearner):
         """Return the mean squared error of the scores against same class or not."""
         z, query_z = self.embed_together(state, support, query)
         embedded = support._replace(x=z), query._replace(x=query_z)
-        score, present, _ = self._relate(state, *embedded, n_way)
+        score, present = self._relate(state, *embedded, n_way)
         same = nnf.one_hot(query.y, n_way).to(score.dtype)
         apart = (score.sigmoid() - same).square()
         return masked_mean((apart * present).sum(1) / present.sum(), query.mask)
@@ -97,15 +97,21 @@ class Relation(EmbeddingLearner):
         """Return the moments of the embedding's normalisations and of the relation module's."""
         z, query_z = self.embed_together(state, support, query)
         embedded = support._replace(x=z), query._replace(x=query_z)
-        seen = self._relate(state, *embedded, n_way)[2]
+        seen: State = {}
+        self._relate(state, *embedded, n_way, seen)
         return super().statistics(state, support, query, n_way) | seen
 
     def _relate(
-        self, state: State, support: Examples, query: Examples, n_way: int
-    ) -> tuple[Tensor, Tensor, State]:
-        """Return log-odds `(n_query, n_way)`, which classes are present, and moments.
+        self,
+        state: State,
+        support: Examples,
+        query: Examples,
+        n_way: int,
+        seen: State | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return log-odds `(n_query, n_way)` and which classes are present.
 
-        `x` of both sets holds flat maps.
+        `x` of both sets holds flat maps; `seen` takes the moments of the normalisations.
         """
         member = nnf.one_hot(support.y, n_way).to(support.x.dtype) * support.mask[:, None]
         present = member.sum(0) > 0
@@ -114,12 +120,9 @@ class Relation(EmbeddingLearner):
         queries = query.x.reshape(n, 1, *maps).expand(-1, n_way, -1, -1, -1)
         x = torch.cat([classes, queries], 2).flatten(0, 1)
         real = (query.mask[:, None] & present).flatten()
-        seen: State = {}
         for block in _BLOCKS:
-            x = nnf.conv2d(x, state[f"{block}.weight"], padding=1)
-            x, moments = normalised(state, block, x, real)
-            seen |= moments
-            x = nnf.max_pool2d(x.relu(), 2)
+            x = convolved(x, state[f"{block}.weight"])
+            x = nnf.max_pool2d(normalised(state, block, x, real, seen), 2).relu()
         x = x.flatten(1) @ state["relation.hidden.weight"] + state["relation.hidden.bias"]
         x = x.relu() @ state["relation.score.weight"] + state["relation.score.bias"]
-        return at_least_float32(x).reshape(n, n_way), present, seen
+        return at_least_float32(x).reshape(n, n_way), present

@@ -245,10 +245,10 @@ def _settings(lesson: Lesson, training: Training, source: Source) -> Training:
 
 
 def device_of(wanted: str) -> str:
-    """Return "cpu" or "cuda": what was asked for, or for "auto" a GPU if there is one.
+    """Return where to train: "auto" takes a GPU if torch sees one.
 
     Raises:
-        InvalidInputError: if there is no such device.
+        InvalidInputError: if it is none of auto, cpu and cuda, or there is no GPU.
     """
     import torch  # noqa: PLC0415 - heavy
 

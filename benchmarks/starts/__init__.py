@@ -1,0 +1,1 @@
+"""Recommended starts: training them, and measuring what the recommendation is worth."""
