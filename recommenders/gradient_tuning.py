@@ -1,9 +1,9 @@
 """Gradient steps on a support set: Adam, held-out rows to stop by, chunks that fit the memory.
 
 Rows go through the network in chunks whose gradients are added, so that the result does not
-depend on their size where normalisations keep fixed statistics. Where they do not (a network
-that was trained without), a chunk is normalised by itself while training, and by the statistics
-of the whole support set afterwards, so that a prediction depends on no other query.
+depend on their size but through normalisations: a chunk is normalised by itself while training,
+and by the statistics of the whole support set afterwards, so that a prediction depends on no
+other query.
 """
 
 from __future__ import annotations
@@ -21,11 +21,8 @@ from learners.episode import Examples
 from learners.execution import keep_freed_memory
 from learners.networks import Conv4, Params
 from metastore.errors import InvalidInputError
-from recommenders.start_heads import Tunable
+from recommenders.start_heads import FIXED, Tunable
 from recommenders.tuning import Tuning
-
-FIXED = (".mean", ".variance")
-"""Endings of the names of population statistics, which are measured, not trained."""
 
 _LOOKS = 20
 

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learners.episode import Examples
+from learners.embedding import EmbeddingLearner
+from learners.episode import Episodes, Examples
 from learners.errors import LearnerError
 from learners.learner import Learner, State
 from learners.networks import MLP, Conv4
@@ -28,7 +29,7 @@ from recommenders.fitted import Fitted, Model
 from recommenders.gradient_tuning import Chunks, Descent, Point
 from recommenders.neural_models import LearnerModel, NetworkModel
 from recommenders.start_choice import FROM_SCRATCH
-from recommenders.start_heads import Tunable, modes_of, resized, tunable
+from recommenders.start_heads import FIXED, Tunable, modes_of, resized, tunable
 from recommenders.start_inputs import Preparation, prepare
 from recommenders.support_set import SupportSet
 from recommenders.tuning import GRADIENT, SCRATCH, Tuning
@@ -172,6 +173,10 @@ def _adapted(learner: Learner, state: State, examples: Examples, n_classes: int,
         # Sorted by class, the place in the sequence would tell the label.
         order = np.random.default_rng(seed).permutation(len(examples.y))
         examples = _rows(examples, order)
+    if isinstance(learner, EmbeddingLearner) and not any(name.endswith(FIXED) for name in state):
+        # Weights that came without statistics: a prediction must not depend on other queries.
+        alone = Examples(*(values[None] for values in examples))
+        state = learner.finish(state, Episodes(alone, alone, n_classes))
     try:
         predictor = learner.adapt(state, examples, n_classes)
     except LearnerError as error:

@@ -26,6 +26,9 @@ from learners.networks import MLP, Conv4, Network, Params, without_net
 from learners.protonet import ProtoNet, prototypes
 from metastore.errors import InvalidInputError
 
+FIXED = (".mean", ".variance")
+"""Endings of the names of statistics of normalisations, which are measured, not trained."""
+
 _HEAD = "head."
 _CLASSES = "classes."
 _TINY = 1e-6
@@ -136,7 +139,7 @@ def tunable(learner: Learner, state: State, x: Tensor, y: Tensor, n_classes: int
     if has_own_head(learner):
         return _own_head(learner, state, n_classes)
     network: Network = learner.network
-    params = without_net(state)
+    params = unmeasured(network, without_net(state))
     z = _embedded(network, params, x)
     mask = torch.ones(len(y), dtype=torch.bool, device=y.device)
     centres, present = prototypes(z, y, mask, n_classes)
@@ -153,9 +156,21 @@ def tunable(learner: Learner, state: State, x: Tensor, y: Tensor, n_classes: int
     return Tunable(network, params | head, _CLASSES)
 
 
+def unmeasured(network: Network, params: Params) -> Params:
+    """Return parameters without the statistics of the data that a network was trained on.
+
+    Its normalisations then use those of the support set, while gradient steps are taken and
+    afterwards, as Li et al., "Revisiting Batch Normalization for Practical Domain Adaptation",
+    2016, have it. Where statistics stay fixed, a few steps of Adam lead astray.
+    """
+    if not isinstance(network, Conv4):
+        return params
+    return {name: value for name, value in params.items() if not name.endswith(FIXED)}
+
+
 def _own_head(learner: Any, state: State, n_classes: int) -> Tunable:
     learner, state = resized(learner, state, n_classes)
-    params = without_net(state)
+    params = unmeasured(learner.network, without_net(state))
     loop = getattr(learner, "loop", None)
     if loop is not None and loop.step_norm:
         # MAML++ keeps a scale and a shift for every step; the last is what predicts.

@@ -80,7 +80,7 @@ class Tuning:
 SCRATCH = Tuning("gradient", 150, 3e-3, "all", "jitter")
 """What an untrained network gets where nobody says otherwise."""
 
-GRADIENT = Tuning("gradient", 40, 1e-3, "all", "jitter")
+GRADIENT = Tuning("gradient", 60, 1e-3, "all", "jitter")
 """What a start gets whose own rule does not fit the task."""
 
 

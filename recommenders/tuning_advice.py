@@ -14,7 +14,7 @@ from metastore.types import Observation
 from metastore.view import View
 from recommenders.asking import left_out, own_runs
 from recommenders.registry import make
-from recommenders.tuning import Tuning, tuning_space
+from recommenders.tuning import GRADIENT, Tuning, tuning_space
 
 if TYPE_CHECKING:
     from metastore.store import MetaStore
@@ -81,11 +81,14 @@ def advised(store: MetaStore, support: SupportSet, wanted: Wanted) -> list[Tunin
         found = _recommended(view, task, wanted)
         if found:
             return found if n == 1 else _distinct([*found[: n - 1], default, *found[n - 1 :]], n)
+    second = [TuningAdvice(GRADIENT, "by default, as the second to try")] * (
+        n > 1 and GRADIENT.mode in wanted.modes
+    )
     drawn = [
         TuningAdvice(Tuning.of(config), "drawn at random, to learn from")
         for config in (tuning_space(wanted.modes).sample(3 * n, wanted.seed) if n > 1 else ())
     ]
-    return _distinct([default, *drawn], n)
+    return _distinct([default, *second, *drawn], n)
 
 
 def past(store: MetaStore, start: str, support: SupportSet) -> tuple[View | None, str]:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from metastore.starts import Start
+from metastore.types import uuid7
+
+if TYPE_CHECKING:
+    from recommenders.start_loading import LoadedStart
 
 
 def digits(per_class: int, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
@@ -29,3 +37,23 @@ def write_folder(folder: Path, images: list[np.ndarray], labels: np.ndarray) -> 
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(place / f"{i:04d}.png")
     return folder
+
+
+def start_of(learner: Any, name: str = "a-start", **said: Any) -> LoadedStart:
+    """Return an untrained learner of 28 x 28 images as a loaded start."""
+    from learners.networks import Conv4  # noqa: PLC0415 - torch
+    from recommenders.start_loading import LoadedStart  # noqa: PLC0415
+
+    images = {"kind": "images", "input_shape": (1, 28, 28)}
+    scale = {"scale": "bytes divided by 255"}
+    network = getattr(learner, "network", None)
+    assert network is None or isinstance(network, Conv4)
+    start = Start(
+        name,
+        **images | {"normalisation": scale} | said,
+        start_id=uuid7(),
+        weights_sha256="",
+        weights_path=Path(),
+        recorded_at=datetime.now(UTC),
+    )
+    return LoadedStart(start, learner, learner.init(0))
