@@ -88,7 +88,16 @@ PLANS = (
     Plan("protonet-europe", "protonet", "europe", ProtoNet(_SMALL), _MANY, _COMPARING, 500),
     Plan("protonet-half-0", "protonet", "half 0", ProtoNet(_SMALL), _MANY, _COMPARING, 500),
     Plan("matching-elsewhere", "matching", "elsewhere", Matching(_SMALL), _MANY, _COMPARING, 500),
-    Plan("matching-half-1", "matching", "half 1", Matching(_SMALL), _MANY, _COMPARING, 500),
+    Plan("protonet-elsewhere", "protonet", "elsewhere", ProtoNet(_SMALL), _MANY, _COMPARING, 500),
+    Plan(
+        "protonet-half-1",
+        "protonet",
+        "half 1",
+        ProtoNet(Conv4(0, filters=16)),
+        _MANY,
+        _COMPARING,
+        700,
+    ),
     Plan(
         "protonet-mlp-all",
         "protonet",
