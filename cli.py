@@ -554,6 +554,51 @@ def learn(
     _out(report(train(lesson)))
 
 
+@app.command()
+def starts(
+    support: Annotated[
+        str | None,
+        typer.Argument(help="A folder of images by class, an npz file, or a table."),
+    ] = None,
+    store: Store = DEFAULT_STORE,
+    target: Annotated[str | None, typer.Option(help="Of a table: what to predict.")] = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many to show.")] = 3,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, help="After these nothing more is held out.")
+    ] = None,
+    seed: Seed = 0,
+    json: Json = False,
+    csv: Csv = False,
+    table: Table = False,
+) -> None:
+    """List the starts, or rank them for a few labelled images or rows.
+
+    Starts, an untrained network and plain classifiers are tried on rows that are held out; what
+    their validation says and how they did on earlier tasks counts too. Says which starts cannot
+    be used, and why.
+
+    Example: headstart starts cats_and_dogs/ -n 5
+    """
+    from metastore.rendering import Form, render, render_one, terminal_width  # noqa: PLC0415
+    from recommenders.start_rows import advice_rows, registry_rows  # noqa: PLC0415
+
+    form = _form(json, csv, table)
+    opened = _open(store)
+    if support is None:
+        _print(registry_rows(opened.starts()), json, csv, table)
+        return
+    from recommenders.starts import recommend as ranked  # noqa: PLC0415 - torch
+
+    with _working(f"trying starts on {support}"):
+        found = ranked(opened, support, n, target=target, seed=seed, seconds=seconds)
+    if form is Form.JSON:
+        _out(render_one(found.to_dict()))
+    elif form is Form.CSV or table:
+        _out(render(advice_rows(found), form))
+    else:
+        _out(found.text(min(100, terminal_width() or 100)))
+
+
 @start.command("add")
 def start_add(
     file: Annotated[Path, typer.Argument(help="A checkpoint (.json), or .safetensors.")],
@@ -653,6 +698,92 @@ def _label(name: str, licence: str, note: str) -> Any:
     from recommenders.start_training import Label  # noqa: PLC0415
 
     return Label(name, licence, note)
+
+
+@app.command()
+def finetune(
+    support: Annotated[
+        str, typer.Argument(help="A folder of images by class, an npz file, or a table.")
+    ],
+    target: Annotated[str | None, typer.Option(help="Of a table: what to predict.")] = None,
+    start: Annotated[
+        str, typer.Option(help="A start's name, 'from scratch', a plain classifier, or auto.")
+    ] = "auto",
+    query: Annotated[
+        str | None, typer.Option(help="Rows or images to predict, labelled or not.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to keep the model in.")] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Tunings to try; held-out rows choose.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    store: Store = DEFAULT_STORE,
+    seed: Seed = 0,
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the predictions as CSV.")] = False,
+) -> None:
+    """Fine-tune the best start on a few labelled images or rows, and predict.
+
+    The start comes from the store (see headstart starts); where none helps, a plain classifier
+    is taken. The run is recorded, so that later choices know of it.
+
+    \b
+    Example: headstart finetune cats_and_dogs/ --query new_photos/ --out model/
+    """  # noqa: D301 - \b keeps the example on a line
+    from metastore.rendering import Form, render, render_one, terminal_width  # noqa: PLC0415
+    from recommenders.finetune_words import (  # noqa: PLC0415
+        outcome_dict,
+        outcome_text,
+        prediction_rows,
+    )
+    from recommenders.finetuning import finetune as run  # noqa: PLC0415
+    from recommenders.support_sets import read_support  # noqa: PLC0415
+
+    form = _form(json, csv, False)
+    if form is Form.CSV and query is None:
+        raise typer.BadParameter("--csv prints predictions: give --query as well")
+    known = read_support(support, target)
+    with _working(f"fine-tuning on {known.name}"):
+        found = run(
+            _open(store, create=True),
+            known,
+            start,
+            query,
+            target=target,
+            trials=trials,
+            device=device,
+            seed=seed,
+        )
+    if out is not None:
+        found.model.save(out)
+    if form is Form.JSON:
+        _out(render_one(outcome_dict(found) | {"model": None if out is None else str(out)}))
+    elif form is Form.CSV and found.query is not None and found.probabilities is not None:
+        _out(render(prediction_rows(found.model, found.query, found.probabilities), form))
+    else:
+        kept = f"\n{out}: the model; headstart predict {out} QUERY" if out is not None else ""
+        _out(outcome_text(found, min(100, terminal_width() or 100)) + kept)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="The folder that headstart finetune wrote.")],
+    query: Annotated[str, typer.Argument(help="Rows or images, like those it was fitted on.")],
+    json: Json = False,
+    csv: Csv = False,
+    table: Table = False,
+) -> None:
+    """Predict classes, with probabilities, by a fine-tuned model.
+
+    Example: headstart predict model/ new_photos/ --csv
+    """
+    from metastore.rendering import Form, render  # noqa: PLC0415
+    from recommenders.finetune_words import prediction_rows, prediction_text  # noqa: PLC0415
+    from recommenders.finetuned import load  # noqa: PLC0415
+
+    form = _form(json, csv, table)
+    fitted = load(model)
+    rows = fitted.read(query)
+    found = prediction_rows(fitted, rows, fitted.fitted.probabilities(rows))
+    _out(prediction_text(found) if form is Form.TABLE else render(found, form))
 
 
 def _open(store: str, *, create: bool = False) -> MetaStore:

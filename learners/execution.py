@@ -76,7 +76,7 @@ def alone() -> bool:
 
     Under `vmap` they cannot, and a compiler fuses kernels by itself.
     """
-    return not (_TOGETHER.get() or torch.compiler.is_compiling())
+    return not (torch.compiler.is_compiling() or _TOGETHER.get())
 
 
 def over_episodes(function: Callable[..., Any], *batches: Any) -> Any:
@@ -87,6 +87,8 @@ def over_episodes(function: Callable[..., Any], *batches: Any) -> Any:
         batches: trees of tensors with the same leading axis.
     """
     first = next(iter(batches[0].values() if isinstance(batches[0], dict) else batches[0]))
+    if first.shape[0] > 1 and torch.compiler.is_compiling():
+        return vmap(function, randomness="error")(*batches)
     if first.shape[0] > 1:
         token = _TOGETHER.set(True)
         try:

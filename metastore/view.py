@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import compress
@@ -193,6 +193,13 @@ class View:
             )
         wanted = [self.algorithms.index(algorithm) for algorithm in names]
         config = np.isin(self.config_algorithms, wanted)
+        return self._keep(config[self.cell_config], config[self.failed_config])
+
+    def where(self, wanted: Callable[[str, dict[str, Any]], bool]) -> View:
+        """Return the view of the configs for which `wanted(algorithm, config)` is true."""
+        config = np.array(
+            [wanted(self.algorithm(i), self.config(i)) for i in range(self.n_configs)], dtype=bool
+        )
         return self._keep(config[self.cell_config], config[self.failed_config])
 
     def _select(self, keep: NDArray[np.bool_]) -> View:

@@ -14,6 +14,11 @@ ones cover in scores, too (`recommenders.coverage`): a dataset on which configs 
 little. A single best guess wants nearer neighbours than a covariance, so weights are squared for
 it, which makes the kernel of `recommenders.distances` narrower by the square root of 2.
 
+Where past scores are predictions, half of the mixture sees good scores only: those below the
+median of their dataset, and observed ones below the median of the observed, count as the median.
+A few hyperparameters that spoil everything are then not most of what it learns, and the late
+trials, when all that is left to find is small, are spent among the good.
+
 Two kinds of component guard against a past that misleads. A cold one knows configs, not past
 scores. A reverse one takes the prior mean upside down: then the first disappointing scores are
 enough to turn around, where otherwise one bad config after another would have to be tried.
@@ -35,7 +40,7 @@ import numpy as np
 
 from metastore.view import FloatArray, IntArray
 from recommenders.bayes_mixture import Conditioned, Kind
-from recommenders.bayes_prior import Prior
+from recommenders.bayes_prior import Prior, upper_half
 from recommenders.nearest import Nearest
 from recommenders.portfolio import covering
 from recommenders.scores import spread_over
@@ -72,7 +77,7 @@ class EmpiricalBayes(Nearest):
     def prepare(self) -> None:
         """Learn how near past datasets are to each other."""
         super().prepare()
-        self._last: tuple[Case, Prior] | None = None
+        self._last: tuple[Case, Prior, Prior | None] | None = None
 
     def choose(self, case: Case, n: int) -> Choice:
         """Return best guess and coverage first, expected improvement once there are scores."""
@@ -82,25 +87,35 @@ class EmpiricalBayes(Nearest):
         if not self.adapt or not len(case.seen.columns):
             sharp = case.weights**SHARPEN * case.spread
             return Choice(covering(replace(case, weights=sharp / sharp.sum()), n), case.weights)
-        prior = self._prior(case)
-        left = np.flatnonzero(~case.seen.taken)
-        ran = case.table.known[prior.rows].mean() >= RAN
-        kinds = KINDS if ran else PREDICTED_KINDS
         told = _telling(case.seen.scores)
-        conditioned = Conditioned(prior, kinds, case.seen.columns[told], case.seen.scores[told])
-        posterior = conditioned.posterior(left)
+        columns, scores = case.seen.columns[told], case.seen.scores[told]
+        left = np.flatnonzero(~case.seen.taken)
+        prior, upper = self._priors(case)
+        kinds = KINDS if upper is None else PREDICTED_KINDS
+        posterior = Conditioned(prior, kinds, columns, scores).posterior(left)
+        if upper is not None:
+            kept = np.maximum(scores, np.median(scores))
+            posterior = posterior.with_equal(
+                Conditioned(upper, kinds, columns, kept).posterior(left)
+            )
         weights = np.zeros(len(case.weights))
         weights[prior.rows] = posterior.datasets
         return Choice(left[posterior.improvements(n)], weights)
 
-    def _prior(self, case: Case) -> Prior:
-        """Return what the past says of a case, which is the same at every step of it."""
+    def _priors(self, case: Case) -> tuple[Prior, Prior | None]:
+        """Return what the past says of a case, which is the same at every step of it.
+
+        Of all scores, and where most of them are predictions of the upper half of them, too.
+        """
         kept = self._last
         same = kept is not None and kept[0].table is case.table and kept[0].weights is case.weights
         if kept is None or not same:
             points = self.past.surrogates.points(case.table.keys)
-            kept = self._last = (case, Prior.of(case, points))
-        return kept[1]
+            prior = Prior.of(case, points)
+            ran = case.table.known[prior.rows].mean() >= RAN
+            upper = None if ran else Prior.of(upper_half(case), points)
+            kept = self._last = (case, prior, upper)
+        return kept[1:]
 
 
 def _telling(scores: FloatArray) -> IntArray:

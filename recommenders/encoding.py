@@ -15,7 +15,7 @@ import numpy as np
 
 from metastore.search_space import SearchSpace
 from metastore.space_inference import infer
-from metastore.view import FloatArray
+from metastore.view import FloatArray, IntArray
 
 Key = tuple[str, str]
 """An algorithm's name and the canonical JSON of a config of it."""
@@ -52,6 +52,31 @@ class Encoder:
             return points
         own = np.array([[a == b for b in self.algorithms] for a, _ in pairs], dtype=float)
         return np.concatenate([points, APART * own.reshape(-1, len(self.algorithms))], axis=1)
+
+
+def carried(
+    kept: Iterable[tuple[Key, ...]], keys: tuple[Key, ...]
+) -> tuple[tuple[Key, ...], tuple[Key, ...], IntArray]:
+    """Return how to put a pool together from one that was worked out before.
+
+    While a dataset is tuned one pool follows another that has most configs in common with it.
+
+    Returns:
+        Of the `kept` pools the one that shares most configs with `keys`, empty if none shares
+        any; the keys that are not in it; and `(len(keys),)` where each key stands in both, one
+        after the other.
+
+    >>> carried([(("a", "1"), ("a", "2"))], (("a", "3"), ("a", "2")))[1:]
+    ((('a', '3'),), array([2, 1]))
+    """
+    wanted = set(keys)
+    base = max(kept, key=lambda pool: len(wanted.intersection(pool)), default=())
+    if wanted.isdisjoint(base):
+        base = ()
+    number = {key: i for i, key in enumerate(base)}
+    new = tuple(key for key in keys if key not in number)
+    number.update((key, len(base) + i) for i, key in enumerate(new))
+    return base, new, np.array([number[key] for key in keys], dtype=np.int64)
 
 
 def _parsed(pairs: list[Key]) -> list[Any]:

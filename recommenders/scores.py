@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastore.view import FloatArray, IntArray, View
-from recommenders.encoding import Encoder, Key
+from recommenders.encoding import Encoder, Key, carried
 from recommenders.surrogates import OwnRuns, Surrogates
 
 MAX_POOL = 1_000
@@ -236,11 +236,25 @@ class Past:
         """Return what the past says of any configs, whether they are in the view or not."""
         found = self._tables.get(keys)
         if found is None:
-            found = self._table(keys, self._numbers(keys))
+            found = self._put_together(keys)
             if len(self._tables) >= 4:
                 self._tables.pop(next(iter(self._tables)))
             self._tables[keys] = found
         return found
+
+    def _put_together(self, keys: tuple[Key, ...]) -> Table:
+        """Return a table of `keys`, working out only what an earlier one does not have.
+
+        What the past says of a config does not hang on the others of its pool.
+        """
+        kept = dict(self._tables)
+        if "default_pool" in self.__dict__:
+            kept[self.default_pool.keys] = self.default_pool
+        base, new, places = carried(kept, keys)
+        if not base:
+            return self._table(keys, self._numbers(keys))
+        both = kept[base].joined(self._table(new, self._numbers(new))) if new else kept[base]
+        return both.take(places)
 
     def _table(self, keys: tuple[Key, ...], numbers: IntArray) -> Table:
         """Fill the table of `keys`, whose numbers in the view are `numbers`, -1 if absent."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from metastore.view import FloatArray, IntArray
-from recommenders.encoding import Encoder, Key
+from recommenders.encoding import Encoder, Key, carried
 
 SUBSET = 64
 GRID = (0.25, 0.5, 1.0, 2.0, 6.0)
@@ -30,6 +30,8 @@ SPREAD = 1.0
 JITTER = 1e-8
 CACHE_CELLS = 8_000_000
 TOGETHER = 100_000
+DECIMALS = 12
+KEPT = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +67,8 @@ class Surrogates:
         """Return the `(P,)` regrets, in [0, 1], that a dataset's runs make likely."""
         found = self._known.get((dataset, keys))
         if found is None:
-            found = self._process(dataset).predict(self.points(keys))
+            # How sums are rounded hangs on how many configs are asked about at once.
+            found = self._process(dataset).predict(self.points(keys)).round(DECIMALS)
             self._known[dataset, keys] = found
             self._cells += len(found)
             while self._cells > CACHE_CELLS and len(self._known) > 1:
@@ -77,8 +80,11 @@ class Surrogates:
         if self._encoder is None:
             self._encoder = self.encoder()
         if keys not in self._points:
-            self._points[keys] = self._encoder.encode(keys)
-            if len(self._points) > 8:
+            base, new, places = carried(self._points, keys)
+            parts = [self._points[base]] if base else []
+            parts += [self._encoder.encode(new)] if new or not base else []
+            self._points[keys] = np.concatenate(parts)[places]
+            if len(self._points) > KEPT:
                 self._points.popitem(last=False)
         return self._points[keys]
 

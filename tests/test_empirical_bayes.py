@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import recommenders
 from metastore.view import View
 from recommenders.bayes_mixture import DEGREES, Conditioned, Kind
-from recommenders.bayes_prior import TINY, Prior
+from recommenders.bayes_prior import TINY, Prior, upper_half
 from recommenders.empirical_bayes import KINDS as KINDS_AS_MADE
 from recommenders.replay import Answers, best_so_far, random_regret, replay
 from recommenders.scores import Past
@@ -160,6 +160,39 @@ def test_improvements_of_a_batch_are_distinct_and_first_is_the_single_one() -> N
     batch = posterior.improvements(99)
     assert sorted(batch.tolist()) == list(range(len(left)))
     assert batch[0] == posterior.improvements(1)[0]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000))
+def test_the_upper_half_keeps_what_is_better_than_the_median(seed: int) -> None:
+    case, points = case_of(seed)
+    known = np.arange(D)[:, None] % 2 == np.zeros(P)
+    case = replace(case, table=replace(case.table, known=known))
+    before, after = case.table.regret, upper_half(case).table.regret
+    for row in range(D):
+        middle = np.median(before[row])
+        good = before[row] <= middle
+        assert after[row, good].tolist() == before[row, good].tolist()
+        assert (after[row, ~good] == middle).all()
+    prior = Prior.of(upper_half(case), points)
+    assert prior.merits.tolist() == (-after).tolist()
+    assert prior.spreads.tolist() == Prior.of(case, points).spreads.tolist()
+
+
+def test_half_of_two_mixtures_expects_what_they_expect_on_average() -> None:
+    case, points = case_of(4)
+    left = np.flatnonzero(~case.seen.taken)
+    one, other = (
+        Conditioned(Prior.of(c, points), KINDS, case.seen.columns, case.seen.scores).posterior(left)
+        for c in (case, upper_half(case))
+    )
+    both = one.with_equal(other)
+    assert both.weight.sum() == pytest.approx(1)
+    assert both.datasets.sum() == pytest.approx(1)
+    mean = (one.weight @ one.ahead + other.weight @ other.ahead) / 2
+    assert both.weight @ both.ahead == pytest.approx(mean)
+    variance = (one.weight @ one.deviation**2 + other.weight @ other.deviation**2) / 2
+    assert both.weight @ both.deviation**2 == pytest.approx(variance)
 
 
 def misled(view: View, how: str) -> View:

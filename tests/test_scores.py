@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recommenders.encoding import Encoder
+from recommenders.encoding import Encoder, Key
 from recommenders.replay import regrets
 from recommenders.scores import Past
 from recommenders.surrogates import OwnRuns, Surrogates, matern
@@ -103,3 +103,34 @@ def test_encoder_separates_types_and_scales() -> None:
     assert x[:, 0].tolist() == pytest.approx([0.0, 0.5, 1.0])
     assert len(np.unique(x, axis=0)) == 3
     assert Encoder.infer(keys).encode([("a", '{"C":"auto","k":"new"}')]).shape == (1, x.shape[1])
+
+
+def test_a_table_put_together_is_the_one_worked_out_anew(
+    realdata: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And only what is new is worked out."""
+    view = view_from_parquet(realdata("openml_pimp/runs_svc.parquet"), "predictive_accuracy")
+    view = view.without(view.datasets[12:])
+    past = Past.of(view)
+    some = tuple(sorted(past.keys_of(np.arange(0, view.n_configs, 40))))
+    drawn = tuple(("sklearn.SVC", f'{{"C":{c},"gamma":0.1,"kernel":"rbf"}}') for c in range(1, 9))
+    past.table(some[:50] + drawn[:5])
+    asked: list[int] = []
+    predict = Surrogates.predict
+
+    def counted(self: Surrogates, dataset: str, keys: tuple[Key, ...]) -> np.ndarray:
+        asked.append(len(keys))
+        return predict(self, dataset, keys)
+
+    monkeypatch.setattr(Surrogates, "predict", counted)
+    pool = drawn[::-1] + some[20:60]
+    found = past.table(pool)
+    assert set(asked) == {3 + 10}
+    fresh = Past.of(view).table(pool)
+    assert found.keys == fresh.keys == pool
+    assert found.known.tolist() == fresh.known.tolist()
+    assert found.repeats.tolist() == fresh.repeats.tolist()
+    assert np.array_equal(found.seconds, fresh.seconds, equal_nan=True)
+    assert found.regret.tolist() == fresh.regret.tolist()
+    points = past.surrogates.points(pool)
+    assert points.tolist() == Past.of(view).surrogates.points(pool).tolist()

@@ -1,0 +1,110 @@
+"""Image files and npz files as arrays of bytes; needs no torch."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metastore.errors import InvalidInputError, MissingDependencyError
+
+Pixels = NDArray[np.uint8]
+"""One image `(height, width, 1 or 3)`."""
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+STACK_AXES = 4
+"""Axes of a stack of images by class, or of images with a channel each."""
+
+
+def image_paths(folder: Path) -> list[Path]:
+    """Return the image files at any depth below a folder, sorted.
+
+    Raises:
+        InvalidInputError: if there are none.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise InvalidInputError(
+            f"no images below {folder}: expected one folder a class with files such as "
+            f"{', '.join(SUFFIXES[:3])}"
+        )
+    return files
+
+
+def read_image(path: Path, side: int | None = None) -> Pixels:
+    """Return the bytes of one image, with one channel if it is grey, else three.
+
+    Transparent pixels become white, as on paper; a photo is turned as its camera says.
+
+    Args:
+        path: the file.
+        side: height and width to bring it to; None leaves its own size.
+
+    Raises:
+        InvalidInputError: if it cannot be read as an image.
+        MissingDependencyError: if Pillow is not installed.
+    """
+    try:
+        from PIL import Image, ImageOps  # noqa: PLC0415 - only image files need it
+    except ImportError as error:
+        raise MissingDependencyError(
+            "reading images needs Pillow: pip install 'headstart[images]'"
+        ) from error
+    try:
+        with warnings.catch_warnings():
+            # A tiny file can unpack to gigabytes; Pillow only warns of it.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                flat = _without_alpha(ImageOps.exif_transpose(image))
+                if side is not None:
+                    flat = flat.resize((side, side), Image.Resampling.BOX)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombWarning) as error:
+        raise InvalidInputError(f"{path} cannot be read as an image: {error}") from error
+    pixels = np.asarray(flat, dtype=np.uint8)
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _without_alpha(image: Any) -> Any:
+    """Return a Pillow image as "L" or "RGB", on white where it is transparent."""
+    from PIL import Image  # noqa: PLC0415 - the caller has it
+
+    if image.mode in ("I", "I;16", "I;16L", "I;16B", "F"):
+        values = np.asarray(image, dtype=np.float64)
+        deep = image.mode.startswith("I;16") or values.max(initial=0) > 255
+        return Image.fromarray((values / 257 if deep else values).clip(0, 255).astype(np.uint8))
+    grey = image.mode in ("1", "L", "LA", "La")
+    if image.has_transparency_data:
+        seen = image.convert("RGBA")
+        paper = Image.new("RGBA", seen.size, "white")
+        image = Image.alpha_composite(paper, seen)
+    return image.convert("L" if grey else "RGB")
+
+
+def read_npz(path: Path) -> tuple[NDArray[np.uint8], NDArray[Any] | None]:
+    """Return the arrays `images` and `labels` of an npz file; nothing in it is unpickled.
+
+    Returns:
+        Bytes of any shape, and labels of any type; None where there are none.
+
+    Raises:
+        InvalidInputError: if the file has no such array of bytes.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            images = file["images"]
+            labels = file.get("labels")
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise InvalidInputError(
+            f"{path} cannot be read as an npz file with an array 'images': {error}"
+        ) from error
+    if images.dtype != np.uint8:
+        raise InvalidInputError(f"{path}: images must be bytes (uint8), got {images.dtype}")
+    if labels is not None and labels.shape != images.shape[:1]:
+        raise InvalidInputError(
+            f"{path}: expected a label an image, got images {images.shape} and labels "
+            f"{labels.shape}"
+        )
+    return images, labels

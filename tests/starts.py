@@ -1,0 +1,31 @@
+"""Support sets of real data, and starts trained just enough, for tests of fine-tuning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+
+def digits(per_class: int, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return digits bundled with scikit-learn as bytes `(8, 8)`, `per_class` of each."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - slow to import
+
+    bunch = load_digits()
+    random = np.random.default_rng(seed)
+    rows = np.concatenate(
+        [random.permutation(np.flatnonzero(bunch.target == k))[:per_class] for k in range(10)]
+    )
+    images = (bunch.images[rows] * (255 / 16)).round().astype(np.uint8)
+    return list(images), bunch.target[rows]
+
+
+def write_folder(folder: Path, images: list[np.ndarray], labels: np.ndarray) -> Path:
+    """Write images as PNG files, one folder a class."""
+    from PIL import Image  # noqa: PLC0415 - an optional dependency
+
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        place = folder / str(label)
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{i:04d}.png")
+    return folder

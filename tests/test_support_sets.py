@@ -1,0 +1,246 @@
+"""Support sets and queries from folders, npz files, tables and arrays of real data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metastore.datasets import describe
+from metastore.errors import InvalidInputError
+from recommenders.support_sets import SupportSet, read_query, read_support
+from tests.starts import digits, write_folder
+
+
+@pytest.fixture(scope="module")
+def bank() -> pd.DataFrame:
+    """A mixed table: text, dates, booleans, gaps; as a user might type it."""
+    return pd.DataFrame(
+        {
+            "age": [25, 61, None, 38, 44, 52, 29, 33],
+            "job": ["clerk", "nurse", "clerk", None, "cook", "nurse", "cook", "clerk"],
+            "since": pd.to_datetime(["2020-01-05", "2011-07-01", None, "2015-03-09"] * 2),
+            "owner": [True, False, True, True, False, False, True, False],
+            "bought": ["yes", "no", "no", "yes", "yes", "no", "yes", "no"],
+        }
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "digits", *digits(3))
+
+
+def test_a_folder_is_read_with_its_classes(folder: Path) -> None:
+    support = read_support(folder)
+    assert support.name == "digits"
+    assert support.kind == "images"
+    assert support.classes == tuple("0123456789")
+    assert support.counts.tolist() == [3] * 10
+    assert support.rows[0] == "0/0000.png"
+    assert all(image.shape == (8, 8, 1) for image in support.images)
+    images, _ = digits(3)
+    assert np.array_equal(support.images[0][:, :, 0], images[0])
+
+
+def test_folder_npz_and_arrays_are_the_same_set(folder: Path, tmp_path: Path) -> None:
+    images, labels = digits(3)
+    np.savez(tmp_path / "labelled.npz", images=np.stack(images), labels=labels)
+    by_class = np.stack(images).reshape(10, 3, 8, 8)
+    np.savez(tmp_path / "stacked.npz", images=by_class)
+    sets = [
+        read_support(folder),
+        read_support(tmp_path / "labelled.npz"),
+        read_support((np.stack(images), labels)),
+        read_support((images, [str(label) for label in labels])),
+    ]
+    assert len({one.fingerprint for one in sets}) == 1
+    stacked = read_support(tmp_path / "stacked.npz")
+    assert stacked.classes[1] == "00001"
+    assert [one.tolist() for one in stacked.images] == [one.tolist() for one in sets[1].images]
+
+
+@given(st.permutations(range(8)))
+def test_a_fingerprint_does_not_see_the_order(order: list[int]) -> None:
+    images, labels = digits(1)
+    support = read_support((images[:8], labels[:8]))
+    assert support.take(order).fingerprint == support.fingerprint
+    other = support.take([*order[:-1], order[0]])
+    assert other.fingerprint != support.fingerprint
+
+
+def test_a_label_is_part_of_the_fingerprint() -> None:
+    images, labels = digits(1)
+    turned = np.roll(labels, 1)
+    assert read_support((images, labels)).fingerprint != read_support((images, turned)).fingerprint
+
+
+def test_a_table_is_the_dataset_that_the_store_knows(realdata) -> None:
+    frame = pd.read_parquet(realdata("pmlb/parquet/iris.parquet"))
+    support = read_support(frame, "target")
+    ref, _ = describe((frame.drop(columns="target"), frame["target"]))
+    assert support.fingerprint == ref.fingerprint
+    assert support.classes == tuple(str(k) for k in sorted(frame["target"].unique()))
+    assert len(support.frame.columns) == frame.shape[1] - 1
+
+
+def test_a_mixed_table_keeps_its_cells(bank: pd.DataFrame, tmp_path: Path) -> None:
+    bank.to_csv(tmp_path / "bank.csv", index=False)
+    support = read_support(tmp_path / "bank.csv", "bought")
+    assert support.classes == ("no", "yes")
+    assert support.labels.tolist() == [1, 0, 0, 1, 1, 0, 1, 0]
+    assert list(support.frame.columns) == ["age", "job", "since", "owner"]
+    assert support.take(np.array([False, True] * 4)).labels.tolist() == [0, 1, 0, 0]
+
+
+def test_a_class_with_one_row_is_kept(bank: pd.DataFrame) -> None:
+    support = read_support(bank.iloc[:2], "bought")
+    assert support.counts.tolist() == [1, 1]
+
+
+def test_a_query_has_the_columns_in_the_order_of_the_support(bank: pd.DataFrame) -> None:
+    support = read_support(bank, "bought")
+    query = read_query(bank[["bought", "since", "owner", "job", "age"]].iloc[:3], support)
+    assert list(query.frame.columns) == list(support.frame.columns)
+    assert query.labels.tolist() == [1, 0, 0]
+    unlabelled = read_query(bank[["since", "owner", "job", "age"]].assign(extra=1), support)
+    assert unlabelled.labels.tolist() == [-1] * 8
+    assert list(unlabelled.frame.columns) == list(support.frame.columns)
+    with pytest.raises(InvalidInputError, match=r"lacks 1 of the 4 columns .*'job'"):
+        read_query(bank.drop(columns="job"), support)
+
+
+def test_a_query_of_arrays_goes_by_position(bank: pd.DataFrame) -> None:
+    support = read_support(bank[["age", "owner", "bought"]], "bought")
+    query = read_query(np.array([[30.0, 1.0]]), support)
+    assert list(query.frame.columns) == ["age", "owner"]
+
+
+def test_a_flat_folder_and_one_by_class_are_queries(folder: Path, tmp_path: Path) -> None:
+    support = read_support(folder)
+    images, labels = digits(4, seed=1)
+    by_class = read_query(write_folder(tmp_path / "more", images, labels), support)
+    assert by_class.labels.tolist() == labels.tolist()
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    (tmp_path / "more/7/0028.png").rename(flat / "unknown.png")
+    query = read_query(flat, support)
+    assert query.labels.tolist() == [-1]
+    assert query.rows == ("unknown.png",)
+    assert np.array_equal(query.images[0][:, :, 0], images[28])
+    assert read_query(flat / "unknown.png", support).rows == ("unknown.png",)
+
+
+def test_queries_without_labels_as_arrays_and_npz(folder: Path, tmp_path: Path) -> None:
+    support = read_support(folder)
+    images = np.stack(digits(1)[0])
+    np.savez(tmp_path / "query.npz", images=images)
+    for source in (images, tmp_path / "query.npz", images[:, None], images[..., None]):
+        query = read_query(source, support)
+        assert query.labels.tolist() == [-1] * 10
+        assert query.images[3].shape == (8, 8, 1)
+
+
+def test_a_query_pair_knows_classes_by_name(folder: Path) -> None:
+    support = read_support(folder)
+    images, labels = digits(1)
+    query = read_query((images, np.where(labels == 3, 99, labels)), support)
+    assert query.labels.tolist() == [0, 1, 2, -1, 4, 5, 6, 7, 8, 9]
+    assert query.classes == support.classes
+
+
+def one_class(tmp_path: Path) -> object:
+    images, labels = digits(2)
+    return write_folder(tmp_path / "one", images[:2], labels[:2])
+
+
+def empty(tmp_path: Path) -> object:
+    (tmp_path / "empty").mkdir()
+    return tmp_path / "empty"
+
+
+def flat(tmp_path: Path) -> object:
+    place = one_class(tmp_path)
+    return place / "0"
+
+
+def text(tmp_path: Path) -> object:
+    (tmp_path / "notes.txt").write_text("Dear diary,\ntoday, it rained, and\nI stayed in.\n")
+    return tmp_path / "notes.txt"
+
+
+def no_picture(tmp_path: Path) -> object:
+    place = one_class(tmp_path)
+    (place / "0" / "broken.png").write_bytes(b"not a picture")
+    return place
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (empty, "no images below .*one folder a class"),
+        (one_class, "needs two classes or more, and there is one, '0'"),
+        (flat, "holds images itself"),
+        (text, "is no table"),
+        (no_picture, "broken.png cannot be read as an image"),
+        (lambda _: "nowhere.csv", "no file 'nowhere.csv'"),
+        (lambda _: (np.zeros((2, 8, 8)), [0, 1]), "must be bytes .*float64"),
+        (lambda _: (np.zeros((2, 8, 8), np.uint8), [0]), "a label an image"),
+        (lambda _: (np.zeros((2, 8, 8, 5), np.uint8), [0, 1]), "an image is .*height, width"),
+    ],
+)
+def test_what_cannot_be_a_support_set_is_refused(make, says: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=says):
+        read_support(make(tmp_path))
+
+
+def test_tables_that_cannot_be_support_sets_are_refused(bank: pd.DataFrame) -> None:
+    with pytest.raises(InvalidInputError, match="which column is to be predicted"):
+        read_support(bank)
+    with pytest.raises(InvalidInputError, match="did you mean 'bought'"):
+        read_support(bank, "bougth")
+    with pytest.raises(InvalidInputError, match="1 of 8 rows have no 'age'"):
+        read_support(bank, "age")
+    with pytest.raises(InvalidInputError, match="holds 5 different numbers"):
+        read_support((np.eye(5), np.linspace(0, 1, 5)))
+
+
+def test_a_query_of_another_kind_is_refused(folder: Path, bank: pd.DataFrame) -> None:
+    pictures, table = read_support(folder), read_support(bank, "bought")
+    for source, like in [(bank, pictures), (folder, table), (table, pictures)]:
+        with pytest.raises(InvalidInputError, match="the query is of another kind"):
+            read_query(source, like)
+
+
+def test_transparent_deep_and_turned_images_look_as_they_should(tmp_path: Path) -> None:
+    image_module = pytest.importorskip("PIL.Image")
+    drawn = np.full((6, 4, 4), 0, dtype=np.uint8)
+    drawn[2:4, :, 3] = 255  # black ink, elsewhere transparent
+    deep = np.arange(24, dtype=np.uint16).reshape(6, 4) * 2000
+    place = tmp_path / "mixed"
+    (place / "a").mkdir(parents=True)
+    (place / "b").mkdir()
+    image_module.fromarray(drawn).save(place / "a" / "ink.png")
+    image_module.fromarray(deep).save(place / "b" / "deep.png")
+    turned = image_module.fromarray(drawn[..., 0])
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(place / "b" / "turned.jpg", exif=exif)
+    ink, scan, photo = read_support(place).images
+    assert ink.shape == (6, 4, 3)
+    assert ink[0].min() == 255
+    assert ink[2].max() == 0
+    assert scan[:, :, 0].tolist() == (deep / 257).astype(np.uint8).tolist()
+    assert photo.shape == (4, 6, 1)
+
+
+def test_a_set_is_named_by_content_where_nobody_names_it() -> None:
+    images, labels = digits(1)
+    support = read_support((images, labels))
+    assert support.dataset().name.startswith("images-")
+    assert read_support((images, labels), name="mine").dataset().name == "mine"
+    assert isinstance(support, SupportSet)
