@@ -128,12 +128,10 @@ def build(store: MetaStore, zoo: Zoo) -> list[Start]:
             zoo.say(f"{exhibit.name}: there already")
             found.append(start)
             continue
-        if time.monotonic() >= end:
-            zoo.say(f"{exhibit.name}: no time left; build again to train it")
-            continue
         # One more share than there are exhibits: the last is the surrogate's.
         share = (end - time.monotonic()) / (len(exhibits) - i + 1)
-        found.append(_trained(store, exhibit, path, share, zoo))
+        trained = _trained(store, exhibit, path, max(0.0, share), zoo)
+        found += [] if trained is None else [trained]
     surrogate = surrogate_of(store, max(0.0, end - time.monotonic()), zoo.device, zoo.say)
     return found if surrogate is None else [*found, surrogate]
 
@@ -221,7 +219,9 @@ def _of_tables(name: str, data: TableData, licence: str, zoo: Zoo) -> Exhibit:
     )
 
 
-def _trained(store: MetaStore, exhibit: Exhibit, path: Path, seconds: float, zoo: Zoo) -> Start:
+def _trained(
+    store: MetaStore, exhibit: Exhibit, path: Path, seconds: float, zoo: Zoo
+) -> Start | None:
     zoo.say(f"{exhibit.name}: training on {len(exhibit.said['trained_on'])} classes or tables")
     training = replace(
         exhibit.training,
@@ -235,6 +235,9 @@ def _trained(store: MetaStore, exhibit: Exhibit, path: Path, seconds: float, zoo
     )
     budget = Budget(exhibit.iterations, seconds)
     trained = meta_train(exhibit.learner, exhibit.sampler, budget, training)
+    if not trained.iterations:
+        zoo.say(f"{exhibit.name}: no time left; build again to train it")
+        return None
     state = {name: value.cpu() for name, value in trained.state.items()}
     shown = exhibit.measure(state)
     words = "; ".join(
