@@ -190,7 +190,7 @@ def test_how_bad_bad_scores_are_matters_unless_most_are_spoilt(
     past, answers = Past.of(view).without([name]), Answers.of(view, name)
     one = recommenders.make("empirical_bayes").fit_past(past)
     session = one.session(resolve(name, past.view), past.table(answers.keys))
-    for observed, differs in ((4, True), (9, matters)):
+    for observed, differs in ((3, True), (9, matters)):
         score = answers.score.copy()
         columns = list(range(observed))
         found = []
