@@ -238,7 +238,7 @@ def columns_of(x: Tensor, mask: Tensor, levels: int) -> State:
 
 
 def cells_of(columns: State, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return s `(n, M)` and t `(n, M, B)`, both 0 in columns that are not present."""
+    """Return s `(n, M)`, 0 in columns that are not present, and t `(n, M, B)`."""
     here = columns["present"]
     s = ((x - columns["mean"]) / columns["deviation"]).clamp(-FARTHEST, FARTHEST) * here
     low, high = columns["knots"][:-1].T, columns["knots"][1:].T
@@ -246,4 +246,4 @@ def cells_of(columns: State, x: Tensor) -> tuple[Tensor, Tensor]:
     within = ((cell - low) / torch.where(wide, high - low, 1.0)).clamp(0, 1)
     # Where two quantiles coincide the cell is below, above, or half of both.
     tied = 0.5 * ((cell > low).to(x.dtype) + (cell >= low).to(x.dtype))
-    return s, torch.where(wide, within, tied) * here[:, None]
+    return s, torch.where(wide, within, tied)

@@ -78,15 +78,6 @@ class Posterior:
     deviation: FloatArray
     datasets: FloatArray
 
-    def with_equal(self, other: Posterior) -> Posterior:
-        """Return the mixture of this one and another of the same L configs, half of each."""
-        return Posterior(
-            np.concatenate([self.weight, other.weight]) / 2,
-            np.concatenate([self.ahead, other.ahead]),
-            np.concatenate([self.deviation, other.deviation]),
-            (self.datasets + other.datasets) / 2,
-        )
-
     def improvements(self, n: int) -> IntArray:
         """Return the places of at most `n` configs by expected improvement over components.
 

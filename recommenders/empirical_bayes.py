@@ -14,10 +14,10 @@ ones cover in scores, too (`recommenders.coverage`): a dataset on which configs 
 little. A single best guess wants nearer neighbours than a covariance, so weights are squared for
 it, which makes the kernel of `recommenders.distances` narrower by the square root of 2.
 
-Where past scores are predictions, half of the mixture sees good scores only: those below the
-median of their dataset, and observed ones below the median of the observed, count as the median.
-A few hyperparameters that spoil everything are then not most of what it learns, and the late
-trials, when all that is left to find is small, are spent among the good.
+Where past scores are predictions and a few hyperparameters spoil everything, so that seven
+eighths of the variance lie below the median, the mixture sees good scores only once it has a few:
+past ones below the median of their dataset, and observed ones below the median of the observed,
+count as the median. What is left to find late is then not drowned by what must be avoided.
 
 Two kinds of component guard against a past that misleads. A cold one knows configs, not past
 scores. A reverse one takes the prior mean upside down: then the first disappointing scores are
@@ -28,7 +28,8 @@ of auto-sklearn's table (half 0 of `benchmarks.recommend.dense`) and on random s
 with 8 to 140 datasets and 25 to 106 configs; priors of the guards so that permuted and reversed
 pasts cost little there (`tests.test_empirical_bayes`); the kinds where past scores are predictions
 on every fifth task of openml_pimp's two tables from the first and from the second on (40% of
-them; of four sets of kinds).
+them; of four sets of kinds). That good scores alone are looked at, from when and in which spaces,
+was chosen on the same tasks and on parts of blackbox_geoalgo's XGBoost and DeepAR tables.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ import numpy as np
 
 from metastore.view import FloatArray, IntArray
 from recommenders.bayes_mixture import Conditioned, Kind
-from recommenders.bayes_prior import Prior, upper_half
+from recommenders.bayes_prior import TINY, Prior, upper_half
 from recommenders.nearest import Nearest
 from recommenders.portfolio import covering
 from recommenders.scores import spread_over
@@ -48,6 +49,12 @@ from recommenders.sessions import Case, Choice
 
 SHARPEN = 2.0
 MOST_SEEN = 256
+ENOUGH = 5
+"""Observed scores from which on their median says what is good."""
+
+SPOILT = 0.125
+"""Share of a dataset's variance left by counting low scores as its median, up to which one does."""
+
 RAN = 0.5
 """Share of the past scores of a pool that are of real runs, from which on they rule."""
 
@@ -68,6 +75,9 @@ PREDICTED_KINDS = (
 """The same where most past scores are predictions: what is wrong with those is alike for configs
 that are alike, and so a part of the new dataset's scores is left to the configs' encoding."""
 
+Priors = tuple[Prior, tuple[Kind, ...], Prior | None]
+"""Of all scores, the kinds that go with it, and of the upper half where that is looked at."""
+
 
 class EmpiricalBayes(Nearest):
     """Expected improvement under a mixture of Gaussian processes learned from past datasets."""
@@ -77,7 +87,7 @@ class EmpiricalBayes(Nearest):
     def prepare(self) -> None:
         """Learn how near past datasets are to each other."""
         super().prepare()
-        self._last: tuple[Case, Prior, Prior | None] | None = None
+        self._last: tuple[Case, Priors] | None = None
 
     def choose(self, case: Case, n: int) -> Choice:
         """Return best guess and coverage first, expected improvement once there are scores."""
@@ -90,32 +100,31 @@ class EmpiricalBayes(Nearest):
         told = _telling(case.seen.scores)
         columns, scores = case.seen.columns[told], case.seen.scores[told]
         left = np.flatnonzero(~case.seen.taken)
-        prior, upper = self._priors(case)
-        kinds = KINDS if upper is None else PREDICTED_KINDS
+        prior, kinds, upper = self._priors(case)
+        if upper is not None and len(scores) >= ENOUGH:
+            prior, scores = upper, np.maximum(scores, np.median(scores))
         posterior = Conditioned(prior, kinds, columns, scores).posterior(left)
-        if upper is not None:
-            kept = np.maximum(scores, np.median(scores))
-            posterior = posterior.with_equal(
-                Conditioned(upper, kinds, columns, kept).posterior(left)
-            )
         weights = np.zeros(len(case.weights))
         weights[prior.rows] = posterior.datasets
         return Choice(left[posterior.improvements(n)], weights)
 
-    def _priors(self, case: Case) -> tuple[Prior, Prior | None]:
-        """Return what the past says of a case, which is the same at every step of it.
-
-        Of all scores, and where most of them are predictions of the upper half of them, too.
-        """
+    def _priors(self, case: Case) -> Priors:
+        """Return what the past says of a case, which is the same at every step of it."""
         kept = self._last
         same = kept is not None and kept[0].table is case.table and kept[0].weights is case.weights
         if kept is None or not same:
             points = self.past.surrogates.points(case.table.keys)
-            prior = Prior.of(case, points)
-            ran = case.table.known[prior.rows].mean() >= RAN
-            upper = None if ran else Prior.of(upper_half(case), points)
-            kept = self._last = (case, prior, upper)
-        return kept[1:]
+            kept = self._last = (case, _learned(case, points))
+        return kept[1]
+
+
+def _learned(case: Case, points: FloatArray) -> Priors:
+    prior = Prior.of(case, points)
+    if case.table.known[prior.rows].mean() >= RAN:
+        return prior, KINDS, None
+    upper = Prior.of(upper_half(case), points)
+    left = upper.merits.var(axis=1) / (prior.merits.var(axis=1) + TINY)
+    return prior, PREDICTED_KINDS, upper if np.median(left) <= SPOILT else None
 
 
 def _telling(scores: FloatArray) -> IntArray:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from learners.episode import Examples
 from learners.errors import LearnerError
@@ -24,9 +23,10 @@ from learners.protonet import ProtoNet
 from metastore.errors import InvalidInputError
 from metastore.starts import Start
 from recommenders.cross_validation import FloatArray, Folds, HeldOut
+from recommenders.image_polarity import suited
 from recommenders.plain_classifiers import PLAIN, fit_plain
 from recommenders.start_choice import FROM_SCRATCH
-from recommenders.start_evidence import compares, embedded, held_out, novelty
+from recommenders.start_evidence import compares, embedded, held_out, novelty, task_embedding
 from recommenders.start_fitting import fit_scratch, usual_tuning
 from recommenders.start_heads import modes_of, resized
 from recommenders.start_inputs import misfit, prepare
@@ -44,6 +44,12 @@ if TYPE_CHECKING:
 
 EACH = 1.0
 """Seconds that a start may take to be held out, about, where it adapts anew to every fold."""
+FROM_NOTHING = 6.0
+"""Seconds after which no further fold is begun of what is fitted from nothing."""
+
+DEAR = ("gradient boosting", FROM_SCRATCH)
+"""Candidates that take longer than all others together."""
+SHORTENED = 3
 
 REPEATS = {"nearest centroid": 2}
 """Repeats of the folds that a plain classifier's speed allows; one for the others."""
@@ -62,6 +68,7 @@ class Shown:
         novelty: of the task to the start; NaN where unknown.
         scores: transferability scores by name.
         notes: what a person should know, in words.
+        preparation: how rows became a start's inputs; None for the others.
     """
 
     choice: str
@@ -72,6 +79,7 @@ class Shown:
     novelty: float = math.nan
     scores: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    preparation: Preparation | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,35 +121,58 @@ def show_start(trial: Trial, start: Start, module: nn.Module | None = None) -> S
     if reason := misfit(start, trial.support):
         return reason
     try:
-        return _shown(trial, load_start(start, module=module), prepare(start, trial.support))
+        return _shown(trial, load_start(start, module=module))
     except (InvalidInputError, LearnerError) as error:
         return str(error)
 
 
-def _shown(trial: Trial, loaded: LoadedStart, preparation: Preparation) -> Shown:
-    examples = preparation.tensors(trial.support)
+def _shown(trial: Trial, loaded: LoadedStart) -> Shown:
+    upright = prepare(loaded.start, trial.support)
+    ways = [upright, upright.turned()] if upright.kind == "images" else [upright]
+    if not len(trial.folds):
+        ways = [suited(loaded, trial.support, trial.seed)]
     tuning = usual_tuning(loaded.learner, trial.n_way)
     loaded, notes = _wide_enough(loaded, trial.n_way)
+    examples = ways[0].tensors(trial.support)
     began = time.monotonic()
     loaded.learner.adapt(loaded.state, examples, trial.n_way)
     seconds = time.monotonic() - began
-    z = embedded(loaded.learner, loaded.state, examples)
-    held = None
-    if len(trial.folds) and not trial.late():
-        folds = trial.folds
-        if not compares(loaded.learner):
-            folds = _affordable(folds, seconds)
-        held = held_out(loaded.learner, loaded.state, examples, trial.n_way, folds)
+    tried = [_held(trial, loaded, way, seconds) for way in ways[: 1 if trial.late() else 2]]
+    turned = len(tried) == 2 and turning(*tried)
+    preparation, held = ways[turned], tried[turned]
+    if turned:
+        notes = (*notes, "light and dark are exchanged: more held-out rows are right that way")
+        examples = preparation.tensors(trial.support)
     return Shown(
         loaded.start.name,
         loaded.start,
         held,
         seconds,
         tuning,
-        _novelty(loaded, z),
-        _scores(loaded, examples, z),
+        _novelty(loaded, examples, trial.n_way),
+        _scores(loaded, examples),
         preparation.notes + notes,
+        preparation,
     )
+
+
+def _held(trial: Trial, loaded: LoadedStart, way: Preparation, seconds: float) -> HeldOut | None:
+    if not len(trial.folds) or trial.late():
+        return None
+    folds = trial.folds if compares(loaded.learner) else _affordable(trial.folds, seconds)
+    examples = way.tensors(trial.support)
+    return held_out(loaded.learner, loaded.state, examples, trial.n_way, folds)
+
+
+def turning(upright: HeldOut | None, turned: HeldOut | None) -> bool:
+    """Whether images are to be turned light for dark: the rule of `image_polarity.suited`.
+
+    More rows must come out right by more than a standard deviation of chance (McNemar 1947).
+    """
+    if upright is None or turned is None:
+        return False
+    gained = turned.correct - upright.correct
+    return float(gained.sum()) > max(1.0, math.sqrt(float(np.abs(gained).sum())))
 
 
 def _affordable(folds: Folds, seconds: float) -> Folds:
@@ -163,18 +194,19 @@ def _wide_enough(loaded: LoadedStart, n_way: int) -> tuple[LoadedStart, tuple[st
     return replace(loaded, learner=plain, state=under_net(without_net(state))), (said,)
 
 
-def _novelty(loaded: LoadedStart, z: Tensor) -> float:
+def _novelty(loaded: LoadedStart, examples: Examples, n_way: int) -> float:
     tasks = None if loaded.tasks is None else loaded.tasks.double().cpu().numpy()
-    if tasks is None or tasks.ndim != 2 or tasks.shape[1] != z.shape[1]:
+    own = task_embedding(loaded.learner, loaded.state, examples, n_way).double().cpu().numpy()
+    if tasks is None or tasks.ndim != 2 or tasks.shape[1:] != own.shape:
         return math.nan
-    return novelty(z.mean(0).double().cpu().numpy(), tasks)
+    return novelty(own, tasks)
 
 
 @torch.no_grad()
-def _scores(loaded: LoadedStart, examples: Examples, z: Tensor) -> dict[str, float]:
+def _scores(loaded: LoadedStart, examples: Examples) -> dict[str, float]:
     """Return transferability scores of finite embeddings; LEEP where there is a source head."""
     labels, found = examples.y.cpu().numpy(), {}
-    rows = z.double().cpu().numpy()
+    rows = embedded(loaded.learner, loaded.state, examples).double().cpu().numpy()
     if np.isfinite(rows).all() and np.ptp(rows, axis=0).any():
         found = {"logme": logme(rows, labels), "h_score": h_score(rows, labels)}
     network = getattr(loaded.learner, "network", None)
@@ -186,22 +218,31 @@ def _scores(loaded: LoadedStart, examples: Examples, z: Tensor) -> dict[str, flo
 
 
 def show_plain(trial: Trial) -> list[Shown]:
-    """Return what plain classifiers on raw features show; those that are quick come first."""
+    """Return what quick plain classifiers on raw features show; `DEAR` ones are left out."""
     return [
         _fitted(trial, name, partial(fit_plain, name, seed=trial.seed), REPEATS.get(name, 1))
-        for name in sorted(PLAIN, key=lambda name: name == "gradient boosting")
+        for name in PLAIN
+        if name not in DEAR
     ]
 
 
-def show_scratch(trial: Trial) -> Shown:
-    """Return what an untrained network shows, on as many folds of one repeat as time allows."""
-    found = _fitted(trial, FROM_SCRATCH, partial(fit_scratch, seed=trial.seed), 1)
-    return replace(found, tuning=UNTRAINED)
+def show_dear(trial: Trial, choice: str) -> Shown:
+    """Return what one of `DEAR` shows, on as many folds of one repeat as time allows.
+
+    An untrained network takes a third of its steps on every fold: it is better than it shows.
+    """
+    if choice != FROM_SCRATCH:
+        return _fitted(trial, choice, partial(fit_plain, choice, seed=trial.seed), 1)
+    fewer = UNTRAINED.but(steps=UNTRAINED.steps // SHORTENED)
+    fit = partial(fit_scratch, tuning=fewer, seed=trial.seed)
+    found = _fitted(trial, choice, fit, 1)
+    return replace(found, tuning=UNTRAINED, seconds=found.seconds * SHORTENED)
 
 
-def not_tried(why: str = "") -> Shown:
-    """Return an untrained network of which nothing was seen."""
-    return Shown(FROM_SCRATCH, tuning=UNTRAINED, notes=(why,) if why else ())
+def not_tried(choice: str, why: str = "") -> Shown:
+    """Return one of `DEAR` of which nothing was seen."""
+    tuning = UNTRAINED if choice == FROM_SCRATCH else None
+    return Shown(choice, tuning=tuning, notes=(why,) if why else ())
 
 
 def _fitted(trial: Trial, choice: str, fit: Callable[[SupportSet], Fitted], repeats: int) -> Shown:
@@ -213,8 +254,9 @@ def _fitted(trial: Trial, choice: str, fit: Callable[[SupportSet], Fitted], repe
     folds = trial.folds.repeats(repeats)
     answers: list[FloatArray] = []
     began = time.monotonic()
+    deadline = min(trial.deadline, began + FROM_NOTHING)
     for train, held in zip(folds.train, folds.held, strict=True):
-        if answers and trial.late():
+        if answers and time.monotonic() >= deadline:
             break
         answers.append(fit(trial.support.take(train)).log_odds(trial.support.take(held)))
     seconds = (time.monotonic() - began) / len(answers)

@@ -142,7 +142,7 @@ def without_head(network: Network | None, params: State) -> tuple[Network | None
 
 @torch.no_grad()
 def task_embeddings(learner: Learner, state: State, sampler: Sampler, n: int) -> FloatArray:
-    """Return the mean embedding of each of `n` training episodes `(n, d)`.
+    """Return the embedding of each of `n` training episodes `(n, d)`; see `task_embedding`.
 
     Args:
         learner: whose network embeds.
@@ -156,15 +156,21 @@ def task_embeddings(learner: Learner, state: State, sampler: Sampler, n: int) ->
         batch = sampler.sample(index, min(8, n - len(found)))
         for episode in batch.split(1):
             support = Examples(*(part[0] for part in episode.support))
-            found.append(_mean(embedded(learner, state, support), support.mask))
+            found.append(task_embedding(learner, state, support, episode.n_way))
         index += 1
     means: FloatArray = torch.stack(found).double().cpu().numpy()
     return means
 
 
-def _mean(z: Tensor, mask: Tensor) -> Tensor:
-    weight = mask.to(z.dtype)[:, None]
-    return (z * weight).sum(0) / weight.sum()
+@torch.no_grad()
+def task_embedding(learner: Learner, state: State, support: Examples, n_way: int) -> Tensor:
+    """Return the embedding `(d,)` of a task: the learner's own, or the mean over its rows."""
+    own = getattr(learner, "task_embedding", None)
+    if own is not None:
+        whole: Tensor = own(state, support, n_way)
+        return whole
+    weight = support.mask.to(torch.float32)[:, None]
+    return (embedded(learner, state, support) * weight).sum(0) / weight.sum()
 
 
 def novelty(embedding: FloatArray, tasks: FloatArray) -> float:

@@ -35,11 +35,12 @@ from recommenders.support_sets import SupportSet, read_support
 
 try:
     from recommenders.start_candidates import (
+        DEAR,
         Shown,
         Trial,
         not_tried,
+        show_dear,
         show_plain,
-        show_scratch,
         show_start,
     )
 except ImportError as error:
@@ -62,8 +63,8 @@ MOST_ROWS = 300
 
 WITHIN = 0.005
 """A cheaper candidate goes first if it is expected to lose less accuracy than this."""
-WORTH_TRYING = 0.02
-"""An untrained network is tried where it is the best with more probability than this."""
+WORTH_TRYING = 0.05
+"""What takes longest is tried where it is the best with no less probability than this."""
 TOLD = 0.8
 """Who is better with less probability than this is not told apart."""
 
@@ -142,32 +143,32 @@ def gathered(
 ) -> tuple[Case, tuple[tuple[str, str], ...]]:
     """Return what is known of each candidate, and the starts that cannot be used and why.
 
-    An untrained network, which takes as long as all others together, is tried where it has a
-    chance to be the best.
+    What takes longest is tried only where it has a chance to be the best.
     """
     trial = _trial(support, asked)
     shown, refused = _shown(trial, store.starts(), asked)
-    raw = asked.without_starts or not shown
-    if raw:
-        shown += [*show_plain(trial), not_tried()]
+    dear = DEAR if asked.without_starts or not shown else ()
+    if dear:
+        shown += [*show_plain(trial), *(not_tried(choice) for choice in dear)]
     past = past_tasks(store, [one.choice for one in shown], support)
     case = Case(trial, tuple(shown), past, _validation(shown, support, asked.settings), asked)
-    if raw and len(trial.folds):
-        case = _with_scratch(case)
+    if len(trial.folds):
+        for choice in dear:
+            case = _with(case, choice)
     return case, tuple(refused)
 
 
-def _with_scratch(case: Case) -> Case:
-    """Return the case with its last candidate, an untrained network, tried if that is worth it."""
-    draws = case.belief.draws
-    chance = float((draws.argmax(1) == draws.shape[1] - 1).mean())
-    if chance >= WORTH_TRYING and not case.trial.late():
-        found = show_scratch(case.trial)
-    elif case.trial.late():
-        found = not_tried("no time was left to try it")
+def _with(case: Case, choice: str) -> Case:
+    """Return the case with a dear candidate tried, or with the reason why it was not."""
+    j = next(j for j, one in enumerate(case.shown) if one.choice == choice)
+    chance = float((case.belief.draws.argmax(1) == j).mean())
+    if case.trial.late():
+        found = not_tried(choice, "no time was left to try it")
+    elif chance >= WORTH_TRYING:
+        found = show_dear(case.trial, choice)
     else:
-        found = not_tried(f"not tried: a chance of {chance:.0%} to be the best")
-    return replace(case, shown=(*case.shown[:-1], found))
+        found = not_tried(choice, f"not tried: a chance of {chance:.0%} to be the best")
+    return replace(case, shown=(*case.shown[:j], found, *case.shown[j + 1 :]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,8 +19,7 @@ import numpy as np
 from recommenders.cross_validation import FloatArray
 from recommenders.plain_classifiers import PLAIN, fit_plain
 from recommenders.start_beliefs import log_odds
-from recommenders.start_candidates import Shown
-from recommenders.start_choice import FROM_SCRATCH
+from recommenders.start_candidates import DEAR, Shown
 from recommenders.start_fitting import fit_scratch, fit_start
 from recommenders.start_inputs import prepare
 from recommenders.start_loading import load_start
@@ -137,7 +136,7 @@ def _met(store: MetaStore, task: Task, asked: Asked) -> tuple[Case, Outcome]:
     seconds = time.monotonic() - began
     accuracy = {}
     for one in case.shown:
-        if one.choice != FROM_SCRATCH or one.held is not None:
+        if one.choice not in DEAR or one.held is not None:
             accuracy[one.choice] = _worth(one, task, asked)
     low, high = case.belief.interval()[best]
     expected = (float(case.belief.accuracy[best]), float(low), float(high))
@@ -148,7 +147,7 @@ def _worth(one: Shown, task: Task, asked: Asked) -> float:
     """Return the accuracy of a candidate on the query, fitted to the whole support set."""
     if one.start is not None:
         loaded = load_start(one.start, module=asked.modules.get(one.choice))
-        how = prepare(one.start, task.support)
+        how = one.preparation or prepare(one.start, task.support)
         fitted = fit_start(loaded, how, task.support, one.tuning, seed=asked.seed)
     elif one.choice in PLAIN:
         fitted = fit_plain(one.choice, task.support, asked.seed)

@@ -16,7 +16,7 @@ from metastore.view import View
 from recommenders.bayes_mixture import DEGREES, Conditioned, Kind
 from recommenders.bayes_prior import TINY, Prior, upper_half
 from recommenders.empirical_bayes import KINDS as KINDS_AS_MADE
-from recommenders.replay import Answers, best_so_far, random_regret, replay
+from recommenders.replay import Answers, best_so_far, random_regret, replay, seen_of
 from recommenders.scores import Past
 from recommenders.sessions import Case, Seen
 from recommenders.surrogates import matern
@@ -179,20 +179,26 @@ def test_the_upper_half_keeps_what_is_better_than_the_median(seed: int) -> None:
     assert prior.spreads.tolist() == Prior.of(case, points).spreads.tolist()
 
 
-def test_half_of_two_mixtures_expects_what_they_expect_on_average() -> None:
-    case, points = case_of(4)
-    left = np.flatnonzero(~case.seen.taken)
-    one, other = (
-        Conditioned(Prior.of(c, points), KINDS, case.seen.columns, case.seen.scores).posterior(left)
-        for c in (case, upper_half(case))
-    )
-    both = one.with_equal(other)
-    assert both.weight.sum() == pytest.approx(1)
-    assert both.datasets.sum() == pytest.approx(1)
-    mean = (one.weight @ one.ahead + other.weight @ other.ahead) / 2
-    assert both.weight @ both.ahead == pytest.approx(mean)
-    variance = (one.weight @ one.deviation**2 + other.weight @ other.deviation**2) / 2
-    assert both.weight @ both.deviation**2 == pytest.approx(variance)
+@pytest.mark.parametrize(("table", "matters"), [("svc", False), ("random_forest", True)])
+def test_how_bad_bad_scores_are_matters_unless_most_are_spoilt(
+    table: str, matters: bool, realdata: Callable[[str], Path]
+) -> None:
+    """Support vector machines fail altogether with most settings, forests never do."""
+    view = view_from_parquet(realdata(f"openml_pimp/runs_{table}.parquet"), "predictive_accuracy")
+    view = view.without(view.datasets[10:])
+    name = view.datasets[0]
+    past, answers = Past.of(view).without([name]), Answers.of(view, name)
+    one = recommenders.make("empirical_bayes").fit_past(past)
+    session = one.session(resolve(name, past.view), past.table(answers.keys))
+    for observed, differs in ((3, True), (9, matters)):
+        score = answers.score.copy()
+        columns = list(range(observed))
+        found = []
+        for _ in range(2):
+            found.append(session.step(seen_of(columns, score), 1).choice.weights)
+            low = score[:observed] < np.median(score[:observed])
+            score[:observed][low] -= 0.5
+        assert (found[0].tolist() != found[1].tolist()) == differs
 
 
 def misled(view: View, how: str) -> View:

@@ -1,0 +1,375 @@
+"""Which start for which support set, on characters and digits, with starts trained here."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits, load_wine
+
+import metastore
+from learners.episode import Examples
+from learners.fomaml import fomaml
+from learners.learner import Learner, State
+from learners.matching import Matching
+from learners.networks import MLP, Conv4
+from learners.protonet import ProtoNet
+from learners.samplers import ClassSampler, Shape
+from learners.siamese import Siamese
+from learners.training import Budget, Training, meta_train
+from metastore import MetaStore
+from metastore.errors import InvalidInputError
+from metastore.starts import Accuracy
+from metastore.types import DatasetRef
+from recommenders.cross_validation import plan
+from recommenders.start_evidence import embedded, held_out, novelty, task_embeddings
+from recommenders.start_loading import register
+from recommenders.starts import Asked, answer, recommend
+from recommenders.starts_backtest import HINDSIGHT, WAYS, Task, backtest, summary
+from recommenders.support_sets import SupportSet, read_query, read_support
+from tests.commands import RunIt
+
+SHAPE = Shape(5, 1, 3)
+SAID = {
+    "kind": "images",
+    "input_shape": (1, 28, 28),
+    "normalisation": {"scale": "bytes divided by 255"},
+}
+
+
+@pytest.fixture(scope="session")
+def characters(realdata: Callable[[str], Path]) -> np.ndarray:
+    """Images of background characters `(60, 20, 28, 28)`."""
+    with np.load(realdata("omniglot") / "omniglot_28x28.npz", allow_pickle=False) as file:
+        images: np.ndarray = file["images"][file["is_background"]][::16][:60]
+    return images
+
+
+@pytest.fixture(scope="session")
+def prototypes(characters: np.ndarray) -> tuple[Learner, State]:
+    """A prototypical network, briefly trained on forty characters."""
+    learner = ProtoNet(Conv4(0, filters=16))
+    sampler = ClassSampler(torch.from_numpy(characters[:40])[:, :, None], SHAPE)
+    training = Training(2, 3e-3, progress=False, validate_every=10**6)
+    trained = meta_train(learner, sampler, Budget(300), training)
+    return learner, trained.state
+
+
+@pytest.fixture(scope="session")
+def made(
+    tmp_path_factory: pytest.TempPathFactory,
+    characters: np.ndarray,
+    prototypes: tuple[Learner, State],
+) -> Path:
+    """A store with a trained start, an untrained one that boasts, and one for rows."""
+    folder = tmp_path_factory.mktemp("starts") / "store"
+    store = metastore.open(folder, create=True)
+    learner, state = prototypes
+    sampler = ClassSampler(torch.from_numpy(characters[:40])[:, :, None], SHAPE)
+    tasks = task_embeddings(learner, state, sampler, 12)
+    record = [Accuracy(5, 1, 0.8, 0.02, 100)]
+    register(
+        store, learner, state, name="letters", method="protonet", accuracies=record,
+        tasks=tasks, trained_on=("characters",), **SAID,
+    )  # fmt: skip
+    gradient = fomaml(Conv4(3, filters=8, strided=True), steps=1)
+    boast = [Accuracy(5, 1, 0.85, 0.02, 100)]
+    register(
+        store, gradient, gradient.init(0), name="boaster", method="fomaml", accuracies=boast, **SAID
+    )
+    rows = ProtoNet(MLP((4, 8, 8)))
+    register(
+        store, rows, rows.init(0), name="four-columns", method="protonet", kind="rows",
+        input_shape=(4,),
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def starts_store(made: Path) -> MetaStore:
+    return metastore.open(made)
+
+
+def drawn(
+    characters: np.ndarray, counts: list[int], seed: int = 0
+) -> tuple[SupportSet, SupportSet]:
+    """Return a support set of unseen characters with so many examples, and a query of five each."""
+    rng = np.random.default_rng(seed)
+    chosen = 40 + rng.permutation(20)[: len(counts)]
+    orders = [rng.permutation(20) for _ in counts]
+    names = [f"character {i}" for i in range(len(counts))]
+
+    def part(first: list[int], n: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        pairs = list(zip(chosen, orders, first, n, strict=True))
+        images = np.concatenate([characters[c][o[f : f + k]] for c, o, f, k in pairs])
+        return images, np.repeat(names, n)
+
+    support = read_support(part([0] * len(counts), counts), name="characters")
+    return support, read_query(part(counts, [5] * len(counts)), support)
+
+
+def looped(learner: Learner, state: State, support: Examples, n_way: int, seed: int) -> np.ndarray:
+    """Return held-out answers by adapting to one fold after the other."""
+    folds, found = plan(support.y.numpy(), 2, seed), []
+    for train, held in zip(folds.train, folds.held, strict=True):
+        inner = Examples(*(part[torch.from_numpy(train)] for part in support))
+        predictor = learner.adapt(state, inner, n_way)
+        found.append(predictor.predict(support.x[torch.from_numpy(held)])[:, :n_way])
+    return torch.cat(found).double().numpy()
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [
+        ProtoNet(Conv4(0, filters=4)),
+        Matching(Conv4(0, filters=4)),
+        Siamese(Conv4(6, filters=4), 6),
+        fomaml(Conv4(4, filters=4, strided=True), steps=2),
+    ],
+    ids=lambda learner: type(learner).__name__,
+)
+def test_folds_at_once_answer_as_one_after_the_other(
+    characters: np.ndarray, learner: Learner
+) -> None:
+    support, _ = drawn(characters, [3, 2, 4, 1])
+    x = torch.from_numpy(np.stack(support.images)).permute(0, 3, 1, 2).float() / 255
+    y = torch.from_numpy(support.labels)
+    examples = Examples(x, y, torch.ones(len(y), dtype=torch.bool))
+    state = learner.init(0)
+    sampler = ClassSampler(torch.from_numpy(characters[:40])[:, :, None], Shape(4, 1, 1))
+    state = learner.finish(state, sampler.sample(0, 2))
+    found = held_out(learner, state, examples, 4, plan(support.labels, 2, seed=3))
+    assert found.log_odds == pytest.approx(looped(learner, state, examples, 4, 3), abs=1e-4)
+    assert (found.labels == support.labels[found.rows]).all()
+
+
+def test_embeddings_are_what_is_compared_or_what_lies_before_the_head(
+    characters: np.ndarray,
+) -> None:
+    x = torch.from_numpy(characters[:4, 0])[:, None].float() / 255
+    examples = Examples(x, torch.arange(4), torch.ones(4, dtype=torch.bool))
+    siamese = Siamese(Conv4(6, filters=4), 6)
+    assert embedded(siamese, siamese.init(0), examples).shape == (4, 6)
+    gradient = fomaml(Conv4(3, filters=4, strided=True))
+    state = gradient.init(0)
+    features = embedded(gradient, state, examples)
+    head = features @ state["net.head.weight"] + state["net.head.bias"]
+    params = {name.removeprefix("net."): value for name, value in state.items()}
+    assert torch.allclose(head, gradient.network(params, x, examples.mask), atol=1e-5)
+    rows = fomaml(MLP((3, 7, 2)))
+    flat = Examples(torch.randn(4, 3), torch.zeros(4, dtype=torch.long), examples.mask)
+    state = rows.init(0)
+    features = embedded(rows, state, flat)
+    assert features.shape == (4, 7)
+    answers = features @ state["net.head.weight"] + state["net.head.bias"]
+    predicted = rows.network(
+        {k.removeprefix("net."): v for k, v in state.items()}, flat.x, flat.mask
+    )
+    assert torch.allclose(answers, predicted, atol=1e-5)
+
+
+def test_photographs_of_noise_are_stranger_than_characters(
+    characters: np.ndarray, prototypes: tuple[Learner, State]
+) -> None:
+    learner, state = prototypes
+    sampler = ClassSampler(torch.from_numpy(characters[:40])[:, :, None], SHAPE)
+    tasks = task_embeddings(learner, state, sampler, 12)
+    assert tasks.shape == (12, 16)
+
+    def away(images: np.ndarray) -> float:
+        x = torch.from_numpy(images)[:, None].float() / 255
+        mask = torch.ones(len(x), dtype=torch.bool)
+        z = embedded(learner, state, Examples(x, torch.zeros(len(x), dtype=torch.long), mask))
+        return novelty(z.mean(0).double().numpy(), tasks)
+
+    own, inverted = characters[41:46, 0], 255 - characters[41:46, 0]
+    assert away(own) < away(inverted)
+    assert np.isnan(novelty(np.zeros(2), np.zeros((2, 2))))
+
+
+def test_the_start_that_helps_is_recommended_whatever_another_one_says_of_itself(
+    starts_store: MetaStore, characters: np.ndarray
+) -> None:
+    support, _ = drawn(characters, [5] * 5)
+    found = answer(starts_store, support, Asked(without_starts=False))
+    assert found.best.choice == "letters"
+    assert found.best.start == starts_store.start("letters")
+    assert found.best.evidence.n_held == 25
+    assert found.best.evidence.novelty < 3
+    assert set(found.best.evidence.scores) == {"logme", "h_score"}
+    assert found.best.tuning is not None
+    assert len(found.ranked) == 2
+    low, high = found.best.interval
+    assert 0.2 < low < found.best.accuracy < high <= 1
+    assert dict(found.refused) == {
+        "four-columns": "it takes rows of a table, and the support set holds images"
+    }
+
+
+def test_the_same_question_has_the_same_answer_and_order_of_rows_hardly_matters(
+    starts_store: MetaStore, characters: np.ndarray
+) -> None:
+    support, _ = drawn(characters, [3, 3, 3])
+    asked = Asked(without_starts=False)
+    first, again = (answer(starts_store, support, asked) for _ in range(2))
+    assert [replace(one, seconds=0.0) for one in first.ranked] == [
+        replace(one, seconds=0.0) for one in again.ranked
+    ]
+    turned = answer(starts_store, support.take(np.arange(len(support))[::-1]), asked)
+    assert turned.best.choice == first.best.choice
+
+
+def test_characters_dark_on_light_are_turned_where_that_helps(
+    starts_store: MetaStore, characters: np.ndarray
+) -> None:
+    support, _ = drawn(characters, [5] * 5)
+    negative = replace(support, images=tuple(255 - image for image in support.images))
+    asked = Asked(without_starts=False)
+    first, other = (
+        next(one for one in answer(starts_store, each, asked).ranked if one.choice == "letters")
+        for each in (support, negative)
+    )
+    said = "light and dark are exchanged: more held-out rows are right that way"
+    assert said in other.evidence.notes
+    assert said not in first.evidence.notes
+    assert other.evidence.held_out == first.evidence.held_out
+    assert other.evidence.novelty == pytest.approx(first.evidence.novelty, rel=1e-3)
+
+
+def test_with_one_example_a_class_it_says_that_nothing_could_be_held_out(
+    starts_store: MetaStore, characters: np.ndarray
+) -> None:
+    support, _ = drawn(characters, [1] * 4)
+    found = recommend(starts_store, support, 10)
+    assert all(one.evidence.n_held == 0 for one in found.ranked)
+    assert "nothing can be held out" in found.text()
+    assert {"from scratch", "logistic regression"} < {one.choice for one in found.ranked}
+
+
+def test_a_class_with_one_example_is_named(starts_store: MetaStore, characters: np.ndarray) -> None:
+    support, _ = drawn(characters, [4, 1, 4])
+    found = answer(starts_store, support, Asked(without_starts=False))
+    assert found.best.evidence.n_held == 8
+    assert "cannot be held out: character 1." in found.text()
+
+
+def test_no_time_leaves_what_is_believed_beforehand(
+    starts_store: MetaStore, characters: np.ndarray
+) -> None:
+    support, _ = drawn(characters, [4] * 4)
+    found = recommend(starts_store, support, 10, seconds=0)
+    assert all(one.evidence.n_held == 0 for one in found.ranked)
+    scratch = next(one for one in found.ranked if one.choice == "from scratch")
+    assert scratch.evidence.notes == ("no time was left to try it",)
+
+
+def test_a_plain_classifier_is_recommended_where_no_start_helps(tmp_path: Path) -> None:
+    store = metastore.open(tmp_path / "store", create=True)
+    gradient = fomaml(Conv4(10, filters=4, strided=True), steps=1)
+    register(store, gradient, gradient.init(0), name="untrained", method="fomaml", **SAID)
+    x, y = load_digits(return_X_y=True)
+    rows = np.concatenate([np.flatnonzero(y == c)[:6] for c in range(5)])
+    images = (x[rows].reshape(-1, 8, 8) * 15).astype(np.uint8)
+    found = recommend(store, (images, y[rows]), seconds=20)
+    assert found.best.start is None
+    assert found.best.accuracy > 0.6
+
+
+def test_a_table_without_any_start_gets_what_suits_it(starts_store: MetaStore) -> None:
+    x, y = load_wine(return_X_y=True)
+    found = recommend(starts_store, (x[::4], y[::4]), seconds=30)
+    assert found.best.start is None
+    assert found.best.accuracy > 0.8
+    assert "no start that takes this set" in found.text()
+    reason = dict(found.refused)["four-columns"]
+    assert reason == "it takes rows of 4 columns, and the support set has 13"
+
+
+def test_more_classes_than_a_head_has_room_for_are_judged_with_a_wider_one(
+    starts_store: MetaStore, characters: np.ndarray
+) -> None:
+    support, _ = drawn(characters, [2] * 6)
+    found = answer(starts_store, support, Asked(without_starts=False))
+    boaster = next(one for one in found.ranked if one.choice == "boaster")
+    assert boaster.evidence.n_held > 0
+
+
+def test_what_past_tasks_taught_counts_and_the_own_task_does_not(
+    made: Path, tmp_path: Path, characters: np.ndarray
+) -> None:
+    shutil.copytree(made, tmp_path / "copy")
+    store = metastore.open(tmp_path / "copy")
+    support, _ = drawn(characters, [1] * 4)
+    before = recommend(store, support, 10)
+    assert before.best.choice == "boaster"
+    for dataset, values in {
+        **{f"task {i}": (0.9, 0.4) for i in range(6)}, "own": (0.1, 1.0)
+    }.items():  # fmt: skip
+        ref = support.dataset() if dataset == "own" else DatasetRef(dataset)
+        for start, value in zip(("letters", "boaster"), values, strict=True):
+            config = {"start": start, "mode": "adapt"}
+            with store.run(ref, "finetune", config) as run:
+                run.log(accuracy=value)
+    after = recommend(store, support, 10)
+    assert after.best.choice == "letters"
+    assert after.best.evidence.past_tasks == 6
+    assert "on 6 earlier tasks" in after.best.reason
+
+
+def test_what_cannot_be_asked_is_refused(starts_store: MetaStore, characters: np.ndarray) -> None:
+    with pytest.raises(InvalidInputError, match="two classes"):
+        recommend(starts_store, (characters[0, :4], ["a"] * 4))
+    with pytest.raises(InvalidInputError, match="how many starts"):
+        recommend(starts_store, (characters[:2, 0], ["a", "b"]), 0)
+
+
+def test_the_backtest_charges_every_way_with_what_it_chose(
+    starts_store: MetaStore, characters: np.ndarray
+) -> None:
+    tasks = []
+    for seed, count in enumerate((1, 2, 3)):
+        support, query = drawn(characters, [count] * 4, seed)
+        tasks.append(Task(f"task {seed}", f"group {seed % 2}", support, query))
+    seen: list[str] = []
+    asked = Asked(without_starts=False)
+    outcomes = backtest(starts_store, tasks, asked, lambda one: seen.append(one.task))
+    assert seen == ["task 0", "task 1", "task 2"]
+    for one in outcomes:
+        assert one.of(HINDSIGHT) == max(one.accuracy.values())
+        assert one.of("combined") == one.accuracy[one.chosen["combined"]]
+        assert one.chosen["static"] == "boaster"
+    rows = {row["choice"]: row for row in summary(outcomes)}
+    assert set(WAYS) < set(rows)
+    assert rows[HINDSIGHT]["behind"] == 0
+    assert rows["combined"]["accuracy"] > rows["static"]["accuracy"]
+    assert rows["held-out rows"]["tasks"] == 2
+
+
+def test_the_command_lists_and_ranks(
+    headstart: RunIt, made: Path, characters: np.ndarray, tmp_path: Path
+) -> None:
+    support, _ = drawn(characters, [3, 3])
+    images = np.stack(support.images)[..., 0]
+    np.savez(tmp_path / "set.npz", images=images, labels=support.labels)
+    listed = headstart("starts", "-s", made, "--json")
+    assert [row["start"] for row in listed.json] == ["boaster", "four-columns", "letters"]
+    assert "80% (5 classes, 1 each)" in headstart("starts", "-s", made).out
+    quick = ("starts", tmp_path / "set.npz", "-s", made, "--seconds", 2)
+    ranked = headstart(*quick, "-n", 2, "--json")
+    assert ranked.status == 0
+    assert len(ranked.json["ranked"]) == 2
+    assert ranked.json["refused"][0]["start"] == "four-columns"
+    words = headstart(*quick)
+    assert re.search(r"^1\. \S.*: expected accuracy \d+%", words.out, re.MULTILINE)
+    assert "Not usable here: four-columns, because it takes rows" in words.out
+    table = headstart(*quick, "--table")
+    assert "held_out" in table.out
+    wrong = headstart("starts", tmp_path / "none.npz", "-s", made)
+    assert wrong.status == 2
+    assert wrong.err.startswith("headstart: ")
