@@ -720,10 +720,11 @@ def finetune(
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print the predictions as CSV.")] = False,
 ) -> None:
-    """Fine-tune the best start on a few labelled images or rows, and predict.
+    """Fine-tune the best start on a few examples.
 
-    The start comes from the store (see headstart starts); where none helps, a plain classifier
-    is taken. The run is recorded, so that later choices know of it.
+    Examples are labelled images or rows of a table, and --query predicts others. The start comes
+    from the store (see headstart starts); where none helps, a plain classifier is taken. The run
+    is recorded, so that later choices know of it.
 
     \b
     Example: headstart finetune cats_and_dogs/ --query new_photos/ --out model/
@@ -771,7 +772,7 @@ def predict(
     csv: Csv = False,
     table: Table = False,
 ) -> None:
-    """Predict classes, with probabilities, by a fine-tuned model.
+    """Predict by a fine-tuned model, with probabilities.
 
     Example: headstart predict model/ new_photos/ --csv
     """

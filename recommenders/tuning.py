@@ -87,7 +87,7 @@ GRADIENT = Tuning("gradient", 60, 1e-3, "all", "jitter")
 def tuning_space(modes: tuple[str, ...] = MODES) -> SearchSpace:
     """Return the search space of tunings, without those modes that a start does not have.
 
-    >>> list(tuning_space(("adapt",)))
+    >>> list(tuning_space(("adapt",)).distributions)
     ['mode']
     """
     from optuna.distributions import (  # noqa: PLC0415 - slow to import

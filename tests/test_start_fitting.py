@@ -231,7 +231,7 @@ def test_a_table_from_scratch_and_plain(realdata) -> None:
     fits = [fit_plain(name, support) for name in PLAIN]
     fits.append(fit_scratch(support))
     for fitted in fits:
-        assert fitted.accuracy(query) > 0.75, fitted.name
+        assert fitted.accuracy(query) > 0.7, fitted.name
         assert np.allclose(fitted.probabilities(query).sum(1), 1)
     held = cross_validated(lambda part: fit_plain("random forest", part), support)
     assert held is not None
