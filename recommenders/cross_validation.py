@@ -185,6 +185,11 @@ class HeldOut:
         """Probability of the right class for each distinct row, at `temperature`."""
         return self._by_row(np.exp(self._right()))
 
+    @cached_property
+    def sure(self) -> FloatArray:
+        """Probability of the class that is answered for each distinct row, at `temperature`."""
+        return self._by_row(np.exp(self._log_chances(self.temperature).max(1)))
+
     def _softened(self, temperature: float) -> float:
         chances = self._log_chances(temperature)
         soft = 1 / (self.n_rows + 2)

@@ -197,9 +197,10 @@ def observed(
 ) -> tuple[FloatArray, FloatArray]:
     """Return what held-out rows say of the log-odds of accuracy `(J,)`, and its covariance.
 
-    A row counts by the mean of whether it was right and of how probable its class was held to
-    be: where few rows are all right, the second tells candidates apart. Rows are shared, so
-    candidates that fail on the same rows are compared by the others.
+    A row counts by the mean of whether it was right and of how sure the answer was, at the
+    temperature at which being sure of p is being right in p of all rows: where few rows are all
+    right, the second tells candidates apart. Rows are shared, so candidates that fail on the
+    same rows are compared by the others.
 
     Args:
         held: held-out answers of each candidate; None where there are none.
@@ -229,7 +230,7 @@ def observed(
 
 def signal(held: HeldOut) -> FloatArray:
     """Return for each held-out row how well it was answered, in [0, 1]."""
-    found: FloatArray = 0.5 * (held.correct + held.chance)
+    found: FloatArray = 0.5 * (held.correct + held.sure)
     return found
 
 

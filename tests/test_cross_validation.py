@@ -60,6 +60,8 @@ def test_accuracy_and_log_loss_are_scikit_learns() -> None:
     assert held.accuracy == accuracy_score(held.labels, odds.argmax(1))
     assert held.log_loss == pytest.approx(log_loss(held.labels, chances))
     assert held.chance == pytest.approx(chances[np.arange(50), held.labels])
+    assert held.sure == pytest.approx(chances.max(1))
+    assert held.sure.mean() == pytest.approx(held.accuracy, abs=0.1)
 
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 50.0])
