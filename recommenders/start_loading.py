@@ -21,6 +21,7 @@ from learners.errors import CheckpointError, LearnerError
 from learners.learner import Learner, State
 from learners.networks import ModuleNetwork, under_net
 from learners.protonet import ProtoNet
+from learners.set_encoder import SetEncoder
 from metastore.errors import InvalidInputError
 from metastore.starts import MODULE, Accuracy, Start
 from metastore.store import MetaStore
@@ -129,8 +130,15 @@ def register_checkpoint(
         name=name,
         method=method,
         accuracies=tuple(accuracies),
-        **_told(known) | said,
+        **_told(known) | _any_columns(learner) | said,
     )
+
+
+def _any_columns(learner: Learner) -> dict[str, Any]:
+    """Return what holds of a learner that takes any columns and scales them by itself."""
+    if not isinstance(learner, SetEncoder):
+        return {}
+    return {"kind": "tables", "input_shape": (), "normalisation": {}}
 
 
 def _told(known: Mapping[str, Any]) -> dict[str, Any]:

@@ -184,11 +184,11 @@ def _image_learner(method: str, shape: tuple[int, ...]) -> tuple[Learner, Traini
     channels, side = shape[0], shape[1]
     if method == "fomaml":
         network = Conv4(WAYS, channels, filters=32, strided=True, side=side)
-        return fomaml(network, steps=3, rate=0.1), _outer(4, 3e-3, 10.0), 400
+        return fomaml(network, steps=3, rate=0.1), _outer(4, 3e-3, 10.0), 1000
     embedding = Conv4(0, channels, filters=32, side=side)
     if method == "matching":
-        return Matching(embedding), _outer(1, 2e-3), 400
-    return ProtoNet(embedding), _outer(1, 2e-3), 400
+        return Matching(embedding), _outer(1, 2e-3), 1000
+    return ProtoNet(embedding), _outer(1, 2e-3), 1000
 
 
 def _outer(batch: int, rate: float, clip: float | None = None) -> Training:

@@ -15,10 +15,11 @@ from tests.commands import Outcome
 
 torch = pytest.importorskip("torch")
 
+from learners.checkpoint import Snapshot, save  # noqa: E402
 from learners.episode import examples  # noqa: E402
 from learners.set_encoder import SetEncoder  # noqa: E402
 from recommenders import zoo as zoos  # noqa: E402
-from recommenders.start_loading import load_start  # noqa: E402
+from recommenders.start_loading import load_start, register_checkpoint  # noqa: E402
 from recommenders.zoo import Zoo, build  # noqa: E402
 from recommenders.zoo_data import (  # noqa: E402
     HELD_OUT_DIGITS,
@@ -103,6 +104,14 @@ def test_users_folders_bring_starts_of_their_own(short, store, tmp_path) -> None
     names = {start.name for start in built}
     assert {"glyphs-protonet", "glyphs-matching", "glyphs-fomaml", "farm-tables"} <= names
     assert "table:cows" in store.start("farm-tables").trained_on
+
+
+def test_what_learn_trained_on_one_table_takes_other_columns_too(store, tmp_path) -> None:
+    learner = SetEncoder(width=4, levels=2)
+    about = {"source": "a.csv", "input_shape": [7], "scale": {"mean": [0.0], "deviation": [1.0]}}
+    save(tmp_path / "one.json", learner, Snapshot(learner.init(0)), about)
+    kept = register_checkpoint(store, tmp_path / "one.json", name="one", method="set_encoder")
+    assert (kept.kind, kept.input_shape, dict(kept.normalisation)) == ("tables", (), {})
 
 
 def test_digits_measured_on_are_not_trained_on() -> None:
