@@ -37,7 +37,7 @@ imports = typer.Typer(
 )
 app.add_typer(imports, name="import")
 start = typer.Typer(
-    help="Add, send and receive starts: trained weights to fine-tune from.",
+    help="Add, send and receive starts.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -571,7 +571,7 @@ def starts(
     csv: Csv = False,
     table: Table = False,
 ) -> None:
-    """List the starts, or rank them for a few labelled images or rows.
+    """List the starts, or rank them for a few labelled examples.
 
     Starts, an untrained network and plain classifiers are tried on rows that are held out; what
     their validation says and how they did on earlier tasks counts too. Says which starts cannot
