@@ -52,7 +52,7 @@ def registry(whole: MetaStore, fold: int, folder: str) -> MetaStore:
     store = metastore.open(folder)
     store.add_start(
         start.state(),
-        name="set encoder",
+        name="set-encoder",
         tasks=start.tasks(),
         method=start.method,
         learner=start.learner,
