@@ -11,6 +11,7 @@ from recommenders.best_on_average import BestOnAverage
 from recommenders.copula import Copula
 from recommenders.deep_kernel import DeepKernelSearch
 from recommenders.empirical_bayes import EmpiricalBayes
+from recommenders.learned_similarity import LearnedSimilarity
 from recommenders.nearest import Nearest
 from recommenders.pool_recommender import PoolRecommender
 from recommenders.portfolio import Portfolio
@@ -20,8 +21,8 @@ from recommenders.rgpe import RGPE
 _MADE: dict[str, type[PoolRecommender]] = {
     kind.name: kind
     for kind in (
-        Auto, BestOnAverage, Copula, DeepKernelSearch, EmpiricalBayes, Nearest, Portfolio,
-        RandomSearch, RGPE,
+        Auto, BestOnAverage, Copula, DeepKernelSearch, EmpiricalBayes, LearnedSimilarity, Nearest,
+        Portfolio, RandomSearch, RGPE,
     )
 }  # fmt: skip
 
