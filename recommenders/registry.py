@@ -16,13 +16,14 @@ from recommenders.nearest import Nearest
 from recommenders.pool_recommender import PoolRecommender
 from recommenders.portfolio import Portfolio
 from recommenders.random_search import RandomSearch
+from recommenders.ranker import Ranker
 from recommenders.rgpe import RGPE
 
 _MADE: dict[str, type[PoolRecommender]] = {
     kind.name: kind
     for kind in (
         Auto, BestOnAverage, Copula, DeepKernelSearch, EmpiricalBayes, LearnedSimilarity, Nearest,
-        Portfolio, RandomSearch, RGPE,
+        Portfolio, RandomSearch, Ranker, RGPE,
     )
 }  # fmt: skip
 
