@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metastore.view import FloatArray, IntArray
 from recommenders.nearest import Nearest
@@ -40,8 +41,10 @@ from recommenders.sessions import Case, Choice, Session, TableSession
 FOLDS = 4
 FEWEST_GROUPS = 6
 CONFIGS = 128
-ASKED = 12
+ASKED = 24
 HEAVIEST = 48
+HOPEFUL = 0.2
+"""Share of the configs that are looked at as candidates for the best."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,13 +100,19 @@ class Ranking:
             points = self.past.surrogates.points(table.keys)
             scores = self.folds[self.fold[row]].scores(points, self.described[[row]])
             heavy, difference = self._difference(table, mine, scores, points)
-            moved = mine[heavy] @ difference
-            ran = np.isfinite(score)
-            left = (table.regret[row] - mine @ table.regret)[ran]
-            moved = moved[ran]
-            above += float(moved @ left) / len(left)
-            below += float(moved @ moved) / len(left)
+            moved, before = mine[heavy] @ difference, mine @ table.regret
+            hopeful = np.isfinite(score) & _lowest(before, before + moved)
+            left = (table.regret[row] - before)[hopeful]
+            moved = moved[hopeful]
+            above += float((moved - moved.mean()) @ left) / len(left)
+            below += float(moved.var())
         return replace(self, share=float(np.clip(above / below, 0, 1)) if below > 0 else 0.0)
+
+
+def _lowest(*rows: FloatArray) -> NDArray[np.bool_]:
+    """Return which configs are among the lowest `HOPEFUL` of any of the rows `(P,)`."""
+    found = [row <= np.quantile(row, HOPEFUL) for row in rows]
+    return np.logical_or.reduce(found)
 
 
 def regrets_of(scores: FloatArray, curve: FloatArray) -> FloatArray:
