@@ -36,6 +36,7 @@ from recommenders.distances import MIN_SHARED, NEIGHBOURS, UNIFORM
 STRENGTHS = (3.0, 0.3, 0.03)
 """How hard the metric is pulled towards the fixed one, the most first."""
 
+TINY = 1e-12
 FOLDS = 4
 FEWEST_GROUPS = 12
 STEPS = 40
@@ -81,56 +82,63 @@ class Pairs:
 
 def loss_and_gradient(t: FloatArray, pairs: Pairs, strength: float) -> tuple[float, FloatArray]:
     """Return L and its gradient `(P,)` at the logarithms of the importances `(P,)`."""
-    importance = np.exp(t)
-    weight = pairs.shared @ importance
-    apart = pairs.gaps @ importance / np.where(weight > 0, weight, 1.0)
-    kernel, weights, width, fifth = _kernel(apart, pairs.allowed)
+    now = _Regression.of(t, pairs)
     active = pairs.allowed.any(axis=1)
-    total = max(float(np.diag(pairs.gram)[active].sum()), 1e-12)
-    smooth = weights @ pairs.gram
-    errors = np.diag(pairs.gram) - 2 * np.diag(smooth) + (smooth * weights).sum(axis=1)
+    total = max(float(np.diag(pairs.gram)[active].sum()), TINY)
+    errors, smooth = now.errors(pairs.gram)
     loss = float(errors[active].sum()) / total + strength * float((t**2).mean())
     pull = 2 * (smooth - pairs.gram) / total
+    kernel, width = now.kernel, now.width
     logit = (1 - UNIFORM) * kernel * (pull - (kernel * pull).sum(axis=1, keepdims=True))
-    slope = -logit * apart / width[:, None] ** 2
-    slope[np.arange(len(slope)), fifth] += (logit * apart**2).sum(axis=1) / width**3
+    slope = -logit * now.apart / width[:, None] ** 2
+    slope[np.arange(len(slope)), now.fifth] += (logit * now.apart**2).sum(axis=1) / width**3
     slope[~active] = 0.0
-    slope /= np.where(weight > 0, weight, 1.0)
-    flat = slope.reshape(-1)
+    flat = (slope / now.share).reshape(-1)
     through = flat @ pairs.gaps.reshape(len(flat), -1)
-    through -= (flat * apart.reshape(-1)) @ pairs.shared.reshape(len(flat), -1)
-    return loss, importance * through + 2 * strength * t / len(t)
+    through -= (flat * now.apart.reshape(-1)) @ pairs.shared.reshape(len(flat), -1)
+    return loss, np.exp(t) * through + 2 * strength * t / len(t)
 
 
 def errors_of(t: FloatArray, pairs: Pairs) -> FloatArray:
     """Return the `(D,)` squared errors of kernel regression, 0 where nobody may speak."""
-    importance = np.exp(t)
-    weight = pairs.shared @ importance
-    apart = pairs.gaps @ importance / np.where(weight > 0, weight, 1.0)
-    _, weights, _, _ = _kernel(apart, pairs.allowed)
-    smooth = weights @ pairs.gram
-    errors = np.diag(pairs.gram) - 2 * np.diag(smooth) + (smooth * weights).sum(axis=1)
+    errors, _ = _Regression.of(t, pairs).errors(pairs.gram)
     return np.where(pairs.allowed.any(axis=1), errors, 0.0)
 
 
-def _kernel(
-    apart: FloatArray, allowed: NDArray[np.bool_]
-) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
-    """Return k, w `(D, D)`, h `(D,)` and who is the fifth nearest `(D,)`."""
-    far = np.where(allowed, apart, np.inf)
-    counts = allowed.sum(axis=1)
-    place = np.clip(np.minimum(NEIGHBOURS, counts) - 1, 0, None)
-    fifth = np.argsort(far, axis=1, kind="stable")[np.arange(len(far)), place]
-    width = np.where(counts > 0, far[np.arange(len(far)), fifth], 1.0)
-    width = np.maximum(np.where(np.isfinite(width), width, 1.0), 1e-9)
-    logit = -0.5 * (np.where(allowed, apart, 0.0) / width[:, None]) ** 2
-    logit = np.where(allowed, logit, -np.inf)
-    top = np.where(counts > 0, logit.max(axis=1), 0.0)
-    kernel = np.exp(logit - top[:, None])
-    kernel /= np.maximum(kernel.sum(axis=1, keepdims=True), 1e-300)
-    equal = allowed / np.maximum(counts, 1)[:, None]
-    weights: FloatArray = (1 - UNIFORM) * kernel + UNIFORM * equal
-    return kernel, weights, width, fifth
+@dataclass(frozen=True, eq=False)
+class _Regression:
+    """d, k and w `(D, D)`, h `(D,)`, who is the fifth nearest `(D,)`, sums of importances."""
+
+    apart: FloatArray
+    kernel: FloatArray
+    weights: FloatArray
+    width: FloatArray
+    fifth: IntArray
+    share: FloatArray
+
+    @classmethod
+    def of(cls, t: FloatArray, pairs: Pairs) -> _Regression:
+        allowed, importance = pairs.allowed, np.exp(t)
+        share = pairs.shared @ importance
+        share = np.where(share > 0, share, 1.0)
+        apart = pairs.gaps @ importance / share
+        far, counts = np.where(allowed, apart, np.inf), allowed.sum(axis=1)
+        every = np.arange(len(far))
+        place = np.maximum(np.minimum(NEIGHBOURS, counts) - 1, 0)
+        fifth = np.argsort(far, axis=1, kind="stable")[every, place]
+        width = np.where(counts > 0, np.maximum(far[every, fifth], TINY), 1.0)
+        power = 0.5 * (far / width[:, None]) ** 2
+        lowest = np.where(counts > 0, power.min(axis=1, initial=np.inf), 0.0)
+        kernel = np.exp(lowest[:, None] - power)
+        kernel /= np.maximum(kernel.sum(axis=1, keepdims=True), TINY)
+        equal = allowed / np.maximum(counts, 1)[:, None]
+        weights = (1 - UNIFORM) * kernel + UNIFORM * equal
+        return cls(apart, kernel, weights, width, fifth, share)
+
+    def errors(self, gram: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the squared errors `(D,)`, and w times the Gram matrix `(D, D)`."""
+        smooth = self.weights @ gram
+        return np.diag(gram) - 2 * np.diag(smooth) + (smooth * self.weights).sum(axis=1), smooth
 
 
 def fitted(pairs: Pairs, strength: float, start: FloatArray) -> FloatArray:
@@ -144,6 +152,11 @@ def fitted(pairs: Pairs, strength: float, start: FloatArray) -> FloatArray:
     return answer
 
 
+def metric_can_be_learned(groups: IntArray) -> bool:
+    """Return whether there are enough groups of near-duplicates, `(D,)`, to judge a metric by."""
+    return len(np.unique(groups)) >= FEWEST_GROUPS
+
+
 def chosen(pairs: Pairs, groups: IntArray) -> tuple[FloatArray, float]:
     """Return the logarithms of the importances `(P,)`, and the held-out error over the fixed one's.
 
@@ -152,9 +165,9 @@ def chosen(pairs: Pairs, groups: IntArray) -> tuple[FloatArray, float]:
     than `FEWEST_GROUPS` groups, the answer is the fixed metric: zeros, and 1.
     """
     fixed = np.zeros(pairs.gaps.shape[2])
-    ids = np.unique(groups, return_inverse=True)[1]
-    if len(fixed) == 0 or ids.max(initial=-1) + 1 < FEWEST_GROUPS:
+    if not metric_can_be_learned(groups):
         return fixed, 1.0
+    ids = np.unique(groups, return_inverse=True)[1]
     errors: FloatArray = np.zeros((1 + len(STRENGTHS), len(ids)))
     for fold in range(FOLDS):
         held = ids % FOLDS == fold

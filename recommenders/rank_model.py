@@ -19,6 +19,7 @@ import numpy as np
 
 from metastore.errors import MissingDependencyError
 from metastore.view import FloatArray, IntArray
+from recommenders.rank_quantiles import rank_quantiles
 
 GRADES = 12
 TREES = 120
@@ -91,10 +92,7 @@ def relevance(regrets: FloatArray) -> IntArray:
     >>> relevance(np.array([0.0, 0.9, 0.3, 0.3])).tolist()
     [6, 0, 2, 2]
     """
-    ordered = np.sort(regrets)
-    low, high = np.searchsorted(ordered, regrets), np.searchsorted(ordered, regrets, "right")
-    quantile = 0.5 * (low + high) / len(regrets)
-    return np.minimum(-2 * np.log2(quantile), GRADES).astype(np.int64)
+    return np.minimum(-2 * np.log2(rank_quantiles(regrets)), GRADES).astype(np.int64)
 
 
 def joined(points: FloatArray, described: FloatArray) -> FloatArray:

@@ -43,6 +43,9 @@ FEWEST_GROUPS = 6
 CONFIGS = 128
 ASKED = 24
 HEAVIEST = 48
+EXPECTED = 0.5
+"""What share is expected before any is seen; counts as much as all that is seen."""
+
 HOPEFUL = 0.2
 """Share of the configs that are looked at as candidates for the best."""
 
@@ -106,7 +109,8 @@ class Ranking:
             moved = moved[hopeful]
             above += float((moved - moved.mean()) @ left) / len(left)
             below += float(moved.var())
-        return replace(self, share=float(np.clip(above / below, 0, 1)) if below > 0 else 0.0)
+        share = 0.5 * (float(np.clip(above / below, 0, 1)) + EXPECTED) if below > 0 else 0.0
+        return replace(self, share=share)
 
 
 def _lowest(*rows: FloatArray) -> NDArray[np.bool_]:
