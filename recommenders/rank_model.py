@@ -92,7 +92,8 @@ def relevance(regrets: FloatArray) -> IntArray:
     >>> relevance(np.array([0.0, 0.9, 0.3, 0.3])).tolist()
     [6, 0, 2, 2]
     """
-    return np.minimum(-2 * np.log2(rank_quantiles(regrets)), GRADES).astype(np.int64)
+    grades = np.minimum(-2 * np.log2(rank_quantiles(regrets)), GRADES)
+    return np.asarray(grades, dtype=np.int64)
 
 
 def joined(points: FloatArray, described: FloatArray) -> FloatArray:

@@ -16,7 +16,8 @@ where past datasets' errors are nought it is the ranking. b is the share of the 
 proved true on past datasets left out in turn, by least squares, between 0 and 1.
 
 Once scores are observed, rows that disagree with them lose weight (`recommenders.agreement`), as
-in `nearest`. Without meta-features of the asked dataset, a second model knows configs alone.
+in `nearest`. Without meta-features, or out of support, what past scores of the configs alone say
+is left: the portfolio, as in `nearest`.
 
 Notation: D datasets, P configs of the pool.
 """
@@ -43,6 +44,7 @@ FEWEST_GROUPS = 6
 CONFIGS = 128
 ASKED = 24
 HEAVIEST = 48
+FEWEST_HOPEFUL = 2
 EXPECTED = 0.5
 """What share is expected before any is seen; counts as much as all that is seen."""
 
@@ -105,6 +107,8 @@ class Ranking:
             heavy, difference = self._difference(table, mine, scores, points)
             moved, before = mine[heavy] @ difference, mine @ table.regret
             hopeful = np.isfinite(score) & _lowest(before, before + moved)
+            if hopeful.sum() < FEWEST_HOPEFUL:
+                continue
             left = (table.regret[row] - before)[hopeful]
             moved = moved[hopeful]
             above += float((moved - moved.mean()) @ left) / len(left)
@@ -115,8 +119,9 @@ class Ranking:
 
 def _lowest(*rows: FloatArray) -> NDArray[np.bool_]:
     """Return which configs are among the lowest `HOPEFUL` of any of the rows `(P,)`."""
-    found = [row <= np.quantile(row, HOPEFUL) for row in rows]
-    return np.logical_or.reduce(found)
+    found = np.stack([row <= np.quantile(row, HOPEFUL) for row in rows])
+    lowest: NDArray[np.bool_] = found.any(axis=0)
+    return lowest
 
 
 def regrets_of(scores: FloatArray, curve: FloatArray) -> FloatArray:
@@ -128,7 +133,10 @@ def regrets_of(scores: FloatArray, curve: FloatArray) -> FloatArray:
 
 
 class Ranker(Nearest):
-    """Moves past datasets' scores by what a learned ranking says of the new one."""
+    """Moves past datasets' scores by what a learned ranking says of the new one.
+
+    After `fit`, `share` is b, how far predicted differences are followed; 0 without a ranking.
+    """
 
     name: ClassVar[str] = "ranker"
 
@@ -140,42 +148,32 @@ class Ranker(Nearest):
         """
         required()
         super().prepare()
-        self._plain: Ranking | None = None
-        self._full = self._ranking(self._z)
-        self.gain = self._full.share if self._full else None
+        self._ranking = self._learned()
+        self.share = self._ranking.share if self._ranking else 0.0
 
-    def _ranking(self, described: FloatArray) -> Ranking | None:
-        """Return a ranking that knows this of the datasets, None where there are too few."""
-        past = self.past
-        ids = np.unique(past.groups, return_inverse=True)[1]
-        if ids.max(initial=-1) + 1 < FEWEST_GROUPS:
+    def _learned(self) -> Ranking | None:
+        """Return the ranking, None where there are too few datasets or nothing describes them."""
+        past, count = self.past, len(np.unique(self.past.groups))
+        if count < FEWEST_GROUPS or not np.isfinite(self._z).any():
             return None
-        fold = (ids % FOLDS).astype(np.int64)
-        lists = lists_of(past, described)
+        fold = np.unique(past.groups, return_inverse=True)[1] % FOLDS
+        lists = lists_of(past, self._z)
         folds = tuple(lists.model(np.flatnonzero(fold != f), self.seed) for f in range(FOLDS))
         whole = lists.model(np.arange(len(fold)), self.seed)
-        ranking = Ranking(past, described, fold, folds, whole)
         rows = left_out_rows(past, ASKED)
+        ranking = Ranking(past, self._z, fold, folds, whole)
         return ranking.learned(rows, self.believe_left_out(rows))
 
     def session(self, task: AskedTask, table: Table) -> Session:
         """Open a session over past scores moved by the ranking."""
-        belief = self.believe(task)
-        ranking, asked = self._asked(task)
-        if ranking is not None and ranking.share > 0 and len(table.keys):
-            table = ranking.moved(table, belief.weights, asked)
+        belief, given = self.believe(task), task.meta_features
+        # Out of support the ranking would be a guess, and equal weights know nothing of its errors.
+        ranking = None if belief.abstained or not len(table.keys) else self._ranking
+        if ranking is not None and given is not None:
+            table = ranking.moved(table, belief.weights, self._scaled(given))
         return TableSession(
             self.name, task, self.past, table, belief, self.choose, self.calibration
         )
-
-    def _asked(self, task: AskedTask) -> tuple[Ranking | None, FloatArray]:
-        """Return the ranking to ask, and what it is to know of the task."""
-        given = task.meta_features
-        if given is not None and np.isfinite(given).any():
-            return self._full, self._scaled(given)
-        if self._plain is None and self._full is not None:
-            self._plain = self._ranking(np.empty((len(self.past.datasets), 0)))
-        return self._plain, np.empty(0)
 
     def rehearse(self, case: Case, n: int) -> Choice:
         """Return configs that cover past datasets."""
