@@ -110,7 +110,7 @@ def _options(seed: int) -> dict[str, Any]:
         "learning_rate": 0.1,
         "num_leaves": 15,
         "min_data_in_leaf": 20,
-        "feature_fraction": 0.5,
+        "feature_fraction_bynode": 0.5,
         "bagging_fraction": 0.7,
         "bagging_freq": 1,
         "lambda_l2": 1.0,

@@ -120,8 +120,7 @@ class Ranking:
 def _lowest(*rows: FloatArray) -> NDArray[np.bool_]:
     """Return which configs are among the lowest `HOPEFUL` of any of the rows `(P,)`."""
     found = np.stack([row <= np.quantile(row, HOPEFUL) for row in rows])
-    lowest: NDArray[np.bool_] = found.any(axis=0)
-    return lowest
+    return np.asarray(found.any(axis=0), dtype=np.bool_)
 
 
 def regrets_of(scores: FloatArray, curve: FloatArray) -> FloatArray:
