@@ -31,6 +31,9 @@ _MADE: dict[str, type[PoolRecommender]] = {
 PEERS = frozenset({Copula.name, DeepKernelSearch.name, RGPE.name})
 """Published methods to compare with: dear, so they take part where they are named only."""
 
+ON_REQUEST = PEERS | {LearnedSimilarity.name, Ranker.name}
+"""With those that win on some stores and lose on others: who wants them names them."""
+
 
 def names() -> tuple[str, ...]:
     """Return the names that `make` knows, in alphabetical order."""
@@ -38,8 +41,8 @@ def names() -> tuple[str, ...]:
 
 
 def usual() -> tuple[str, ...]:
-    """Return the names that are compared where nobody names any: all but `PEERS`."""
-    return tuple(name for name in names() if name not in PEERS)
+    """Return the names that are compared where nobody names any: all but `ON_REQUEST`."""
+    return tuple(name for name in names() if name not in ON_REQUEST)
 
 
 def make(name: str, *, seed: int = 0, **options: Any) -> PoolRecommender:
