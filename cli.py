@@ -310,8 +310,8 @@ def backtest(
     recommender: Annotated[
         list[str] | None,
         typer.Option(
-            help="Repeat to compare several; by default all but copula, deep_kernel and rgpe, "
-            "which take long."
+            help="Repeat to compare several; by default all but copula, deep_kernel, "
+            "learned_similarity, ranker and rgpe, which take longer."
         ),
     ] = None,
     budget: Annotated[int, typer.Option(min=1, help="Configs tried on each dataset.")] = 25,

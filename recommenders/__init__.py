@@ -3,7 +3,7 @@
 >>> names()[:5]
 ('auto', 'best_on_average', 'copula', 'deep_kernel', 'empirical_bayes')
 >>> names()[5:]
-('nearest', 'portfolio', 'random', 'rgpe')
+('learned_similarity', 'nearest', 'portfolio', 'random', 'ranker', 'rgpe')
 >>> usual()
 ('auto', 'best_on_average', 'empirical_bayes', 'nearest', 'portfolio', 'random')
 >>> make("portfolio", seed=1).name

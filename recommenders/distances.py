@@ -74,18 +74,23 @@ def squash(z: FloatArray) -> FloatArray:
     return bent
 
 
-def distances(one: FloatArray, many: FloatArray) -> FloatArray:
+def distances(
+    one: FloatArray, many: FloatArray, importance: FloatArray | None = None
+) -> FloatArray:
     """Return the `(M,)` distances of z `(P,)` from each row of z `(M, P)`.
 
     The mean absolute difference over what both have; NaN where they share less than a third of
-    what either of the two has.
+    what either of the two has. `importance` `(P,)`, positive, makes it a weighted mean.
     """
     difference = np.abs(many - one)
     shared = np.isfinite(difference)
     counts = shared.sum(axis=1)
     needed = MIN_SHARED * np.maximum(np.isfinite(many).sum(axis=1), np.isfinite(one).sum())
-    total = np.where(shared, difference, 0).sum(axis=1)
-    mean = total / np.maximum(counts, 1)
+    difference = np.where(shared, difference, 0)
+    if importance is None:
+        mean = difference.sum(axis=1) / np.maximum(counts, 1)
+    else:
+        mean = difference @ importance / np.where(counts > 0, shared @ importance, 1.0)
     return np.where((counts > 0) & (counts >= needed), mean, np.nan)
 
 

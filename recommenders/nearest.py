@@ -48,12 +48,19 @@ class Nearest(TableRecommender):
         self._support = Support.fit(values[described], past.groups[described])
         self._z = squash(self._support.scaling(values))
 
+    def _scaled(self, meta_features: FloatArray) -> FloatArray:
+        return squash(self._support.scaling(meta_features))
+
+    def apart(self, one: FloatArray, many: FloatArray) -> FloatArray:
+        """Return the `(M,)` distances of squashed z `(P,)` from each row of z `(M, P)`."""
+        return distances(one, many)
+
     def believe(self, task: AskedTask) -> Belief:
         """Return kernel weights, or equal ones when nothing tells the datasets apart."""
         count, given = len(self.past.datasets), task.meta_features
         if given is None or not np.isfinite(given).any():
             return Belief.equal(count, True, f"no meta-features of {task.name}: {FALLBACK}")
-        apart = distances(squash(self._support.scaling(given)), self._z)
+        apart = self.apart(self._scaled(given), self._z)
         if not np.isfinite(apart).any():
             return Belief.equal(count, True, f"no past dataset has its meta-features: {FALLBACK}")
         nearest, limit = self._support.nearest(given), self._support.threshold
@@ -72,7 +79,7 @@ class Nearest(TableRecommender):
         for i, row in enumerate(rows.tolist()):
             others = groups != groups[row]
             if others.any():
-                weights[i, others] = kernel_weights(distances(z[row], z[others]))
+                weights[i, others] = kernel_weights(self.apart(z[row], z[others]))
         return weights
 
     def choose(self, case: Case, n: int) -> Choice:

@@ -11,23 +11,28 @@ from recommenders.best_on_average import BestOnAverage
 from recommenders.copula import Copula
 from recommenders.deep_kernel import DeepKernelSearch
 from recommenders.empirical_bayes import EmpiricalBayes
+from recommenders.learned_similarity import LearnedSimilarity
 from recommenders.nearest import Nearest
 from recommenders.pool_recommender import PoolRecommender
 from recommenders.portfolio import Portfolio
 from recommenders.random_search import RandomSearch
+from recommenders.ranker import Ranker
 from recommenders.rgpe import RGPE
 
 _MADE: dict[str, type[PoolRecommender]] = {
     kind.name: kind
     for kind in (
-        Auto, BestOnAverage, Copula, DeepKernelSearch, EmpiricalBayes, Nearest, Portfolio,
-        RandomSearch, RGPE,
+        Auto, BestOnAverage, Copula, DeepKernelSearch, EmpiricalBayes, LearnedSimilarity, Nearest,
+        Portfolio, RandomSearch, Ranker, RGPE,
     )
 }  # fmt: skip
 
 
 PEERS = frozenset({Copula.name, DeepKernelSearch.name, RGPE.name})
 """Published methods to compare with: dear, so they take part where they are named only."""
+
+ON_REQUEST = PEERS | {LearnedSimilarity.name, Ranker.name}
+"""With those that win on some stores and lose on others: who wants them names them."""
 
 
 def names() -> tuple[str, ...]:
@@ -36,8 +41,8 @@ def names() -> tuple[str, ...]:
 
 
 def usual() -> tuple[str, ...]:
-    """Return the names that are compared where nobody names any: all but `PEERS`."""
-    return tuple(name for name in names() if name not in PEERS)
+    """Return the names that are compared where nobody names any: all but `ON_REQUEST`."""
+    return tuple(name for name in names() if name not in ON_REQUEST)
 
 
 def make(name: str, *, seed: int = 0, **options: Any) -> PoolRecommender:

@@ -16,6 +16,8 @@ from metastore.view import View
 from recommenders.bayes_mixture import DEGREES, Conditioned, Kind
 from recommenders.bayes_prior import TINY, Prior, upper_half
 from recommenders.empirical_bayes import KINDS as KINDS_AS_MADE
+from recommenders.empirical_bayes import PREDICTED_KINDS, EmpiricalBayes
+from recommenders.forecast import Calibration
 from recommenders.replay import Answers, best_so_far, random_regret, replay, seen_of
 from recommenders.scores import Past
 from recommenders.sessions import Case, Seen
@@ -238,3 +240,47 @@ def test_a_wrong_past_is_seen_through(
         chance.append(random_regret(answers.regret, 25)[budgets])
     ratio = np.mean(ours, axis=0) / np.mean(chance, axis=0)
     assert (ratio <= allowed).all(), ratio
+
+
+def paths(true: View, past: View) -> np.ndarray:
+    """Regrets at 10 and 25 on each dataset of a view, learned from another view of the rest."""
+    told = Past.of(past)
+    rows = []
+    for name in true.datasets:
+        fold = told.without([name])
+        answers = Answers.of(true, name)
+        one = recommenders.make("empirical_bayes").fit_past(fold)
+        trace = replay(one.session(resolve(name, fold.view), fold.table(answers.keys)), answers, 25)
+        rows.append(best_so_far(answers.regret, trace.columns, 25)[[9, 24]])
+    return np.array(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "over_random", "over_cold"),
+    [("permuted", (1.0, 0.7), (1.1, 1.0)), ("reversed", (1.2, 0.9), (1.4, 1.5))],
+)
+def test_a_wrong_past_of_predictions_is_seen_through(
+    how: str,
+    over_random: tuple[float, ...],
+    over_cold: tuple[float, ...],
+    realdata: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where every dataset has its own configs: against random order, and a search that is cold."""
+    true = view_from_parquet(
+        realdata("openml_pimp/runs_svc.parquet"),
+        "predictive_accuracy",
+        realdata("openml_pimp/metafeatures.parquet"),
+    )
+    true = true.without([name for i, name in enumerate(true.datasets) if i % 4])
+    # Intervals change no choice, and learning them would take most of the time.
+    monkeypatch.setattr(EmpiricalBayes, "calibration", lambda _: Calibration((), ()))
+    false = misled(true, how)
+    ours = paths(true, false).mean(axis=0)
+    chance = [random_regret(Answers.of(true, n).regret, 25)[[9, 24]] for n in true.datasets]
+    cold = tuple(kind for kind in PREDICTED_KINDS if kind.cold)
+    monkeypatch.setattr("recommenders.empirical_bayes.PREDICTED_KINDS", cold)
+    alone = paths(true, false).mean(axis=0)
+    assert (ours / np.mean(chance, axis=0) <= over_random).all(), ours / np.mean(chance, axis=0)
+    assert (ours / alone <= over_cold).all(), ours / alone
