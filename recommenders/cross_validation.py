@@ -65,6 +65,11 @@ class Folds:
         n_repeats = min(self.n_repeats, max(1, n * self.n_repeats // max(1, len(self))))
         return Folds(self.train[:n], self.held[:n], n_repeats, self.lone)
 
+    def split(self, n: int) -> tuple[Folds, Folds]:
+        """Return the first `n` folds, and the others."""
+        rest = Folds(self.train[n:], self.held[n:], max(1, self.n_repeats - 1), self.lone)
+        return self.first(n), rest
+
     def repeats(self, n: int) -> Folds:
         """Return the first `n` repeats alone."""
         return self.first(len(self) // max(1, self.n_repeats) * n)
@@ -125,6 +130,14 @@ class HeldOut:
                 "expected log-odds (m, C) with labels (m,) and rows (m,), got "
                 f"{self.log_odds.shape}, {self.labels.shape} and {self.rows.shape}"
             )
+
+    def joined(self, other: HeldOut) -> HeldOut:
+        """Return the answers of both, these first."""
+        return HeldOut(
+            np.concatenate([self.log_odds, other.log_odds]),
+            np.concatenate([self.labels, other.labels]),
+            np.concatenate([self.rows, other.rows]),
+        )
 
     @cached_property
     def correct(self) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -53,12 +54,19 @@ def suited(loaded: LoadedStart, support: SupportSet, seed: int = 0) -> Preparati
     right = tried(upright), tried(turned)
     if right[0] is None or right[1] is None:
         return _by_record(loaded, support, upright)
-    gained = float((right[1].correct - right[0].correct).sum())
-    apart = float(np.abs(right[1].correct - right[0].correct).sum())
     rates = f"{right[1].accuracy:.0%} right that way against {right[0].accuracy:.0%}"
-    if gained > max(1.0, np.sqrt(apart)):
+    if turning(right[0], right[1]):
         return _noting(turned, f"light and dark were exchanged: {rates} of held-out rows")
     return upright
+
+
+def turning(upright: HeldOut, turned: HeldOut) -> bool:
+    """Whether images are to be turned light for dark, by the same held-out rows both ways.
+
+    More rows must come out right by more than a standard deviation of chance (McNemar 1947).
+    """
+    gained = turned.correct - upright.correct
+    return float(gained.sum()) > max(1.0, math.sqrt(float(np.abs(gained).sum())))
 
 
 def _by_record(loaded: LoadedStart, support: SupportSet, upright: Preparation) -> Preparation:

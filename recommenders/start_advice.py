@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from metastore.starts import Start
 
 if TYPE_CHECKING:
+    from recommenders.start_inputs import Preparation
     from recommenders.tuning import Tuning
 
 
@@ -53,6 +54,8 @@ class StartAdvice:
         tuning: how to fine-tune; None for a plain classifier.
         evidence: what speaks for it.
         reason: in a sentence.
+        preparation: how images became the start's inputs, light and dark the right way round;
+            None where there is nothing to choose.
     """
 
     choice: str
@@ -63,6 +66,14 @@ class StartAdvice:
     tuning: Tuning | None
     evidence: StartEvidence
     reason: str
+    preparation: Preparation | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def label(self) -> str:
+        """The choice, and that it is a start by gradient steps where it is one."""
+        if self.start is None or self.tuning is None or self.tuning.mode == "adapt":
+            return self.choice
+        return f"{self.choice}, by {self.tuning.steps} gradient steps"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastore.starts import Accuracy
-from recommenders.cross_validation import FloatArray, HeldOut
+from recommenders.cross_validation import FloatArray, HeldOut, IntArray
 
 _ROUNDS = 20
 _DRAWS = 4000
@@ -30,7 +30,7 @@ _DRAWS = 4000
 
 @dataclass(frozen=True)
 class Settings:
-    """How far what is believed beforehand is believed; chosen on alphabets of no test.
+    """How far what is believed beforehand is believed; chosen on images of no test.
 
     Args:
         task: standard deviation that all candidates share: how hard a task is.
@@ -41,6 +41,10 @@ class Settings:
         per_shot: what the logarithm of the examples a class adds.
         drop: what the logarithm of novelty takes away from a start.
         loosen: what it adds to a start's standard deviation.
+        steps: what gradient steps add to the log-odds of a start by its own rule.
+        steps_novel: what they add for each unit of the logarithm of novelty.
+        steps_spread: standard deviation of what they add.
+        remaining: what the other steps add where an untrained network took a third of them.
         noise: variance of held-out log-odds beyond that of drawing rows.
         mean_weight: of the prior mean, in past tasks.
         spread_weight: of the prior covariance, in past tasks.
@@ -49,12 +53,16 @@ class Settings:
     task: float = 0.7
     start: float = 0.5
     raw: float = 1.0
-    unknown: float = 1.0
+    unknown: float = 1.5
     per_way: float = -0.9
     per_shot: float = 0.8
-    drop: float = 0.5
-    loosen: float = 0.5
-    noise: float = 0.1
+    drop: float = 0.75
+    loosen: float = 0.75
+    steps: float = 0.3
+    steps_novel: float = 0.3
+    steps_spread: float = 0.5
+    remaining: float = 0.7
+    noise: float = 0.05
     mean_weight: float = 2.0
     spread_weight: float = 6.0
 
@@ -146,13 +154,33 @@ def prior(
         n_way: classes of the task.
         settings: how far what is believed.
     """
-    known = np.isfinite(validation)
-    away = np.log(np.clip(np.where(np.isfinite(novelty), novelty, 1.0), 1.0, 1e3))
+    known, away = np.isfinite(validation), _away(novelty)
     half_way = log_odds(0.5 + 0.5 / max(n_way, 2), 100)
     mean = np.where(known, validation - settings.drop * away, half_way)
     own = np.where(known, settings.start + settings.loosen * away, settings.unknown)
     covariance = np.diag(own**2) + settings.task**2 + settings.raw**2 * np.outer(raw, raw)
     return Prior(mean, covariance)
+
+
+def stepped(before: Prior, own: IntArray, novelty: FloatArray, settings: Settings) -> Prior:
+    """Return the prior in which starts by gradient steps follow their own rule, and gain.
+
+    Args:
+        before: by `prior`.
+        own: for a start by gradient steps the place of its own rule, for others their own `(J,)`.
+        novelty: of the task to each start; NaN where unknown or none `(J,)`.
+        settings: what steps gain.
+    """
+    by_steps = own != np.arange(len(own))
+    gain = by_steps * (settings.steps + settings.steps_novel * _away(novelty))
+    spread = np.diag(by_steps * settings.steps_spread**2)
+    return Prior(before.mean[own] + gain, before.covariance[np.ix_(own, own)] + spread)
+
+
+def _away(novelty: FloatArray) -> FloatArray:
+    """Return the logarithm of novelty, 0 where it is unknown or the task is as those trained on."""
+    found: FloatArray = np.log(np.clip(np.where(np.isfinite(novelty), novelty, 1.0), 1.0, 1e3))
+    return found
 
 
 def learned(before: Prior, past: FloatArray, settings: Settings) -> Prior:

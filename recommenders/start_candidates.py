@@ -23,11 +23,11 @@ from learners.protonet import ProtoNet
 from metastore.errors import InvalidInputError
 from metastore.starts import Start
 from recommenders.cross_validation import FloatArray, Folds, HeldOut
-from recommenders.image_polarity import suited
+from recommenders.image_polarity import suited, turning
 from recommenders.plain_classifiers import PLAIN, fit_plain
 from recommenders.start_choice import FROM_SCRATCH
 from recommenders.start_evidence import compares, embedded, held_out, novelty, task_embedding
-from recommenders.start_fitting import fit_scratch, usual_tuning
+from recommenders.start_fitting import fit_scratch, fit_start, usual_tuning
 from recommenders.start_heads import modes_of, resized
 from recommenders.start_inputs import misfit, prepare
 from recommenders.start_loading import LoadedStart, load_start
@@ -45,10 +45,12 @@ if TYPE_CHECKING:
 EACH = 1.0
 """Seconds that a start may take to be held out, about, where it adapts anew to every fold."""
 FROM_NOTHING = 6.0
-"""Seconds after which no further fold is begun of what is fitted from nothing."""
+"""Processor seconds after which no further fold is begun of steps from nothing or of trees."""
+CHEAP = 0.5
+"""Seconds within which a start is held out at once; others wait for the cheaper ones."""
 
 DEAR = ("gradient boosting", FROM_SCRATCH)
-"""Candidates that take longer than all others together."""
+"""Candidates without a start that take longer than all others together."""
 SHORTENED = 3
 
 REPEATS = {"nearest centroid": 2}
@@ -69,6 +71,8 @@ class Shown:
         scores: transferability scores by name.
         notes: what a person should know, in words.
         preparation: how rows became a start's inputs; None for the others.
+        can_step: whether it is a start that gradient steps can move.
+        by_steps: whether it is a start by gradient steps, where it has a rule of its own, too.
     """
 
     choice: str
@@ -80,6 +84,13 @@ class Shown:
     scores: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     preparation: Preparation | None = None
+    can_step: bool = False
+    by_steps: bool = False
+
+    @property
+    def label(self) -> str:
+        """What tells it from all other candidates."""
+        return f"{self.choice}, by gradient steps" if self.by_steps else self.choice
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,39 +121,42 @@ class Trial:
         return time.monotonic() >= self.deadline
 
 
-def show_start(trial: Trial, start: Start, module: nn.Module | None = None) -> Shown | str:
-    """Return what a start shows, or why it cannot be used here.
+def show_start(
+    trial: Trial, start: Start, module: nn.Module | None = None, *, whatever_it_takes: bool = False
+) -> Shown | str:
+    """Return what a start shows by its own rule, or why it cannot be used here.
 
     Args:
         trial: the support set.
         start: of the registry.
         module: the user's own module, where the start is one's weights.
+        whatever_it_takes: hold rows out even where that takes more than about `CHEAP` seconds.
     """
     if reason := misfit(start, trial.support):
         return reason
     try:
-        return _shown(trial, load_start(start, module=module))
+        return _shown(trial, load_start(start, module=module), whatever_it_takes)
     except (InvalidInputError, LearnerError) as error:
         return str(error)
 
 
-def _shown(trial: Trial, loaded: LoadedStart) -> Shown:
-    upright = prepare(loaded.start, trial.support)
-    ways = [upright, upright.turned()] if upright.kind == "images" else [upright]
-    if not len(trial.folds):
-        ways = [suited(loaded, trial.support, trial.seed)]
+def _shown(trial: Trial, loaded: LoadedStart, whatever_it_takes: bool) -> Shown:
     tuning = usual_tuning(loaded.learner, trial.n_way)
+    can_step = "gradient" in modes_of(loaded.learner, trial.n_way)
     loaded, notes = _wide_enough(loaded, trial.n_way)
-    examples = ways[0].tensors(trial.support)
+    upright = prepare(loaded.start, trial.support)
     began = time.monotonic()
-    loaded.learner.adapt(loaded.state, examples, trial.n_way)
+    loaded.learner.adapt(loaded.state, upright.tensors(trial.support), trial.n_way)
     seconds = time.monotonic() - began
-    tried = [_held(trial, loaded, way, seconds) for way in ways[: 1 if trial.late() else 2]]
-    turned = len(tried) == 2 and turning(*tried)
-    preparation, held = ways[turned], tried[turned]
-    if turned:
-        notes = (*notes, "light and dark are exchanged: more held-out rows are right that way")
-        examples = preparation.tensors(trial.support)
+    folds = trial.folds if compares(loaded.learner) else _affordable(trial.folds, seconds)
+    cheap = compares(loaded.learner) or seconds * len(folds) < CHEAP or whatever_it_takes
+    if not len(folds):
+        preparation, held = suited(loaded, trial.support, trial.seed), None
+    elif cheap and not trial.late():
+        preparation, held = _held(trial, loaded, upright, folds)
+    else:
+        preparation, held = upright, None
+    examples = preparation.tensors(trial.support)
     return Shown(
         loaded.start.name,
         loaded.start,
@@ -153,26 +167,28 @@ def _shown(trial: Trial, loaded: LoadedStart) -> Shown:
         _scores(loaded, examples),
         preparation.notes + notes,
         preparation,
+        can_step,
     )
 
 
-def _held(trial: Trial, loaded: LoadedStart, way: Preparation, seconds: float) -> HeldOut | None:
-    if not len(trial.folds) or trial.late():
-        return None
-    folds = trial.folds if compares(loaded.learner) else _affordable(trial.folds, seconds)
-    examples = way.tensors(trial.support)
-    return held_out(loaded.learner, loaded.state, examples, trial.n_way, folds)
+def _held(
+    trial: Trial, loaded: LoadedStart, upright: Preparation, folds: Folds
+) -> tuple[Preparation, HeldOut]:
+    """Return how images are suited, told by one repeat, and answers for all folds that way."""
 
+    def tried(way: Preparation, part: Folds) -> HeldOut:
+        examples = way.tensors(trial.support)
+        return held_out(loaded.learner, loaded.state, examples, trial.n_way, part)
 
-def turning(upright: HeldOut | None, turned: HeldOut | None) -> bool:
-    """Whether images are to be turned light for dark: the rule of `image_polarity.suited`.
-
-    More rows must come out right by more than a standard deviation of chance (McNemar 1947).
-    """
-    if upright is None or turned is None:
-        return False
-    gained = turned.correct - upright.correct
-    return float(gained.sum()) > max(1.0, math.sqrt(float(np.abs(gained).sum())))
+    once, rest = folds.split(len(trial.folds) // trial.folds.n_repeats)
+    preparation, held = upright, tried(upright, once)
+    if upright.kind == "images":
+        other = tried(upright.turned(), once)
+        if turning(held, other):
+            note = "light and dark are exchanged: more held-out rows are right that way"
+            preparation = replace(upright.turned(), notes=(*upright.notes, note))
+            held = other
+    return preparation, held.joined(tried(preparation, rest)) if len(rest) else held
 
 
 def _affordable(folds: Folds, seconds: float) -> Folds:
@@ -226,17 +242,48 @@ def show_plain(trial: Trial) -> list[Shown]:
     ]
 
 
-def show_dear(trial: Trial, choice: str) -> Shown:
+def show_dear(trial: Trial, choice: str, tuning: Tuning = UNTRAINED) -> Shown:
     """Return what one of `DEAR` shows, on as many folds of one repeat as time allows.
 
-    An untrained network takes a third of its steps on every fold: it is better than it shows.
+    An untrained network takes a third of its steps on every fold; `Settings.remaining` says what
+    the others are worth.
     """
     if choice != FROM_SCRATCH:
         return _fitted(trial, choice, partial(fit_plain, choice, seed=trial.seed), 1)
-    fewer = UNTRAINED.but(steps=UNTRAINED.steps // SHORTENED)
+    fewer = tuning.but(steps=max(1, tuning.steps // SHORTENED))
     fit = partial(fit_scratch, tuning=fewer, seed=trial.seed)
     found = _fitted(trial, choice, fit, 1)
-    return replace(found, tuning=UNTRAINED, seconds=found.seconds * SHORTENED)
+    return replace(found, tuning=tuning, seconds=found.seconds * SHORTENED)
+
+
+def by_steps(own: Shown, tuning: Tuning) -> Shown:
+    """Return a start by gradient steps, of which nothing was seen yet.
+
+    Args:
+        own: what it shows by its own rule.
+        tuning: gradient steps.
+    """
+    return replace(own, held=None, seconds=math.nan, tuning=tuning, by_steps=True)
+
+
+def show_steps(trial: Trial, untried: Shown, module: nn.Module | None = None) -> Shown:
+    """Return what a start shows by gradient steps, on as many folds of one repeat as time allows.
+
+    Args:
+        trial: the support set.
+        untried: as `by_steps` gives.
+        module: the user's own module, where the start is one's weights.
+    """
+    if untried.start is None or untried.preparation is None:
+        raise InvalidInputError(f"{untried.choice!r} is no start that was prepared")
+    loaded = load_start(untried.start, module=module)
+
+    def fit(part: SupportSet) -> Fitted:
+        return fit_start(loaded, untried.preparation, part, untried.tuning, seed=trial.seed)  # type: ignore[arg-type]
+
+    found = _fitted(trial, untried.choice, fit, 1)
+    notes = (*untried.notes, *found.notes)
+    return replace(untried, held=found.held, seconds=found.seconds, notes=notes)
 
 
 def not_tried(choice: str, why: str = "") -> Shown:
@@ -253,10 +300,10 @@ def _fitted(trial: Trial, choice: str, fit: Callable[[SupportSet], Fitted], repe
         return Shown(choice, notes=("no time was left to try it",))
     folds = trial.folds.repeats(repeats)
     answers: list[FloatArray] = []
-    began = time.monotonic()
-    deadline = min(trial.deadline, began + FROM_NOTHING)
+    began, spent = time.monotonic(), time.process_time()
     for train, held in zip(folds.train, folds.held, strict=True):
-        if answers and time.monotonic() >= deadline:
+        # Seconds of the processor, so that a busy machine has the same answer.
+        if answers and (trial.late() or time.process_time() - spent >= FROM_NOTHING):
             break
         answers.append(fit(trial.support.take(train)).log_odds(trial.support.take(held)))
     seconds = (time.monotonic() - began) / len(answers)

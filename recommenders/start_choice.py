@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from metastore.starts import Start
     from metastore.store import MetaStore
+    from recommenders.start_inputs import Preparation
 
 AUTO = "auto"
 FROM_SCRATCH = "from scratch"
@@ -66,12 +67,14 @@ class Chosen:
         start: the start; None for the others.
         reason: in words.
         tuning: what comes with the recommendation; None where nothing does.
+        preparation: how rows become the start's inputs, where the recommendation says.
     """
 
     name: str
     start: Start | None
     reason: str
     tuning: Tuning | None = None
+    preparation: Preparation | None = None
 
 
 def choose(store: MetaStore, support: SupportSet, asked: Settings) -> Chosen:
@@ -105,4 +108,4 @@ def _recommended(store: MetaStore, support: SupportSet, asked: Settings) -> Chos
 
     question = Asked(1, asked.modules, asked.seed, CHOOSING_SECONDS)
     best = answer(store, support, question).best
-    return Chosen(best.choice, best.start, best.reason, best.tuning)
+    return Chosen(best.choice, best.start, best.reason, best.tuning, best.preparation)

@@ -1,6 +1,6 @@
 """Fits a start, an untrained network or a plain classifier to a support set.
 
-How long gradient steps go on is settled before the first one. Where every class has four
+How long gradient steps go on is settled before the first one. Where every class has a dozen
 examples, a quarter of each is held out, the best step by their loss is found, and as many steps
 are taken again on all rows. Where rows are given to hold out, the best step by them is kept.
 Where neither is so, all steps are taken.
@@ -37,8 +37,10 @@ from recommenders.tuning import GRADIENT, SCRATCH, Tuning
 if TYPE_CHECKING:
     from recommenders.start_loading import LoadedStart
 
-LEAST_TO_HOLD_OUT = 4
-"""Examples that every class needs before a quarter of them is held out."""
+LEAST_TO_HOLD_OUT = 12
+"""Examples that every class needs before a part of them is held out: few rows stop too early."""
+HELD_OUT = 4
+"""One in so many is held out."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,7 @@ def _split(examples: Examples, seed: int) -> tuple[Examples, Examples]:
     held = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         rows = random.permutation(np.flatnonzero(labels == label))
-        held[rows[: len(rows) // LEAST_TO_HOLD_OUT]] = True
+        held[rows[: len(rows) // HELD_OUT]] = True
     return _rows(examples, np.flatnonzero(~held)), _rows(examples, np.flatnonzero(held))
 
 

@@ -44,7 +44,7 @@ def headline(one: StartAdvice) -> str:
     low, high = one.interval
     cost = f", about {seconds(one.seconds)} to adapt" if math.isfinite(one.seconds) else ""
     return (
-        f"{one.choice}: expected accuracy {one.accuracy:.0%} "
+        f"{one.label}: expected accuracy {one.accuracy:.0%} "
         f"(80% between {low:.0%} and {high:.0%}){cost}"
     )
 

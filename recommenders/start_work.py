@@ -29,6 +29,7 @@ WORTH_SECONDS = 30.0
 
 _NOTHING = TuningAdvice(Tuning(), "there is nothing to tune")
 _GIVEN = "as asked for"
+_JUDGED = "as the start was recommended"
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +100,9 @@ def prepared(store: MetaStore, support: SupportSet, chosen: Chosen, asked: Setti
         ) from error
     if asked.tuning is not None:
         return Work(chosen, support, fit, [TuningAdvice(asked.tuning, _GIVEN)], asked)
+    if chosen.tuning is not None and asked.trials == 1:
+        # What is fitted is what was held out, and past fine-tunings had their say there.
+        return Work(chosen, support, fit, [TuningAdvice(chosen.tuning, _JUDGED)], asked)
     wanted = Wanted(chosen.name, usual, modes, asked.trials, asked.seed)
     tunings = advised(store, support, wanted)
     return Work(chosen, support, fit, tunings, asked)
@@ -157,7 +161,7 @@ def _neural(
             ("gradient",),
         )
     loaded = load_start(chosen.start, module=asked.modules.get(chosen.name))
-    how = suited(loaded, support, asked.seed)
+    how = chosen.preparation or suited(loaded, support, asked.seed)
 
     def fit(part: SupportSet, tuning: Tuning) -> Fitted:
         return fit_start(loaded, how, part, tuning, device=device, seed=asked.seed)

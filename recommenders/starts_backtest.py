@@ -11,20 +11,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recommenders.cross_validation import FloatArray
 from recommenders.plain_classifiers import PLAIN, fit_plain
-from recommenders.start_beliefs import log_odds
+from recommenders.start_beliefs import Prior, conditioned, learned, log_odds
 from recommenders.start_candidates import DEAR, Shown
+from recommenders.start_case import Asked, Case, gathered
 from recommenders.start_fitting import fit_scratch, fit_start
 from recommenders.start_inputs import prepare
 from recommenders.start_loading import load_start
-from recommenders.starts import Asked, Case, gathered, ranking
+from recommenders.starts import ranking
 from recommenders.support_set import SupportSet
+from recommenders.tuning import SCRATCH
 
 if TYPE_CHECKING:
     from metastore.store import MetaStore
@@ -61,6 +63,7 @@ class Outcome:
         chosen: the candidate that each way chose.
         expected: what the combination expected of its choice, with its 80% interval.
         seconds: of the recommendation.
+        basis: what the combination knew, in JSON values, for `remembering`.
     """
 
     task: str
@@ -69,6 +72,7 @@ class Outcome:
     chosen: Mapping[str, str]
     expected: tuple[float, float, float]
     seconds: float
+    basis: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def of(self, way: str) -> float:
         """Return the accuracy that a way of choosing, or a candidate always taken, gives."""
@@ -91,14 +95,23 @@ def backtest(
         asked: how recommendations are made.
         say: called with each outcome, before past tasks are taken into account.
     """
-    asked = asked or Asked()
-    met: list[tuple[Case, Outcome]] = []
+    outcomes = []
     for task in tasks:
-        case, outcome = _met(store, task, asked)
-        met.append((case, outcome))
+        outcome = met(store, task, asked or Asked())
+        outcomes.append(outcome)
         if say is not None:
             say(outcome)
-    return [_remembering(case, outcome, [o for _, o in met]) for case, outcome in met]
+    return remembering(outcomes, asked)
+
+
+def remembering(outcomes: Sequence[Outcome], asked: Asked | None = None) -> list[Outcome]:
+    """Return outcomes with the choice that knows the tasks of all other groups.
+
+    Args:
+        outcomes: of `met`.
+        asked: how recommendations were made.
+    """
+    return [_remembering(one, outcomes, asked or Asked()) for one in outcomes]
 
 
 def summary(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
@@ -129,18 +142,32 @@ def summary(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     return rows
 
 
-def _met(store: MetaStore, task: Task, asked: Asked) -> tuple[Case, Outcome]:
+def met(store: MetaStore, task: Task, asked: Asked) -> Outcome:
+    """Return what candidates and ways to choose are worth on one task, no other known."""
     began = time.monotonic()
     case, _ = gathered(store, task.support, asked)
     best = ranking(case.belief, [one.seconds for one in case.shown])[0]
     seconds = time.monotonic() - began
-    accuracy = {}
-    for one in case.shown:
-        if one.choice not in DEAR or one.held is not None:
-            accuracy[one.choice] = _worth(one, task, asked)
+    accuracy = {
+        one.label: _worth(one, task, asked)
+        for one in case.shown
+        if one.choice not in DEAR or one.held is not None
+    }
     low, high = case.belief.interval()[best]
     expected = (float(case.belief.accuracy[best]), float(low), float(high))
-    return case, Outcome(task.name, task.group, accuracy, _chosen(case), expected, seconds)
+    return Outcome(task.name, task.group, accuracy, _chosen(case), expected, seconds, _basis(case))
+
+
+def _basis(case: Case) -> dict[str, Any]:
+    value, noise = case.said
+    return {
+        "labels": [one.label for one in case.shown],
+        "seconds": [one.seconds for one in case.shown],
+        "mean": case.before.mean.tolist(),
+        "covariance": case.before.covariance.tolist(),
+        "value": value.tolist(),
+        "noise": noise.tolist(),
+    }
 
 
 def _worth(one: Shown, task: Task, asked: Asked) -> float:
@@ -152,14 +179,15 @@ def _worth(one: Shown, task: Task, asked: Asked) -> float:
     elif one.choice in PLAIN:
         fitted = fit_plain(one.choice, task.support, asked.seed)
     else:
-        fitted = fit_scratch(task.support, seed=asked.seed)
+        fitted = fit_scratch(task.support, one.tuning or SCRATCH, seed=asked.seed)
     return fitted.accuracy(task.query)
 
 
 def _chosen(case: Case) -> dict[str, str]:
     """Return what each way chooses that needs no other task."""
-    names = [one.choice for one in case.shown]
-    validation = np.where(np.isfinite(case.validation), case.validation, -np.inf)
+    names = [one.label for one in case.shown]
+    static = np.array([math.nan if one.by_steps else 0.0 for one in case.shown]) + case.validation
+    validation = np.where(np.isfinite(static), static, -np.inf)
     chosen = {"static": int(np.argmax(validation))}
     if any(one.held is not None for one in case.shown):
         chosen["held-out rows"] = _first(case, lambda one: one.held.accuracy if one.held else None)
@@ -175,19 +203,23 @@ def _first(case: Case, score: Callable[[Shown], float | None]) -> int:
     return int(np.argmax([-math.inf if value is None else value for value in values]))
 
 
-def _remembering(case: Case, outcome: Outcome, everything: Sequence[Outcome]) -> Outcome:
+def _remembering(outcome: Outcome, everything: Sequence[Outcome], asked: Asked) -> Outcome:
     """Return the outcome with the choice that knows the tasks of other groups."""
-    past = _past(case, [one for one in everything if one.group != outcome.group])
-    knowing = replace(case, past=past)
-    order = ranking(knowing.belief, [one.seconds for one in case.shown])
-    chosen = {**outcome.chosen, "combined, with past tasks": case.shown[order[0]].choice}
+    basis = outcome.basis
+    labels = basis["labels"]
+    past = _past(labels, [one for one in everything if one.group != outcome.group])
+    before = Prior(np.array(basis["mean"]), np.array(basis["covariance"]))
+    after = learned(before, past, asked.settings)
+    belief = conditioned(after, np.array(basis["value"]), np.array(basis["noise"]), asked.seed)
+    first = ranking(belief, basis["seconds"])[0]
+    chosen = {**outcome.chosen, "combined, with past tasks": labels[first]}
     return replace(outcome, chosen=chosen)
 
 
-def _past(case: Case, outcomes: Sequence[Outcome]) -> FloatArray:
-    past = np.full((len(outcomes), len(case.shown)), np.nan)
+def _past(labels: Sequence[str], outcomes: Sequence[Outcome]) -> FloatArray:
+    past = np.full((len(outcomes), len(labels)), np.nan)
     for t, one in enumerate(outcomes):
-        for j, shown in enumerate(case.shown):
-            if shown.choice in one.accuracy:
-                past[t, j] = log_odds(one.accuracy[shown.choice], 100)
+        for j, label in enumerate(labels):
+            if label in one.accuracy:
+                past[t, j] = log_odds(one.accuracy[label], 100)
     return past

@@ -166,7 +166,7 @@ def test_a_run_is_recorded_with_its_curve(
     assert view.cell_score[0] == pytest.approx(found.accuracy)
     assert found.accuracy == pytest.approx(found.model.fitted.accuracy(query))
     points = store.rows("SELECT metric, step FROM metric_values WHERE step IS NOT NULL")
-    assert {row["step"] for row in points if row["metric"] == "held_accuracy"} == {0, 1, 2, 3}
+    assert {row["step"] for row in points if row["metric"] == "loss"} == {0, 1, 2, 3}
     assert found.probabilities.shape == (30, 10)
     assert found.held_out.n_rows == 40
     finetune(store, support, "nearest centroid")

@@ -145,15 +145,15 @@ def test_a_trained_start_beats_pixels_and_gradients_help_it(
 def test_held_out_rows_stop_the_steps_where_there_are_enough(
     trained: LoadedStart, drawings: np.ndarray
 ) -> None:
-    support, query = drawn(drawings, [4, 5, 4])
+    support, query = drawn(drawings, [12, 13, 12])
     preparation = prepare(trained.start, support)
     fitted = fit_start(trained, preparation, support, QUICK)
-    assert "3 held-out rows" in fitted.rule
+    assert "9 held-out rows" in fitted.rule
     assert "trained again on all rows" in fitted.rule
     assert fitted.curve[0].held_loss is not None
     given = fit_start(trained, preparation, support, QUICK, held_out=query)
     assert "loss of the given rows" in given.rule
-    few = fit_start(trained, preparation, drawn(drawings, [3, 9])[0], QUICK)
+    few = fit_start(trained, preparation, drawn(drawings, [11, 13])[0], QUICK)
     assert few.rule == "3 steps: too few examples a class to hold any out"
     assert few.curve[0].held_loss is None
 

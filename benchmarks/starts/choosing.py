@@ -1,32 +1,46 @@
 """What the choice of a start is worth on the evaluation alphabets and on digits.
 
     python -m benchmarks.starts.choosing --store S [--tasks alphabets|digits] [--n 20]
-        [--without-starts] [--out choosing.json]
+        [--minutes M] [--without-starts] [--scratch FOLDER] [--report] [--small] [--out FILE]
 
 The starts come from `benchmarks.starts.train`. Every candidate is fine-tuned on each task and
 scored on its query; ways to choose are charged with what they chose. No setting was chosen on
-these tasks.
+these tasks. What was done is kept in the scratch folder, a line a task, so that the run can be
+stopped and goes on; `--report` makes the result of what is there. Remove the folder when the code
+or the starts change.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 import metastore
 from benchmarks.realdata import realdata
+from benchmarks.results import Report, table
 from benchmarks.starts.alphabets import FILE
-from metastore.rendering import Form, render
 from recommenders.starts import Asked
-from recommenders.starts_backtest import Outcome, Task, backtest, summary
+from recommenders.starts_backtest import (
+    HINDSIGHT,
+    WAYS,
+    Outcome,
+    Task,
+    met,
+    remembering,
+    summary,
+)
 from recommenders.support_sets import read_query, read_support
 
+WITHIN = 0.01
+"""How far from hindsight the choice may be."""
 SHAPES = ((5, 1), (5, 2), (5, 5), (10, 3))
 """Classes and examples a class of the tasks of every alphabet."""
 SHOTS = (1, 2, 5, 10, 20)
@@ -63,6 +77,9 @@ def digits(n: int, seed: int = 0) -> Iterator[Task]:
             yield _task(f"digits {draw}, {k_shot} each", f"digits {draw}", support, query)
 
 
+TASKS = {"alphabets": alphabets, "digits": digits}
+
+
 def _task(name: str, group: str, support: np.ndarray, query: np.ndarray) -> Task:
     """Return a task of images by class `(n_classes, n_each, side, side)`."""
     read = read_support(_labelled(support), name=name)
@@ -72,6 +89,31 @@ def _task(name: str, group: str, support: np.ndarray, query: np.ndarray) -> Task
 def _labelled(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     names = np.array([f"class {i:02d}" for i in range(len(images))])
     return images.reshape(-1, *images.shape[2:]), np.repeat(names, images.shape[1])
+
+
+def measure(told: argparse.Namespace, asked: Asked, file: Path) -> None:
+    """Choose for every task that was not done yet, within the minutes there are."""
+    until = time.monotonic() + 60 * told.minutes
+    store = metastore.open(told.store, create=False)
+    known = {one.task for one in outcomes(file)}
+    for task in TASKS[told.tasks](1 if told.small else told.n):
+        if task.name in known:
+            continue
+        if time.monotonic() > until:
+            return
+        found = met(store, task, asked)
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(asdict(found)) + "\n")
+        _say(found)
+
+
+def outcomes(file: Path) -> list[Outcome]:
+    """Return what was done so far; a last line that was torn by a kill is left out."""
+    if not file.exists():
+        return []
+    whole = file.read_text(encoding="utf-8").rpartition("\n")[0]
+    file.write_text(whole + "\n" * bool(whole), encoding="utf-8")
+    return [Outcome(**json.loads(line)) for line in whole.splitlines()]
 
 
 def _say(one: Outcome) -> None:
@@ -84,26 +126,63 @@ def _say(one: Outcome) -> None:
     )
 
 
+def judge(report: Report, rows: list[dict[str, Any]]) -> None:
+    """Say how far the combination is from hindsight, and whether a fixed choice is ahead."""
+    by_name = {row["choice"]: row for row in rows}
+    most = by_name[HINDSIGHT]["tasks"]
+    ours = by_name["combined"]
+    report.verdict(
+        f"within 1 point of hindsight on {most} tasks: {100 * ours['behind']:.2f} points behind",
+        ours["behind"] <= WITHIN,
+    )
+    fixed = [row for row in rows if row["choice"] not in (HINDSIGHT, *WAYS)]
+    whole = [row for row in fixed if row["tasks"] == most]
+    if whole:
+        best = max(whole, key=lambda row: row["accuracy"])
+        report.verdict(
+            f"ahead of any fixed choice: {ours['accuracy']:.4f}, the best is {best['choice']} "
+            f"with {best['accuracy']:.4f}",
+            ours["accuracy"] > best["accuracy"],
+        )
+    report.results["candidates that were not tried everywhere"] = [
+        row["choice"] for row in fixed if row["tasks"] < most
+    ]
+
+
 def main() -> None:
-    """Run the backtest, print its summary, and keep all of it."""
+    """Run what is left of the backtest, print its summary, and write the result file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--store", required=True)
-    parser.add_argument("--tasks", choices=("alphabets", "digits"), default="alphabets")
+    parser.add_argument("--store", type=Path)
+    parser.add_argument("--tasks", choices=tuple(TASKS), default="alphabets")
     parser.add_argument("--n", type=int, default=20, help="alphabets, or draws of digits")
+    parser.add_argument("--minutes", type=float, default=1e6)
     parser.add_argument(
         "--without-starts", action="store_true", help="candidates that need no start take part"
     )
-    parser.add_argument("--out", type=Path, help="a JSON file for every outcome")
+    parser.add_argument("--scratch", type=Path, default=Path("build/choosing"))
+    parser.add_argument("--report", action="store_true")
+    parser.add_argument("--small", action="store_true", help="one alphabet, or one draw")
+    parser.add_argument("--out", type=Path, help="the result file")
     told = parser.parse_args()
     torch.set_num_threads(1)
-    tasks = {"alphabets": alphabets, "digits": digits}[told.tasks](told.n)
+    told.scratch.mkdir(parents=True, exist_ok=True)
+    variant = f"{told.tasks}{'_without_starts' if told.without_starts else ''}"
+    file = told.scratch / f"{variant}.jsonl"
     asked = Asked(without_starts=told.without_starts)
-    outcomes = backtest(metastore.open(told.store), tasks, asked, _say)
-    rows = summary(outcomes)
-    print(render(rows, Form.TABLE))
-    if told.out is not None:
-        kept = {"summary": rows, "outcomes": [asdict(one) for one in outcomes]}
-        told.out.write_text(json.dumps(kept, indent=1) + "\n")
+    if not told.report:
+        measure(told, asked, file)
+    found = remembering(outcomes(file), asked)
+    if not found:
+        parser.error("no task was done yet: run it without --report")
+    rows = summary(found)
+    print(table(rows))
+    report = Report(f"starts.choosing_{variant}", told.small, {"n": told.n, "done": len(found)})
+    judge(report, rows)
+    report.results["accuracy"] = rows
+    report.results["tasks"] = [
+        {name: value for name, value in asdict(one).items() if name != "basis"} for one in found
+    ]
+    report.write(told.out)
 
 
 if __name__ == "__main__":
