@@ -25,7 +25,8 @@ forests (4.6 and 5.5, 2.1 errors) and support vector machines (2.7 and 3.3, 2.0 
 and 5 on those, and throughout on the two tables with few or shared configs, within 1.1 errors of
 it either way. `learned_similarity`: ahead at 1 on the two (14.3 and 15.6, 8.5 and 8.9, 1.5 and 0.9
 errors), on one half of auto-sklearn's table at 10 (2.1 errors) and behind on the other (0.9);
-elsewhere within 1.6 errors either way. Neither wins clearly, so neither is asked unless it is named.
+elsewhere within 1.6 errors either way. Neither wins clearly, so each is asked only where it is
+named.
 
 Without meta-features, or out of support, what past scores of the configs alone say is left: the
 portfolio, as in `nearest`.
