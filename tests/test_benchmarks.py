@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.ask import latency, stages
-from benchmarks.recommend import dense, static
+from benchmarks.recommend import dense, static, zero_shot
 from benchmarks.recommend.references import REFERENCES
 from benchmarks.record import bulk
 from benchmarks.results import Report, Spread, ratios, table
@@ -129,3 +129,18 @@ def test_references_look_only_at_what_they_tried() -> None:
         changed[np.setdiff1d(np.arange(8), tried)] += 5
         assert order(scores, distance, changed, 4).tolist() == tried.tolist()
         assert len(set(order(scores, distance, truth, 99).tolist())) == 8
+
+
+def test_zero_shot_leaves_folds_out_and_compares(realdata: Callable[[str], Path]) -> None:
+    realdata("sklearn_benchmarks/metafeatures.parquet")
+    view = zero_shot.view_of("sklearn_benchmarks")
+    view = view.without(view.datasets[8:])
+    found = zero_shot.measure(view, ("nearest", "portfolio"), folds=2)
+    assert set(found) == {"listed", "told"}
+    for paths in found.values():
+        assert paths.regret["portfolio"].shape == (view.n_datasets, zero_shot.MOST)
+        assert (np.diff(paths.regret["nearest"], axis=1) <= 0).all()
+        first, second = zero_shot.rows_of(paths)
+        assert first["against nearest"] == "+0.0 +0.0 +0.0 +0.0"
+        apart = paths.regret["portfolio"][:, 0].mean() - paths.regret["nearest"][:, 0].mean()
+        assert np.sign(float(second["against nearest"].split()[0])) == np.sign(round(apart, 12))

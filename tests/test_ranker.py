@@ -18,7 +18,7 @@ from recommenders.recommender import AskedTask
 from recommenders.replay import Answers, seen_of
 from recommenders.scores import Past
 from recommenders.tasks import resolve
-from tests.contracts.recommender_contract import example
+from tests.contracts.recommender_contract import example, observations
 from tests.views import small_view, view_from_parquet
 
 D, C = 40, 30
@@ -125,6 +125,17 @@ def test_few_datasets_are_nearest() -> None:
     task = AskedTask("new", view.meta.values[2] + 0.1)
     found, expected = ours.recommend(task, n=6), near.recommend(task, n=6)
     assert [r.config for r in found] == [r.config for r in expected]
+
+
+def test_once_scores_are_seen_it_is_nearest() -> None:
+    meta, scores = turning()
+    view = small_view(scores, meta=meta)
+    ours, near = (recommenders.make(n).fit(view.without(["d0"])) for n in ("ranker", "nearest"))
+    first = [[r.config for r in one.recommend("d0", n=5)] for one in (ours, near)]
+    assert first[0] != first[1]
+    seen = observations(view, "d0", [3, 17])
+    found = [[r.config for r in one.recommend("d0", seen, n=5)] for one in (ours, near)]
+    assert found[0] == found[1]
 
 
 def test_without_lightgbm_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
