@@ -55,6 +55,7 @@ SAID = {
     "input_shape": (1, 28, 28),
     "normalisation": {"scale": "bytes divided by 255"},
 }
+STEPS = Tuning("gradient", 5)
 
 
 @pytest.fixture(scope="session")
@@ -359,6 +360,11 @@ def test_a_start_by_gradient_steps_is_a_candidate_and_what_was_judged_is_fitted(
     without = answer(store, support, Asked(without_starts=False, by_steps=False)).best
     assert without.tuning == Tuning()
     assert without.accuracy < best.accuracy
+    past = (({"start": "raw", "mode": "adapt"}, 0.9), ({"start": "raw"} | STEPS.config(), 0.2))
+    for number in range(4):  # what other tasks say of its own rule is not what was judged here
+        for config, value in past:
+            with store.run(DatasetRef(f"task {number}"), "finetune", config) as run:
+                run.log(accuracy=value)
     chosen = Chosen("raw", best.start, best.reason, best.tuning, best.preparation)
     work = prepared(store, support, chosen, Settings("raw"))
     assert [one.tuning for one in work.tunings] == [best.tuning]
@@ -391,6 +397,7 @@ def test_folds_in_two_parts_answer_as_all_of_them() -> None:
     once, rest = folds.split(4)
     assert len(once) == len(rest) == 4
     assert once.n_repeats == 1
+    assert [*once.rows, *rest.rows] == folds.rows.tolist()
     odds = np.random.default_rng(0).standard_normal((24, 3))
     whole = HeldOut(odds, labels[folds.rows], folds.rows)
     parts = [
