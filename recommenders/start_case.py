@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -23,24 +23,22 @@ from recommenders.start_beliefs import (
     Settings,
     conditioned,
     learned,
-    observed,
     prior,
     stepped,
     validated,
 )
-from recommenders.start_candidates import (
+from recommenders.start_candidates import Shown, Trial, show_start
+from recommenders.start_choice import FROM_SCRATCH
+from recommenders.start_fits import (
     DEAR,
-    Shown,
-    Trial,
     by_steps,
     not_tried,
     show_dear,
     show_plain,
-    show_start,
     show_steps,
 )
-from recommenders.start_choice import FROM_SCRATCH
 from recommenders.start_record import past_tasks
+from recommenders.start_signals import observed
 from recommenders.support_set import SupportSet
 from recommenders.tuning import GRADIENT, SCRATCH
 from recommenders.tuning_advice import Wanted, advised
@@ -58,9 +56,9 @@ MOST_ROWS = 300
 
 WORTH_TRYING = 0.05
 """What takes long is tried where it is the best with no less probability than this."""
-WORTH_GAINING = 0.005
+WORTH_GAINING = 0.01
 """And where it is expected to beat the best so far by no less accuracy than this, where it does."""
-STEPPED = 3
+STEPPED = 2
 """So many starts, the best by their own rule, are candidates by gradient steps, too."""
 
 
@@ -97,10 +95,12 @@ def gathered(
         shown += [*show_plain(trial), *(not_tried(choice) for choice in DEAR)]
     case = _case(store, support, trial, shown, asked)
     if len(trial.folds):
+        scratch = _usual(store, support, FROM_SCRATCH, SCRATCH)
+        case = _tried(case, [j for j, one in enumerate(shown) if one.start is not None], scratch)
         if asked.by_steps and not trial.late():
             steps = _by_steps(store, support, case)
-            case = _case(store, support, trial, [*shown, *steps], asked)
-        case = _tried(case, _usual(store, support, FROM_SCRATCH, SCRATCH))
+            case = _case(store, support, trial, [*case.shown, *steps], asked)
+        case = _said_why(_tried(case, range(len(case.shown)), scratch))
     return case, tuple(refused)
 
 
@@ -133,20 +133,28 @@ def _usual(store: MetaStore, support: SupportSet, choice: str, default: Tuning) 
     return advised(store, support, Wanted(choice, default, ("gradient",)))[0].tuning
 
 
-def _tried(case: Case, scratch: Tuning) -> Case:
-    """Return the case with all that is dear and has a chance tried, the best chance first."""
-    untried = {j for j, one in enumerate(case.shown) if one.held is None}
-    while untried:
+def _tried(case: Case, places: Iterable[int], scratch: Tuning) -> Case:
+    """Return the case with those candidates tried that have a chance, the best chance first."""
+    untried = {j for j in places if case.shown[j].held is None}
+    while untried and not case.trial.late():
         j = max(untried, key=case.chance)
-        if case.trial.late() or not case.worth_trying(j):
+        if not case.worth_trying(j):
             break
         untried.remove(j)
         case = case.but(j, _seen(case, j, scratch))
+    return case
+
+
+def _said_why(case: Case) -> Case:
+    """Return the case with the reason why some were not tried, and without their gradient steps."""
+    untried = [j for j, one in enumerate(case.shown) if one.held is None]
+    chances = {j: case.chance(j) for j in untried}
     for j in untried:
-        why = f"not tried: a chance of {case.chance(j):.0%} to be the best, and then by little"
+        why = f"not tried: a chance of {chances[j]:.0%} to be the best, and then by little"
         if case.trial.late():
             why = "no time was left to try it"
-        case = case.but(j, replace(case.shown[j], notes=(*case.shown[j].notes, why)))
+        one = case.shown[j]
+        case = case.but(j, replace(one, notes=(*one.notes, why)))
     return case.without([j for j in untried if case.shown[j].by_steps])
 
 

@@ -19,8 +19,9 @@ import numpy as np
 from recommenders.cross_validation import FloatArray
 from recommenders.plain_classifiers import PLAIN, fit_plain
 from recommenders.start_beliefs import Prior, conditioned, learned, log_odds
-from recommenders.start_candidates import DEAR, Shown
+from recommenders.start_candidates import Shown
 from recommenders.start_case import Asked, Case, gathered
+from recommenders.start_fits import DEAR
 from recommenders.start_fitting import fit_scratch, fit_start
 from recommenders.start_inputs import prepare
 from recommenders.start_loading import load_start

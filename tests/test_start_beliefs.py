@@ -13,10 +13,11 @@ from recommenders.start_beliefs import (
     conditioned,
     learned,
     log_odds,
-    observed,
     prior,
+    stepped,
     validated,
 )
+from recommenders.start_signals import observed
 
 SETTINGS = Settings()
 RECORD = (Accuracy(5, 1, 0.9, 0.01, 100), Accuracy(20, 5, 0.85, 0.01, 100))
@@ -82,6 +83,24 @@ def test_a_strange_task_lowers_and_loosens_what_validation_says() -> None:
     spread = np.diag(found.covariance)
     assert spread[1] > spread[0]
     assert np.linalg.eigvalsh(found.covariance).min() > 0
+
+
+def test_gradient_steps_follow_their_start_and_gain_more_where_the_task_is_strange() -> None:
+    validation, raw = np.array([2.0, 1.0, np.nan, np.nan]), np.array([False, False, True, False])
+    novelty = np.array([1.0, np.e, np.nan, np.e])
+    plain = prior(validation, novelty, raw, 5, SETTINGS)
+    own = np.array([0, 1, 2, 1])
+    found = stepped(plain, own, novelty, SETTINGS)
+    assert found.mean[:3] == pytest.approx(plain.mean[:3])
+    assert found.covariance[:3, :3] == pytest.approx(plain.covariance[:3, :3])
+    gain = SETTINGS.steps + SETTINGS.steps_novel
+    assert found.mean[3] - found.mean[1] == pytest.approx(gain)
+    apart = found.covariance[3, 3] + found.covariance[1, 1] - 2 * found.covariance[1, 3]
+    assert apart == pytest.approx(SETTINGS.steps_spread**2)
+    assert np.linalg.eigvalsh(found.covariance).min() > 0
+    # a start that fails on held-out rows takes its steps down with it
+    fails = conditioned(found, np.array([np.nan, -2.0, np.nan, np.nan]), 0.1 * np.eye(4))
+    assert fails.accuracy[3] < conditioned(found, np.full(4, np.nan), np.eye(4)).accuracy[3] - 0.1
 
 
 def test_past_tasks_move_the_prior_and_many_of_them_decide() -> None:

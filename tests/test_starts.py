@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,25 @@ from metastore import MetaStore
 from metastore.errors import InvalidInputError
 from metastore.starts import Accuracy
 from metastore.types import DatasetRef
-from recommenders.cross_validation import plan
+from recommenders import start_candidates, start_case
+from recommenders.cross_validation import HeldOut, plan
+from recommenders.start_choice import Chosen, Settings
 from recommenders.start_evidence import embedded, held_out, novelty, task_embeddings
 from recommenders.start_loading import register
-from recommenders.starts import Asked, answer, recommend
-from recommenders.starts_backtest import HINDSIGHT, WAYS, Task, backtest, summary
+from recommenders.start_record import past_tasks
+from recommenders.start_work import prepared
+from recommenders.starts import Asked, StartAdvice, answer, recommend
+from recommenders.starts_backtest import (
+    HINDSIGHT,
+    WAYS,
+    Outcome,
+    Task,
+    backtest,
+    remembering,
+    summary,
+)
 from recommenders.support_sets import SupportSet, read_query, read_support
+from recommenders.tuning import Tuning
 from tests.commands import RunIt
 
 SHAPE = Shape(5, 1, 3)
@@ -41,6 +55,7 @@ SAID = {
     "input_shape": (1, 28, 28),
     "normalisation": {"scale": "bytes divided by 255"},
 }
+STEPS = Tuning("gradient", 5)
 
 
 @pytest.fixture(scope="session")
@@ -329,6 +344,81 @@ def test_what_cannot_be_asked_is_refused(starts_store: MetaStore, characters: np
         recommend(starts_store, (characters[:2, 0], ["a", "b"]), 0)
 
 
+def test_a_start_by_gradient_steps_is_a_candidate_and_what_was_judged_is_fitted(
+    tmp_path: Path, characters: np.ndarray
+) -> None:
+    store = metastore.open(tmp_path / "store", create=True)
+    gradient = fomaml(Conv4(5, filters=8, strided=True), steps=1)
+    register(store, gradient, gradient.init(0), name="raw", method="fomaml", **SAID)
+    support, query = drawn(characters, [5] * 3)
+    found = answer(store, support, Asked(without_starts=False))
+    (best,) = found.ranked  # a start is listed once, by its own rule or by steps
+    assert best.tuning is not None
+    assert best.tuning.mode == "gradient"
+    assert best.evidence.n_held == 15
+    assert "raw, by 60 gradient steps" in found.text()
+    without = answer(store, support, Asked(without_starts=False, by_steps=False)).best
+    assert without.tuning == Tuning()
+    assert without.accuracy < best.accuracy
+    past = (({"start": "raw", "mode": "adapt"}, 0.9), ({"start": "raw"} | STEPS.config(), 0.2))
+    for number in range(4):  # what other tasks say of its own rule is not what was judged here
+        for config, value in past:
+            with store.run(DatasetRef(f"task {number}"), "finetune", config) as run:
+                run.log(accuracy=value)
+    chosen = Chosen("raw", best.start, best.reason, best.tuning, best.preparation)
+    work = prepared(store, support, chosen, Settings("raw"))
+    assert [one.tuning for one in work.tunings] == [best.tuning]
+    fitted = work.fit(support, best.tuning)
+    assert fitted.preparation is best.preparation
+    assert fitted.accuracy(query) > 0.5
+
+
+def test_what_takes_long_is_tried_only_where_it_may_win(
+    starts_store: MetaStore, characters: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    support, _ = drawn(characters, [4] * 4)
+    asked = Asked(5, without_starts=False, by_steps=False)
+    monkeypatch.setattr(start_candidates, "CHEAP", 0.0)
+
+    def boaster() -> StartAdvice:
+        ranked = answer(starts_store, support, asked).ranked
+        return next(one for one in ranked if one.choice == "boaster")
+
+    assert boaster().evidence.n_held == 16  # by what it says of itself it may be the best
+    monkeypatch.setattr(start_case, "WORTH_TRYING", 1.1)
+    untried = boaster()
+    assert untried.evidence.n_held == 0
+    assert "not tried: a chance of" in untried.evidence.notes[-1]
+
+
+def test_folds_in_two_parts_answer_as_all_of_them() -> None:
+    labels = np.repeat(np.arange(3), 4)
+    folds = plan(labels, 2)
+    once, rest = folds.split(4)
+    assert len(once) == len(rest) == 4
+    assert once.n_repeats == 1
+    assert [*once.rows, *rest.rows] == folds.rows.tolist()
+    odds = np.random.default_rng(0).standard_normal((24, 3))
+    whole = HeldOut(odds, labels[folds.rows], folds.rows)
+    parts = [
+        HeldOut(part, labels[some.rows], some.rows)
+        for part, some in zip((odds[:12], odds[12:]), (once, rest), strict=True)
+    ]
+    assert parts[0].joined(parts[1]).correct == pytest.approx(whole.correct)
+    assert np.array_equal(parts[0].each, whole.each)
+
+
+def test_past_tunings_of_another_mode_say_nothing(tmp_path: Path) -> None:
+    store = metastore.open(tmp_path / "store", create=True)
+    for mode, value in (("adapt", 0.5), ("gradient", 0.9)):
+        with store.run(DatasetRef("one"), "finetune", {"start": "s", "mode": mode}) as run:
+            run.log(accuracy=value)
+    found = past_tasks(store, [("s", "adapt"), ("s", "gradient"), ("s", None), ("t", None)])
+    shares = 1 / (1 + np.exp(-found))
+    assert shares[0, :3] == pytest.approx([0.5, 0.9, 0.7], abs=0.01)
+    assert np.isnan(found[0, 3])
+
+
 def test_the_backtest_charges_every_way_with_what_it_chose(
     starts_store: MetaStore, characters: np.ndarray
 ) -> None:
@@ -349,6 +439,8 @@ def test_the_backtest_charges_every_way_with_what_it_chose(
     assert rows[HINDSIGHT]["behind"] == 0
     assert rows["combined"]["accuracy"] > rows["static"]["accuracy"]
     assert rows["held-out rows"]["tasks"] == 2
+    kept = [Outcome(**json.loads(json.dumps(asdict(one)))) for one in outcomes]
+    assert [one.chosen for one in remembering(kept)] == [one.chosen for one in outcomes]
 
 
 def test_the_command_lists_and_ranks(
