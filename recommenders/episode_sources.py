@@ -19,6 +19,7 @@ from learners.samplers import Sampler, Shape, TableSampler, UnevenClassSampler, 
 from learners.sinusoid import SinusoidSampler
 from metastore.errors import InvalidInputError
 from recommenders.image_folders import image_folder, npz_classes
+from recommenders.image_sizes import background_of
 from recommenders.table_groups import class_rows, group_tables, input_columns, scaled
 
 SINUSOID = "sinusoid"
@@ -146,6 +147,8 @@ def _classes(path: Path, classes: Mapping[str, Tensor], wanted: Wanted) -> Sourc
         "left_out": sorted(set(classes) - set(kept)),
         "scale": scale or "bytes divided by 255",
     }
+    if inputs.images:
+        about["background"] = background_of(drawn[0])
     samplers = [UnevenClassSampler(part, shape, wanted.seed + i) for i, part in enumerate(drawn)]
     return Source(samplers[0], samplers[1], samplers[2], inputs, about)
 

@@ -8,13 +8,17 @@ and a triangle where it grows. It needs neither Pillow nor torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommenders.image_files import Pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Floats = NDArray[np.float32]
 
@@ -69,3 +73,13 @@ def light_background(images: Sequence[Pixels]) -> bool:
         np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]).mean() for image in images
     ]
     return float(np.median(borders)) > _LIGHT
+
+
+def background_of(classes: Iterable[Tensor]) -> str:
+    """Return "light" or "dark": what is behind the drawings of a start's training images.
+
+    Args:
+        classes: bytes `(n, channels, side, side)` of each class; a few of each are looked at.
+    """
+    few = [image.permute(1, 2, 0).numpy() for images in classes for image in images[:3]]
+    return "light" if light_background(few) else "dark"

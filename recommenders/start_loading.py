@@ -145,11 +145,11 @@ def _told(known: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a start from what `headstart learn` wrote about its source."""
     shape = tuple(known.get("input_shape", (1,)))
     classes = known.get("classes", known.get("groups", {})).get("train", [])
-    columns = {"columns": known["columns"]} if "columns" in known else {}
+    more = {name: known[name] for name in ("columns", "background") if name in known}
     return {
         "kind": "images" if len(shape) == 3 else "rows",
         "input_shape": shape,
-        "normalisation": {"scale": known.get("scale")} | columns,
+        "normalisation": {"scale": known.get("scale")} | more,
         "trained_on": tuple(f"{known.get('source', '')}:{one}" for one in classes)
         or (str(known.get("source", "")),),
     }

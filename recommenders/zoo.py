@@ -30,6 +30,7 @@ from learners.wide_tables import WideShape, WideTableSampler
 from metastore.errors import InvalidInputError
 from metastore.starts import Accuracy, Start
 from metastore.store import MetaStore
+from recommenders.image_sizes import background_of
 from recommenders.start_loading import register
 from recommenders.start_training import accuracies
 from recommenders.zoo_data import (
@@ -173,7 +174,10 @@ def _of_images(data: ImageData, method: str, licence: str, zoo: Zoo) -> Exhibit:
             "kind": "images",
             "input_shape": shape,
             "n_way": WAYS if head else None,
-            "normalisation": {"scale": "bytes divided by 255"},
+            "normalisation": {
+                "scale": "bytes divided by 255",
+                "background": background_of(classes),
+            },
             "trained_on": tuple(f"{data.name}:{name}" for name in data.train),
             "licence": licence,
         },

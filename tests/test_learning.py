@@ -93,6 +93,7 @@ def test_what_is_learned_is_a_start_that_can_be_sent_on(
     }
     assert len(start.trained_on) == 22
     assert start.trained_on[0].startswith("images.npz:")
+    assert start.normalisation["background"] == "dark"
     loaded, state = load_start(start), restore(Path("glyphs.json"))[1]
     assert all(torch.equal(loaded.state[name], value) for name, value in state.items())
     assert headstart("start", "export", "letters", "one.start").status == 0

@@ -176,13 +176,14 @@ def main() -> None:
         parser.error("no task was done yet: run it without --report")
     rows = summary(found)
     print(table(rows))
-    report = Report(f"starts.choosing_{variant}", told.small, {"n": told.n, "done": len(found)})
+    report = Report("starts.choosing", told.small, {"n": told.n, "done": len(found)})
     judge(report, rows)
     report.results["accuracy"] = rows
     report.results["tasks"] = [
         {name: value for name, value in asdict(one).items() if name != "basis"} for one in found
     ]
-    report.write(told.out)
+    default = Path(__file__).parent / "results" / f"choosing_{variant}.json"
+    report.write(told.out or (None if told.small else default))
 
 
 if __name__ == "__main__":
