@@ -44,7 +44,8 @@ class Settings:
         steps: what gradient steps add to the log-odds of a start by its own rule.
         steps_novel: what they add for each unit of the logarithm of novelty.
         steps_spread: standard deviation of what they add.
-        remaining: what the other steps add where an untrained network took a third of them.
+        remaining: what the other steps add where an untrained network took a third of them, on
+            images.
         noise: variance of held-out log-odds beyond that of drawing rows.
         mean_weight: of the prior mean, in past tasks.
         spread_weight: of the prior covariance, in past tasks.

@@ -210,7 +210,9 @@ class Case:
         settings = self.asked.settings
         held = [one.held for one in self.shown]
         value, covariance = observed(held, self.trial.kept, settings)
-        fewer = np.array([one.choice == FROM_SCRATCH for one in self.shown])
+        # What more steps add was measured on images; on tables a third is judged as the whole is.
+        images = self.trial.support.kind == "images"
+        fewer = np.array([images and one.choice == FROM_SCRATCH for one in self.shown])
         return value + settings.remaining * fewer, covariance
 
     @cached_property
