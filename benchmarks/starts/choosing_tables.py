@@ -30,10 +30,15 @@ from benchmarks.starts.few_rows import SHOTS, FewRows, tasks
 from benchmarks.starts.tables import N_FOLDS, fold_names, tables
 from metastore.store import MetaStore
 from recommenders.starts import Asked
-from recommenders.starts_backtest import HINDSIGHT, Outcome, Task, backtest, summary
+from recommenders.starts_backtest import (
+    HINDSIGHT,
+    WAYS,
+    Outcome,
+    Task,
+    backtest,
+    summary,
+)
 from recommenders.support_sets import read_query, read_support
-
-WAYS = (HINDSIGHT, "combined", "static", "held-out rows")
 
 
 def _task(one: FewRows) -> Task:
@@ -131,7 +136,9 @@ def _judge(report: Report, shots: int, some: list[dict[str, Any]]) -> None:
     by_name = {row["choice"]: row for row in some}
     ours = by_name.pop("combined", None)
     most = max((row["tasks"] for row in some), default=0)
-    fixed = {k: row for k, row in by_name.items() if k not in WAYS and row["tasks"] == most}
+    fixed = {
+        k: row for k, row in by_name.items() if k not in (HINDSIGHT, *WAYS) and row["tasks"] == most
+    }
     if ours is None or not fixed:
         return
     best = max(fixed, key=lambda name: fixed[name]["accuracy"])
