@@ -65,9 +65,7 @@ def build(description: Description) -> Learner:
     Raises:
         CheckpointError: if it names a class or an argument that this version does not have.
     """
-    built = _from_json(description)
-    if not isinstance(built, Learner):
-        raise CheckpointError(f"expected the description of a learner, got {description!r:.80}")
+    built: Learner = _built(description, Learner, "a learner")
     return built
 
 
@@ -82,9 +80,14 @@ def build_network(description: Description) -> Network:
     Raises:
         CheckpointError: if it names a class or an argument that this version does not have.
     """
+    built: Network = _built(description, _NETWORKS, "a network")
+    return built
+
+
+def _built(description: Description, kind: type | tuple[type, ...], what: str) -> Any:
     built = _from_json(description)
-    if not isinstance(built, _NETWORKS):
-        raise CheckpointError(f"expected the description of a network, got {description!r:.80}")
+    if not isinstance(built, kind):
+        raise CheckpointError(f"expected the description of {what}, got {description!r:.80}")
     return built
 
 

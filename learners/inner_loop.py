@@ -223,6 +223,13 @@ class GradientLearner(Learner):
             total[f"net.{name}"] = total[f"net.{name}"] + gradient
         return total, value
 
+    def parameters(self, state: State, step: int = 0) -> State:
+        """Return the network's own parameters before an inner step, by its own names.
+
+        Those that MAML++ keeps for every step are the step's; later steps have the last ones.
+        """
+        return self._params(state, {}, step)
+
     @property
     def _leans_on_support(self) -> bool:
         return self.network.normalises and not self.loop.query_statistics

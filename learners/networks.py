@@ -134,6 +134,13 @@ class Conv4:
     side: int = 28
     n_pooled: int = 4
 
+    def __post_init__(self) -> None:
+        if not self.strided and self.side >> self.n_pooled < 1:
+            raise LearnerError(
+                f"images of side {self.side} vanish in {self.n_pooled} halvings; bring them to "
+                f"{2**self.n_pooled} or more, or pool fewer blocks"
+            )
+
     @property
     def normalises(self) -> bool:
         """True: batch normalisation."""
@@ -143,8 +150,6 @@ class Conv4:
     def n_features(self) -> int:
         """Width of the flat features before the head."""
         side = 1 if self.strided else self.side >> self.n_pooled
-        if side < 1:
-            raise LearnerError(f"images of side {self.side} vanish in {self.n_pooled} halvings")
         return self.filters * side * side
 
     def init(self, generator: torch.Generator) -> Params:

@@ -86,10 +86,6 @@ class Fitted:
         """Return the same with another temperature."""
         return replace(self, temperature=temperature)
 
-    def noting(self, *notes: str) -> Fitted:
-        """Return the same with further notes."""
-        return replace(self, notes=(*self.notes, *notes))
-
 
 def softmax(scores: NDArray[np.float64]) -> Probabilities:
     """Return probabilities `(n, n_classes)` of log-odds; a class at -inf gets 0.

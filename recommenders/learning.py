@@ -188,7 +188,7 @@ def _trained(lesson: Lesson, source: Source) -> Learned:
         trained.learner, trained.state, source.test, lesson.test_episodes, training.execution
     )
     seconds = trained.history[-1].seconds
-    start = _start(lesson, source, trained, test, seconds)
+    start = _start(lesson, source, trained, test, training)
     return Learned(lesson.out, _drawn(lesson, trained), trained.iterations, seconds, test, start)
 
 
@@ -197,19 +197,30 @@ def _about(lesson: Lesson, source: Source) -> dict[str, Any]:
 
 
 def _start(
-    lesson: Lesson, source: Source, trained: Trained, test: Score, seconds: float
+    lesson: Lesson, source: Source, trained: Trained, test: Score, training: Training
 ) -> Start | None:
     """Return the entry in the registry of what was trained, after measuring it."""
     if lesson.store is None:
         return None
     from learners.samplers import Shape  # noqa: PLC0415 - torch
-    from recommenders.start_training import Label, accuracies, accuracy, add_file  # noqa: PLC0415
+    from recommenders.start_training import (  # noqa: PLC0415
+        Label,
+        accuracies,
+        accuracy,
+        add_file,
+        tasks_of,
+    )
 
     label = lesson.label or Label(lesson.out.stem)
-    shown = accuracies(trained.learner, trained.state, source.test) or (
-        accuracy(test, Shape(0, source.inputs.k_shot, 0)),
-    )
-    told = {"accuracies": shown, "seconds": seconds, "method": lesson.method}
+    learner, state = trained.learner, trained.state
+    told = {
+        "accuracies": accuracies(
+            learner, state, source.test, execution=training.execution, known=test
+        )
+        or (accuracy(test, Shape(0, source.inputs.k_shot, 0)),),
+        "tasks": tasks_of(learner, state, source.train),
+        "seconds": trained.history[-1].seconds,
+    }
     try:
         return add_file(lesson.store, lesson.out, label, **told)
     except (OSError, HeadstartError) as error:

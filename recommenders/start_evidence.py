@@ -21,6 +21,7 @@ from torch import Tensor
 from learners.embedding import EmbeddingLearner
 from learners.episode import Examples
 from learners.execution import over_episodes
+from learners.inner_loop import GradientLearner
 from learners.learner import Learner, State
 from learners.networks import MLP, Conv4, Network, without_net
 from learners.samplers import Sampler
@@ -120,6 +121,8 @@ def embedded(learner: Learner, state: State, examples: Examples) -> Tensor:
     outputs are the answer. Where the network's rows see each other, they see the whole set.
     """
     network, params = getattr(learner, "network", None), without_net(state)
+    if isinstance(learner, GradientLearner):
+        params = learner.parameters(state)
     if not isinstance(learner, EmbeddingLearner):
         network, params = without_head(network, params)
     if network is None:

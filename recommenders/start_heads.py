@@ -172,12 +172,10 @@ def unmeasured(network: Network, params: Params) -> Params:
 
 def _own_head(learner: Any, state: State, n_classes: int) -> Tunable:
     learner, state = resized(learner, state, n_classes)
-    params = unmeasured(learner.network, without_net(state))
-    loop = getattr(learner, "loop", None)
-    if loop is not None and loop.step_norm:
-        # MAML++ keeps a scale and a shift for every step; the last is what predicts.
-        norms = (".scale", ".shift")
-        params = {k: v[-1] if k.endswith(norms) else v for k, v in params.items()}
+    params = without_net(state)
+    if isinstance(learner, GradientLearner):
+        params = learner.parameters(state, learner.loop.steps - 1)
+    params = unmeasured(learner.network, params)
     for name in (f"{_HEAD}weight", f"{_HEAD}bias"):
         if name in params:
             params[name] = params[name][..., :n_classes].contiguous()

@@ -7,7 +7,7 @@ builds networks and takes tensors.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from learners.networks import ModuleNetwork, under_net
 from learners.protonet import ProtoNet
 from learners.set_encoder import SetEncoder
 from metastore.errors import InvalidInputError
-from metastore.starts import MODULE, Accuracy, Start
+from metastore.starts import MODULE, Start
 from metastore.store import MetaStore
 
 
@@ -96,24 +96,14 @@ def register(store: MetaStore, learner: Learner, state: State, *, name: str, **s
     return store.add_start(state, name=name, **{"learner": describe(learner), "n_way": most} | said)
 
 
-def register_checkpoint(
-    store: MetaStore,
-    checkpoint: Path,
-    *,
-    name: str,
-    method: str,
-    accuracies: Iterable[Accuracy] = (),
-    **said: Any,
-) -> Start:
+def register_checkpoint(store: MetaStore, checkpoint: Path, *, name: str, **said: Any) -> Start:
     """Put what `headstart learn` trained into the registry.
 
     Args:
         store: where to.
-        checkpoint: the JSON file.
+        checkpoint: the JSON file; it says the method, the source and the scale.
         name: what to call it.
-        method: a key of the catalogue of learners.
-        accuracies: on held-out episodes.
-        said: other fields of `metastore.starts.StartSpec`, and `tasks`.
+        said: other fields of `metastore.starts.StartSpec`, and `tasks`; they win.
 
     Raises:
         InvalidInputError: if the checkpoint cannot be read.
@@ -123,15 +113,7 @@ def register_checkpoint(
         known = about(checkpoint)
     except (CheckpointError, LearnerError) as error:
         raise InvalidInputError(str(error)) from error
-    return register(
-        store,
-        learner,
-        state,
-        name=name,
-        method=method,
-        accuracies=tuple(accuracies),
-        **_told(known) | _any_columns(learner) | said,
-    )
+    return register(store, learner, state, name=name, **_told(known) | _any_columns(learner) | said)
 
 
 def _any_columns(learner: Learner) -> dict[str, Any]:
@@ -147,6 +129,7 @@ def _told(known: Mapping[str, Any]) -> dict[str, Any]:
     classes = known.get("classes", known.get("groups", {})).get("train", [])
     more = {name: known[name] for name in ("columns", "background") if name in known}
     return {
+        "method": str(known.get("method", "pretrained")),
         "kind": "images" if len(shape) == 3 else "rows",
         "input_shape": shape,
         "normalisation": {"scale": known.get("scale")} | more,

@@ -18,6 +18,8 @@ from learners.samplers import Sampler, Shape, UnevenClassSampler
 from metastore.errors import InvalidInputError
 from metastore.starts import Accuracy, Start
 from metastore.store import MetaStore
+from recommenders.cross_validation import FloatArray
+from recommenders.start_evidence import task_embeddings
 from recommenders.start_loading import register_checkpoint
 
 WAYS = (2, 5, 20)
@@ -25,6 +27,9 @@ SHOTS = (1, 5)
 
 EPISODES = 100
 """Episodes of each shape: 95% intervals of about two points."""
+
+TASKS = 64
+"""Training episodes whose embeddings a start keeps, to tell how far a new task is from them."""
 
 _ONE_HEAD = (GradientLearner, Reptile, MetaLSTM, LearnedOptimizer)
 
@@ -73,16 +78,43 @@ def accuracies(
     state: State,
     sampler: Sampler,
     *,
-    n_episodes: int = EPISODES,
     execution: Execution | None = None,
+    known: Score | None = None,
 ) -> tuple[Accuracy, ...]:
-    """Return accuracies on held-out episodes of every shape that can be drawn."""
+    """Return accuracies on held-out episodes of every shape that can be drawn.
+
+    Args:
+        learner: who is measured.
+        state: what it learned.
+        sampler: of held-out episodes.
+        execution: how batches run, and on which device.
+        known: the score on the sampler's own shape, where it was measured already.
+    """
     found = []
     for shape in shapes(learner, sampler):
         assert isinstance(sampler, UnevenClassSampler)
-        drawn = replace(sampler, shape=shape)
-        found.append(accuracy(evaluate(learner, state, drawn, n_episodes, execution), shape))
+        score = known if shape == sampler.shape else None
+        if score is None:
+            drawn = replace(sampler, shape=shape)
+            score = evaluate(learner, state, drawn, EPISODES, execution)
+        found.append(accuracy(score, shape))
     return tuple(found)
+
+
+def tasks_of(learner: Learner, state: State, sampler: Sampler) -> FloatArray | None:
+    """Return the embeddings `(TASKS, d)` of training episodes of few classes; None of regression.
+
+    Args:
+        learner: whose network embeds; episodes are embedded on the CPU.
+        state: what it learned, on any device.
+        sampler: its training episodes.
+    """
+    if not isinstance(sampler, UnevenClassSampler):
+        return None
+    made = sampler.shape
+    few = replace(sampler, shape=Shape(min(made.n_way, WAYS[1]), made.k_shot, 1))
+    here = {name: value.cpu() for name, value in state.items()}
+    return task_embeddings(learner, here, few, TASKS)
 
 
 def accuracy(score: Score, shape: Shape) -> Accuracy:
@@ -107,8 +139,7 @@ def add_file(store: MetaStore, file: Path, label: Label, **said: Any) -> Start:
     if label.note:
         words["source"] = label.note
     if file.suffix == ".json":
-        method = said.pop("method", None) or _method(file)
-        return register_checkpoint(store, file, name=label.name, **words | {"method": method})
+        return register_checkpoint(store, file, name=label.name, **words)
     if file.suffix != ".safetensors":
         raise InvalidInputError(
             f"expected a checkpoint (.json) or weights (.safetensors), got {file}; files that "
@@ -116,14 +147,6 @@ def add_file(store: MetaStore, file: Path, label: Label, **said: Any) -> Start:
             "safetensors.torch.save_file"
         )
     return store.add_start(file, name=label.name, **words)
-
-
-def _method(file: Path) -> str:
-    try:
-        method = json.loads(file.read_text())["about"]["method"]
-    except (OSError, ValueError, KeyError, TypeError):
-        method = "pretrained"
-    return str(method)
 
 
 def network_words(network: str, shape: str) -> dict[str, Any]:

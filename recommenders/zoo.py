@@ -32,7 +32,7 @@ from metastore.starts import Accuracy, Start
 from metastore.store import MetaStore
 from recommenders.image_sizes import background_of
 from recommenders.start_loading import register
-from recommenders.start_training import accuracies
+from recommenders.start_training import accuracies, tasks_of
 from recommenders.zoo_data import (
     ImageData,
     TableData,
@@ -98,7 +98,7 @@ class Exhibit:
     iterations: int
     measure: Callable[[State], tuple[Accuracy, ...]]
     said: dict[str, Any]
-    tasks: Callable[[State], Any] = lambda state: None
+    tasks: Callable[[State], Any]
 
     @property
     def source(self) -> str:
@@ -160,13 +160,14 @@ def _of_images(data: ImageData, method: str, licence: str, zoo: Zoo) -> Exhibit:
     head = method == "fomaml"
     drawn = Shape(WAYS if head else min(20, len(classes)), shots, queries)
     test = UnevenClassSampler(kept, Shape(WAYS, 1, queries), zoo.seed + 1)
+    sampler = UnevenClassSampler(classes, drawn, zoo.seed)
     learner, training, iterations = _image_learner(method, shape)
     return Exhibit(
         f"{data.name}-{method}",
         method,
         data.digest,
         learner,
-        UnevenClassSampler(classes, drawn, zoo.seed),
+        sampler,
         training,
         iterations,
         lambda state: accuracies(learner, state, test),
@@ -181,6 +182,7 @@ def _of_images(data: ImageData, method: str, licence: str, zoo: Zoo) -> Exhibit:
             "trained_on": tuple(f"{data.name}:{name}" for name in data.train),
             "licence": licence,
         },
+        lambda state: tasks_of(learner, state, sampler),
     )
 
 

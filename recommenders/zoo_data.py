@@ -187,7 +187,21 @@ def _table(x: np.ndarray, target: np.ndarray) -> Table | None:
             return None
         cuts = np.quantile(target.astype(np.float64), [1 / 3, 2 / 3])
         labels = np.searchsorted(cuts, target.astype(np.float64))
-    usable = np.flatnonzero(np.bincount(labels) >= 10)
+    return drawable(x, labels, 10)
+
+
+def drawable(x: np.ndarray, labels: np.ndarray, least: int) -> Table | None:
+    """Return the rows of classes that can be drawn from, on a footing of mean 0 and deviation 1.
+
+    Args:
+        x: inputs `(n, d)`, finite.
+        labels: class numbers `(n,)`.
+        least: rows that a class needs.
+
+    Returns:
+        Inputs and class numbers counted from 0; None with fewer than two such classes.
+    """
+    usable = np.flatnonzero(np.bincount(labels) >= least)
     if len(usable) < 2:
         return None
     rows = np.isin(labels, usable)

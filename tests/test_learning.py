@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from sklearn.datasets import load_diabetes
 
 torch = pytest.importorskip("torch")
@@ -23,6 +24,7 @@ from learners.recipes import Inputs, recipe  # noqa: E402
 from metastore import MetaStore  # noqa: E402
 from metastore.errors import StoreBusyError  # noqa: E402
 from recommenders.start_loading import load_start  # noqa: E402
+from recommenders.start_training import TASKS  # noqa: E402
 from tests.commands import RunIt  # noqa: E402
 from tests.processes import python  # noqa: E402
 
@@ -94,6 +96,13 @@ def test_what_is_learned_is_a_start_that_can_be_sent_on(
     assert len(start.trained_on) == 22
     assert start.trained_on[0].startswith("images.npz:")
     assert start.normalisation["background"] == "dark"
+    told = json.loads(Path("glyphs.json").read_text())
+    assert told["about"]["method"] == start.method
+    own = next(one for one in start.accuracies if (one.n_way, one.k_shot) == (4, 1))
+    assert own.n_episodes == 6  # the test that was made anyway
+    tasks = start.tasks()
+    assert tasks is not None
+    assert len(tasks) == TASKS
     loaded, state = load_start(start), restore(Path("glyphs.json"))[1]
     assert all(torch.equal(loaded.state[name], value) for name, value in state.items())
     assert headstart("start", "export", "letters", "one.start").status == 0
@@ -178,11 +187,17 @@ def test_tensorboard_files_are_written(headstart: RunIt, tmp_path: Path) -> None
 def test_what_cannot_be_done_is_said(headstart: RunIt, images: Path, tmp_path: Path) -> None:
     out = tmp_path / "run.json"
     base = ("learn", images, "--out", out, "--episodes", 4, "--test-episodes", 6)
+    with np.load(images) as file:
+        for number, drawings in enumerate(file["images"]):
+            (tmp_path / "letters" / str(number)).mkdir(parents=True)
+            for i, drawing in enumerate(drawings[:6]):
+                Image.fromarray(drawing).save(tmp_path / f"letters/{number}/{i}.png")
     for words, message in (
         (("learn", images, "--out", out), "how long?"),
         ((*base, "--device", "gpu"), "choose auto, cpu or cuda"),
         ((*base, "--method", "adam"), "no method named 'adam'"),
         ((*base, "--resume"), "no checkpoint at"),
+        (("learn", "letters", *base[2:], "--side", 8), "vanish in 4 halvings"),
         ((*base, "--way", 20), "30 classes of 6 examples or more are too few"),
         (("learn", "sinusoid", "--out", out, "--episodes", 4), "protonet classifies"),
         (("learn", images, "--out", tmp_path / "run.bin", "--episodes", 4), "a .json file"),

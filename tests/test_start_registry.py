@@ -18,7 +18,9 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 
 import metastore  # noqa: E402
+from learners.catalogue import catalogue  # noqa: E402
 from learners.episode import examples  # noqa: E402
+from learners.errors import LearnerError  # noqa: E402
 from learners.networks import Conv4  # noqa: E402
 from learners.protonet import ProtoNet  # noqa: E402
 from learners.recipes import Inputs, recipe  # noqa: E402
@@ -28,6 +30,7 @@ from metastore import MetaStore  # noqa: E402
 from metastore.errors import InvalidInputError, UnknownNameError  # noqa: E402
 from metastore.starts import Accuracy  # noqa: E402
 from recommenders.start_loading import load_start, register  # noqa: E402
+from recommenders.start_training import TASKS, tasks_of  # noqa: E402
 from tests.processes import python  # noqa: E402
 
 
@@ -311,6 +314,25 @@ def test_every_recipe_can_be_registered_and_loaded(store: MetaStore) -> None:
         loaded = load_start(register(store, learner, state, name=method, method=method))
         assert loaded.learner == learner
         assert all(torch.equal(loaded.state[name], value) for name, value in state.items())
+
+
+@pytest.mark.parametrize("method", [one.key for one in catalogue()])
+def test_every_classifier_keeps_what_its_training_tasks_look_like(
+    digits: list[torch.Tensor], method: str
+) -> None:
+    framed = [torch.nn.functional.pad(images, (4, 4, 4, 4)) for images in digits[:7]]
+    sampler = UnevenClassSampler(framed, Shape(4, 2, 3))
+    try:
+        learner = recipe(method, Inputs((1, 16, 16), 4, 2)).learner
+        state = learner.init(0)
+    except LearnerError as error:  # of rows alone
+        pytest.skip(str(error))
+    tasks = tasks_of(learner, state, sampler)
+    assert tasks is not None
+    assert tasks.shape[0] == TASKS
+    assert np.isfinite(tasks).all()
+    assert len({tuple(row) for row in tasks.round(9)}) > TASKS // 2
+    assert np.array_equal(tasks, tasks_of(learner, state, sampler))
 
 
 def test_the_registry_needs_no_torch(store: MetaStore) -> None:

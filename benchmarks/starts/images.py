@@ -8,11 +8,10 @@ measured  its accuracy on characters that no start was trained on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from benchmarks.starts.alphabets import FILE, KEPT, Characters, characters
@@ -24,7 +23,7 @@ from learners.fomaml import fomaml
 from learners.learner import Learner
 from learners.matching import Matching
 from learners.meta_sgd import meta_sgd
-from learners.networks import MLP, Conv4, without_net
+from learners.networks import MLP, Conv4
 from learners.protonet import ProtoNet
 from learners.relation import Relation
 from learners.reptile import Reptile
@@ -171,18 +170,6 @@ def measured(plan: Plan, state: dict[str, Tensor], n_episodes: int) -> dict[str,
     }
 
 
-@torch.no_grad()
-def task_embeddings(plan: Plan, state: dict[str, Tensor], n_tasks: int = 64) -> Tensor:
-    """Return the mean embedding `(n_tasks, d)` of each of some training episodes.
-
-    Of a network whose outputs are the answer it is what lies before the last layer.
-    """
-    network, params = plan.learner.network, without_net(state)  # type: ignore[attr-defined]
-    if isinstance(network, Conv4):
-        network = replace(network, n_out=0)
-    drawn = ClassSampler(characters(plan.part).train, Shape(5, 5, 1), 11)
-    rows = []
-    for episode in drawn.sample(0, n_tasks).split(1):
-        x, _, mask = (part[0] for part in episode.support)
-        rows.append(network(params, x, mask).flatten(1).mean(0))
-    return torch.stack(rows)
+def episodes_of(plan: Plan) -> ClassSampler:
+    """Return episodes of few classes among those trained on, for a start's task embeddings."""
+    return ClassSampler(characters(plan.part).train, Shape(WAYS, 5, 1), 11)

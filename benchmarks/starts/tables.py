@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-import torch
 from torch import Tensor
 
 from benchmarks.realdata import realdata
@@ -22,6 +21,7 @@ from metastore.fingerprint import fingerprint
 from metastore.profiles import profile
 from metastore.tabular import as_table
 from metastore.view import MetaFeatures
+from recommenders.zoo_data import drawable
 
 N_FOLDS = 3
 N_PARTS = 4
@@ -84,12 +84,4 @@ def _table(path: Path) -> Table | None:
     x = np.stack([read[name].to_numpy().astype(np.float64) for name in columns], axis=1)
     _, labels = np.unique(read["target"].to_numpy(), return_inverse=True)
     whole = np.isfinite(x).all(1)
-    x, labels = x[whole], labels[whole]
-    usable = np.flatnonzero(np.bincount(labels) >= LEAST_ROWS)
-    if len(usable) < 2:
-        return None
-    kept = np.isin(labels, usable)
-    x, labels = x[kept], np.searchsorted(usable, labels[kept])
-    deviation = x.std(0)
-    x = (x - x.mean(0)) / np.where(deviation > 0, deviation, 1.0)
-    return torch.from_numpy(x.astype(np.float32)), torch.from_numpy(labels)
+    return drawable(x[whole], labels[whole], LEAST_ROWS)

@@ -24,8 +24,8 @@ from benchmarks.starts.images import (
     WAYS,
     Plan,
     about,
+    episodes_of,
     measured,
-    task_embeddings,
     trained,
 )
 from benchmarks.starts.tables import N_FOLDS, fold_names, tables
@@ -34,7 +34,9 @@ from benchmarks.starts.tabular import training_names
 from learners.training import Trained
 from metastore.starts import Accuracy
 from metastore.store import MetaStore
+from recommenders.start_evidence import task_embeddings
 from recommenders.start_loading import register
+from recommenders.start_training import TASKS
 from recommenders.zoo_tables import table_accuracies, table_embeddings
 
 
@@ -87,7 +89,7 @@ def keep_images(store: MetaStore, plan: Plan, found: Trained, measured_: dict[st
         trained_on=[f"omniglot:{name}" for name in about(plan)["classes"]["train"]],
         licence="MIT (Omniglot)",
         source=f"benchmarks.starts.train: Omniglot background, alphabets {plan.part}",
-        tasks=task_embeddings(plan, found.state),
+        tasks=task_embeddings(found.learner, found.state, episodes_of(plan), TASKS),
     )
 
 
