@@ -580,7 +580,7 @@ def starts(
     Example: headstart starts cats_and_dogs/ -n 5
     """
     from metastore.rendering import Form, render, render_one, terminal_width  # noqa: PLC0415
-    from recommenders.start_rows import advice_rows, registry_rows  # noqa: PLC0415
+    from recommenders.starts.rows import advice_rows, registry_rows  # noqa: PLC0415
 
     form = _form(json, csv, table)
     opened = _open(store)
@@ -614,7 +614,7 @@ def start_add(
     \b
     Example: headstart start add starts/images.json --name letters
     """  # noqa: D301 - \b keeps the example on a line
-    from recommenders.start_training import add_file, network_words  # noqa: PLC0415
+    from recommenders.starts.training import add_file, network_words  # noqa: PLC0415
 
     words = network_words(network, shape)
     added = add_file(
@@ -684,7 +684,7 @@ def zoo_build(
     \b
     Example: headstart zoo build --images letters/ --minutes 10
     """  # noqa: D301 - \b keeps the example on a line
-    from recommenders.zoo_building import build_zoo  # noqa: PLC0415
+    from recommenders.starts.zoo_building import build_zoo  # noqa: PLC0415
 
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
@@ -695,7 +695,7 @@ def zoo_build(
 
 
 def _label(name: str, licence: str, note: str) -> Any:
-    from recommenders.start_training import Label  # noqa: PLC0415
+    from recommenders.starts.training import Label  # noqa: PLC0415
 
     return Label(name, licence, note)
 
@@ -730,13 +730,13 @@ def finetune(
     Example: headstart finetune cats_and_dogs/ --query new_photos/ --out model/
     """  # noqa: D301 - \b keeps the example on a line
     from metastore.rendering import Form, render, render_one, terminal_width  # noqa: PLC0415
-    from recommenders.finetune_words import (  # noqa: PLC0415
+    from recommenders.starts.finetune_words import (  # noqa: PLC0415
         outcome_dict,
         outcome_text,
         prediction_rows,
     )
-    from recommenders.finetuning import finetune as run  # noqa: PLC0415
-    from recommenders.support_sets import read_support  # noqa: PLC0415
+    from recommenders.starts.finetuning import finetune as run  # noqa: PLC0415
+    from recommenders.starts.support_sets import read_support  # noqa: PLC0415
 
     form = _form(json, csv, False)
     if form is Form.CSV and query is None:
@@ -777,8 +777,8 @@ def predict(
     Example: headstart predict model/ new_photos/ --csv
     """
     from metastore.rendering import Form, render  # noqa: PLC0415
-    from recommenders.finetune_words import prediction_rows, prediction_text  # noqa: PLC0415
-    from recommenders.finetuned import load  # noqa: PLC0415
+    from recommenders.starts.finetune_words import prediction_rows, prediction_text  # noqa: PLC0415
+    from recommenders.starts.finetuned import load  # noqa: PLC0415
 
     form = _form(json, csv, table)
     fitted = load(model)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from metastore.starts import Start
     from metastore.store import MetaStore
     from recommenders.episode_sources import Source, Wanted
-    from recommenders.start_training import Label
+    from recommenders.starts.training import Label
 
 _PER_VALIDATION = 100
 #: Iterations of a run that minutes alone bound.
@@ -203,7 +203,7 @@ def _start(
     if lesson.store is None:
         return None
     from learners.samplers import Shape  # noqa: PLC0415 - torch
-    from recommenders.start_training import (  # noqa: PLC0415
+    from recommenders.starts.training import (  # noqa: PLC0415
         Label,
         accuracies,
         accuracy,

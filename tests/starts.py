@@ -12,7 +12,7 @@ from metastore.starts import Start
 from metastore.types import uuid7
 
 if TYPE_CHECKING:
-    from recommenders.start_loading import LoadedStart
+    from recommenders.starts.loading import LoadedStart
 
 
 def digits(per_class: int, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
@@ -42,7 +42,7 @@ def write_folder(folder: Path, images: list[np.ndarray], labels: np.ndarray) -> 
 def start_of(learner: Any, name: str = "a-start", **said: Any) -> LoadedStart:
     """Return an untrained learner of 28 x 28 images as a loaded start."""
     from learners.networks import Conv4  # noqa: PLC0415 - torch
-    from recommenders.start_loading import LoadedStart  # noqa: PLC0415
+    from recommenders.starts.loading import LoadedStart  # noqa: PLC0415
 
     images = {"kind": "images", "input_shape": (1, 28, 28)}
     scale = {"scale": "bytes divided by 255"}

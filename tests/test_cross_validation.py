@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, log_loss
 
 from metastore.errors import InvalidInputError
-from recommenders.cross_validation import HeldOut, plan, wilson
+from recommenders.starts.cross_validation import HeldOut, plan, wilson
 
 SETS = st.lists(st.integers(1, 12), min_size=2, max_size=6).flatmap(
     lambda counts: st.permutations(np.repeat(range(len(counts)), counts).tolist())

@@ -17,18 +17,18 @@ from learners.networks import Conv4, ModuleNetwork  # noqa: E402
 from learners.protonet import ProtoNet  # noqa: E402
 from metastore import MetaStore  # noqa: E402
 from metastore.errors import InvalidInputError, UnknownNameError  # noqa: E402
-from recommenders import kept_estimators  # noqa: E402
-from recommenders.finetuned import load, skeleton  # noqa: E402
-from recommenders.finetuning import PLAIN, FineTuned, Outcome, Tuning, finetune  # noqa: E402
-from recommenders.fitted import Fitted  # noqa: E402
-from recommenders.kept_estimators import read, written  # noqa: E402
-from recommenders.plain_classifiers import fit_plain  # noqa: E402
-from recommenders.start_fitting import fit_scratch, fit_start  # noqa: E402
-from recommenders.start_inputs import prepare  # noqa: E402
-from recommenders.start_loading import register  # noqa: E402
-from recommenders.support_sets import SupportSet, read_query, read_support  # noqa: E402
-from recommenders.tuning import SCRATCH  # noqa: E402
-from recommenders.tuning_advice import Wanted, advised  # noqa: E402
+from recommenders.starts import kept_estimators  # noqa: E402
+from recommenders.starts.finetuned import load, skeleton  # noqa: E402
+from recommenders.starts.finetuning import PLAIN, FineTuned, Outcome, Tuning, finetune  # noqa: E402
+from recommenders.starts.fitted import Fitted  # noqa: E402
+from recommenders.starts.fitting import fit_scratch, fit_start  # noqa: E402
+from recommenders.starts.inputs import prepare  # noqa: E402
+from recommenders.starts.kept_estimators import read, written  # noqa: E402
+from recommenders.starts.loading import register  # noqa: E402
+from recommenders.starts.plain_classifiers import fit_plain  # noqa: E402
+from recommenders.starts.support_sets import SupportSet, read_query, read_support  # noqa: E402
+from recommenders.starts.tuning import SCRATCH  # noqa: E402
+from recommenders.starts.tuning_advice import Wanted, advised  # noqa: E402
 from tests.commands import RunIt  # noqa: E402
 from tests.starts import digits, start_of, write_folder  # noqa: E402
 
@@ -181,8 +181,8 @@ def test_a_failed_run_is_recorded_and_raised(
         raise InvalidInputError("fine-tuning diverged")
 
     with_starts(store)
-    monkeypatch.setattr("recommenders.start_fitting.fit_start", broken)
-    monkeypatch.setattr("recommenders.image_polarity.fit_start", fit_start)
+    monkeypatch.setattr("recommenders.starts.fitting.fit_start", broken)
+    monkeypatch.setattr("recommenders.starts.image_polarity.fit_start", fit_start)
     with pytest.raises(InvalidInputError, match="diverged"):
         finetune(store, support, "small-proto")
     store.absorb()
@@ -297,7 +297,7 @@ def test_without_torch_a_plain_classifier_still_works(
 ) -> None:
     import sys  # noqa: PLC0415
 
-    for name in ("recommenders.image_polarity", "recommenders.start_fitting", "torch"):
+    for name in ("recommenders.starts.image_polarity", "recommenders.starts.fitting", "torch"):
         monkeypatch.setitem(sys.modules, name, None)
     found = finetune(store, support, "nearest centroid")
     assert found.accuracy > 0.5

@@ -23,8 +23,8 @@ from learners.errors import LearnerError  # noqa: E402
 from learners.recipes import Inputs, recipe  # noqa: E402
 from metastore import MetaStore  # noqa: E402
 from metastore.errors import StoreBusyError  # noqa: E402
-from recommenders.start_loading import load_start  # noqa: E402
-from recommenders.start_training import TASKS  # noqa: E402
+from recommenders.starts.loading import load_start  # noqa: E402
+from recommenders.starts.training import TASKS  # noqa: E402
 from tests.commands import RunIt  # noqa: E402
 from tests.processes import python  # noqa: E402
 

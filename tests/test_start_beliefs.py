@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from metastore.starts import Accuracy
-from recommenders.cross_validation import HeldOut
-from recommenders.start_beliefs import (
+from recommenders.starts.beliefs import (
     Prior,
     Settings,
     conditioned,
@@ -17,7 +16,8 @@ from recommenders.start_beliefs import (
     stepped,
     validated,
 )
-from recommenders.start_signals import observed
+from recommenders.starts.cross_validation import HeldOut
+from recommenders.starts.signals import observed
 
 SETTINGS = Settings()
 RECORD = (Accuracy(5, 1, 0.9, 0.01, 100), Accuracy(20, 5, 0.85, 0.01, 100))

@@ -18,17 +18,17 @@ from learners.recipes import Inputs, recipe  # noqa: E402
 from learners.samplers import ClassSampler, Shape  # noqa: E402
 from learners.training import Budget, Training, meta_train  # noqa: E402
 from metastore.errors import InvalidInputError, UnknownNameError  # noqa: E402
-from recommenders import gradient_tuning, start_fitting  # noqa: E402
-from recommenders.fit_checks import cross_validated  # noqa: E402
-from recommenders.gradient_tuning import Chunks, jittered, moved, scored  # noqa: E402
-from recommenders.image_polarity import suited  # noqa: E402
-from recommenders.plain_classifiers import PLAIN, fit_plain  # noqa: E402
-from recommenders.start_fitting import fit_scratch, fit_start, usual_tuning  # noqa: E402
-from recommenders.start_heads import modes_of, resized, tunable  # noqa: E402
-from recommenders.start_inputs import prepare  # noqa: E402
-from recommenders.start_loading import LoadedStart  # noqa: E402
-from recommenders.support_sets import SupportSet, read_query, read_support  # noqa: E402
-from recommenders.tuning import GRADIENT, Tuning, tuning_space  # noqa: E402
+from recommenders.starts import fitting, gradient_tuning  # noqa: E402
+from recommenders.starts.fit_checks import cross_validated  # noqa: E402
+from recommenders.starts.fitting import fit_scratch, fit_start, usual_tuning  # noqa: E402
+from recommenders.starts.gradient_tuning import Chunks, jittered, moved, scored  # noqa: E402
+from recommenders.starts.heads import modes_of, resized, tunable  # noqa: E402
+from recommenders.starts.image_polarity import suited  # noqa: E402
+from recommenders.starts.inputs import prepare  # noqa: E402
+from recommenders.starts.loading import LoadedStart  # noqa: E402
+from recommenders.starts.plain_classifiers import PLAIN, fit_plain  # noqa: E402
+from recommenders.starts.support_sets import SupportSet, read_query, read_support  # noqa: E402
+from recommenders.starts.tuning import GRADIENT, Tuning, tuning_space  # noqa: E402
 from tests.starts import start_of  # noqa: E402
 
 QUICK = Tuning("gradient", 3, 1e-3, "all", "none")
@@ -172,7 +172,7 @@ def test_memory_that_runs_out_halves_the_chunk(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(self, params, part)
 
-    monkeypatch.setattr(start_fitting, "Chunks", lambda: Chunks(6))
+    monkeypatch.setattr(fitting, "Chunks", lambda: Chunks(6))
     monkeypatch.setattr(gradient_tuning.Descent, "_loss", once)
     fitted = fit_start(trained, preparation, support, QUICK)
     assert failed == [6, 3]

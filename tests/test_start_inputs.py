@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from metastore.errors import InvalidInputError
 from recommenders.image_sizes import light_background, resampling, stacked
-from recommenders.start_inputs import Preparation, misfit, prepare
-from recommenders.support_sets import SupportSet, read_query, read_support
-from recommenders.table_columns import fit_columns
+from recommenders.starts.inputs import Preparation, misfit, prepare
+from recommenders.starts.support_sets import SupportSet, read_query, read_support
+from recommenders.starts.table_columns import fit_columns
 from tests.starts import digits
 
 

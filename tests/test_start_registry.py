@@ -29,8 +29,8 @@ from learners.training import Budget, Trained, Training, meta_train  # noqa: E40
 from metastore import MetaStore  # noqa: E402
 from metastore.errors import InvalidInputError, UnknownNameError  # noqa: E402
 from metastore.starts import Accuracy  # noqa: E402
-from recommenders.start_loading import load_start, register  # noqa: E402
-from recommenders.start_training import TASKS, tasks_of  # noqa: E402
+from recommenders.starts.loading import load_start, register  # noqa: E402
+from recommenders.starts.training import TASKS, tasks_of  # noqa: E402
 from tests.processes import python  # noqa: E402
 
 

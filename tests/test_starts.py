@@ -28,15 +28,8 @@ from metastore import MetaStore
 from metastore.errors import InvalidInputError
 from metastore.starts import Accuracy
 from metastore.types import DatasetRef
-from recommenders import start_candidates, start_case
-from recommenders.cross_validation import HeldOut, plan
-from recommenders.start_choice import Chosen, Settings
-from recommenders.start_evidence import embedded, held_out, novelty, task_embeddings
-from recommenders.start_loading import register
-from recommenders.start_record import past_tasks
-from recommenders.start_work import prepared
-from recommenders.starts import Asked, StartAdvice, answer, recommend
-from recommenders.starts_backtest import (
+from recommenders.starts import Asked, StartAdvice, answer, candidates, case, recommend
+from recommenders.starts.backtest import (
     HINDSIGHT,
     WAYS,
     Outcome,
@@ -45,8 +38,14 @@ from recommenders.starts_backtest import (
     remembering,
     summary,
 )
-from recommenders.support_sets import SupportSet, read_query, read_support
-from recommenders.tuning import Tuning
+from recommenders.starts.choice import Chosen, Settings
+from recommenders.starts.cross_validation import HeldOut, plan
+from recommenders.starts.evidence import embedded, held_out, novelty, task_embeddings
+from recommenders.starts.loading import register
+from recommenders.starts.record import past_tasks
+from recommenders.starts.support_sets import SupportSet, read_query, read_support
+from recommenders.starts.tuning import Tuning
+from recommenders.starts.work import prepared
 from tests.commands import RunIt
 
 SHAPE = Shape(5, 1, 3)
@@ -378,14 +377,14 @@ def test_what_takes_long_is_tried_only_where_it_may_win(
 ) -> None:
     support, _ = drawn(characters, [4] * 4)
     asked = Asked(5, without_starts=False, by_steps=False)
-    monkeypatch.setattr(start_candidates, "CHEAP", 0.0)
+    monkeypatch.setattr(candidates, "CHEAP", 0.0)
 
     def boaster() -> StartAdvice:
         ranked = answer(starts_store, support, asked).ranked
         return next(one for one in ranked if one.choice == "boaster")
 
     assert boaster().evidence.n_held == 16  # by what it says of itself it may be the best
-    monkeypatch.setattr(start_case, "WORTH_TRYING", 1.1)
+    monkeypatch.setattr(case, "WORTH_TRYING", 1.1)
     untried = boaster()
     assert untried.evidence.n_held == 0
     assert "not tried: a chance of" in untried.evidence.notes[-1]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from metastore.datasets import describe
 from metastore.errors import InvalidInputError
-from recommenders.support_sets import SupportSet, read_query, read_support
+from recommenders.starts.support_sets import SupportSet, read_query, read_support
 from tests.starts import digits, write_folder
 
 

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits, load_wine
 from sklearn.decomposition import PCA
 
 from metastore.errors import InvalidInputError
-from recommenders.transferability import h_score, leep, logme
+from recommenders.starts.transferability import h_score, leep, logme
 
 
 def digits(n: int, d: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

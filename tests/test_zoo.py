@@ -18,10 +18,10 @@ torch = pytest.importorskip("torch")
 from learners.checkpoint import Snapshot, save  # noqa: E402
 from learners.episode import examples  # noqa: E402
 from learners.set_encoder import SetEncoder  # noqa: E402
-from recommenders import zoo as zoos  # noqa: E402
-from recommenders.start_loading import load_start, register_checkpoint  # noqa: E402
-from recommenders.zoo import Zoo, build  # noqa: E402
-from recommenders.zoo_data import (  # noqa: E402
+from recommenders.starts import zoo as zoos  # noqa: E402
+from recommenders.starts.loading import load_start, register_checkpoint  # noqa: E402
+from recommenders.starts.zoo import Zoo, build  # noqa: E402
+from recommenders.starts.zoo_data import (  # noqa: E402
     HELD_OUT_DIGITS,
     bundled_digits,
     bundled_tables,

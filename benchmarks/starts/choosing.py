@@ -28,7 +28,7 @@ from benchmarks.realdata import realdata
 from benchmarks.results import Report, table
 from benchmarks.starts.alphabets import FILE
 from recommenders.starts import Asked
-from recommenders.starts_backtest import (
+from recommenders.starts.backtest import (
     HINDSIGHT,
     WAYS,
     Outcome,
@@ -37,7 +37,7 @@ from recommenders.starts_backtest import (
     remembering,
     summary,
 )
-from recommenders.support_sets import read_query, read_support
+from recommenders.starts.support_sets import read_query, read_support
 
 WITHIN = 0.01
 """How far from hindsight the choice may be."""

@@ -30,7 +30,7 @@ from benchmarks.starts.few_rows import SHOTS, FewRows, tasks
 from benchmarks.starts.tables import N_FOLDS, fold_names, tables
 from metastore.store import MetaStore
 from recommenders.starts import Asked
-from recommenders.starts_backtest import (
+from recommenders.starts.backtest import (
     HINDSIGHT,
     WAYS,
     Outcome,
@@ -38,7 +38,7 @@ from recommenders.starts_backtest import (
     backtest,
     summary,
 )
-from recommenders.support_sets import read_query, read_support
+from recommenders.starts.support_sets import read_query, read_support
 
 
 def _task(one: FewRows) -> Task:

@@ -21,7 +21,7 @@ from metastore.fingerprint import fingerprint
 from metastore.profiles import profile
 from metastore.tabular import as_table
 from metastore.view import MetaFeatures
-from recommenders.zoo_data import drawable
+from recommenders.starts.zoo_data import drawable
 
 N_FOLDS = 3
 N_PARTS = 4

@@ -34,10 +34,10 @@ from benchmarks.starts.tabular import training_names
 from learners.training import Trained
 from metastore.starts import Accuracy
 from metastore.store import MetaStore
-from recommenders.start_evidence import task_embeddings
-from recommenders.start_loading import register
-from recommenders.start_training import TASKS
-from recommenders.zoo_tables import table_accuracies, table_embeddings
+from recommenders.starts.evidence import task_embeddings
+from recommenders.starts.loading import register
+from recommenders.starts.training import TASKS
+from recommenders.starts.zoo_tables import table_accuracies, table_embeddings
 
 
 def train(plan: Plan, work: Path, minutes: float | None) -> Trained:

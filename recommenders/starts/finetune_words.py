@@ -1,0 +1,133 @@
+"""What came of a fine-tuning, and what a model predicts: in words, as rows, as JSON values."""
+
+from __future__ import annotations
+
+import math
+from textwrap import fill
+from typing import Any
+
+from metastore.rendering import Form, render
+from recommenders.starts.finetuned import FineTuned
+from recommenders.starts.finetuning import Outcome
+from recommenders.starts.fitted import Probabilities
+from recommenders.starts.support_set import SupportSet
+
+_SHOWN = 20
+_COLUMNS = 6
+
+
+def outcome_text(outcome: Outcome, width: int = 100) -> str:
+    """Return what came of a fine-tuning in words, with the first predictions."""
+    fitted, about = outcome.model.fitted, outcome.model.about
+    counts = about["rows_of_each_class"]
+    shots = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    lines = [
+        f"{about['support'] or 'the support set'}: {sum(counts)} rows of {len(counts)} classes, "
+        f"{shots} of each",
+        f"start: {fitted.name} ({outcome.reason})",
+    ]
+    if fitted.tuning is not None:
+        lines.append(f"tuning: {_setting(fitted.tuning.config())} ({outcome.tuned})")
+    lines += [f"fitted in {fitted.seconds:.1f} s: {fitted.rule}"]
+    lines += [f"note: {note}" for note in fitted.notes]
+    lines.append(_how_good(outcome))
+    text = "\n".join(fill(line, width, subsequent_indent="  ") for line in lines)
+    if outcome.query is None or outcome.probabilities is None:
+        return text
+    rows = prediction_rows(outcome.model, outcome.query, outcome.probabilities)
+    return f"{text}\n\n{prediction_text(rows)}"
+
+
+def prediction_rows(
+    model: FineTuned, query: SupportSet, probabilities: Probabilities
+) -> list[dict[str, Any]]:
+    """Return a row for each row of a query: its name, the class, and all probabilities."""
+    classes, found = model.classes, []
+    for i, chances in enumerate(probabilities):
+        best = int(chances.argmax())
+        row: dict[str, Any] = {"row": query.rows[i] if query.rows else i}
+        if (query.labels >= 0).any():
+            label = int(query.labels[i])
+            row["label"] = classes[label] if label >= 0 else None
+        row |= {"predicted": classes[best], "probability": float(chances[best])}
+        row |= {f"p({name})": float(p) for name, p in zip(classes, chances, strict=True)}
+        found.append(row)
+    return found
+
+
+def prediction_text(rows: list[dict[str, Any]]) -> str:
+    """Return the first predictions as a table, without the columns that would not fit."""
+    columns = list(rows[0])
+    if len(columns) > _COLUMNS + 2:
+        columns = [name for name in columns if not name.startswith("p(")]
+    shown = [{name: _short(row[name]) for name in columns} for row in rows[:_SHOWN]]
+    more = len(rows) - len(shown)
+    rest = f"\nand {more} more: --csv and --json print all of them" if more else ""
+    return render(shown, Form.TABLE) + rest
+
+
+def outcome_dict(outcome: Outcome) -> dict[str, Any]:
+    """Return what came of a fine-tuning as JSON values; what is not known is null."""
+    fitted, held = outcome.model.fitted, outcome.held_out
+    predictions = None
+    if outcome.query is not None and outcome.probabilities is not None:
+        predictions = prediction_rows(outcome.model, outcome.query, outcome.probabilities)
+    return {
+        "start": fitted.name,
+        "reason": outcome.reason,
+        "tuning": None if fitted.tuning is None else fitted.tuning.config(),
+        "tuned": outcome.tuned,
+        "rule": fitted.rule,
+        "notes": list(fitted.notes),
+        "classes": list(fitted.classes),
+        "accuracy": _known(outcome.accuracy),
+        "held_out": None
+        if held is None
+        else {
+            "accuracy": held.accuracy,
+            "interval": list(held.interval()),
+            "log_loss": held.log_loss,
+            "rows": held.n_rows,
+        },
+        "temperature": fitted.temperature,
+        "curve": list(outcome.model.about["curve"]),
+        "fit_seconds": fitted.seconds,
+        "seconds": outcome.seconds,
+        "run": None if outcome.run_id is None else str(outcome.run_id),
+        "predictions": predictions,
+    }
+
+
+def _how_good(outcome: Outcome) -> str:
+    parts = []
+    held = outcome.held_out
+    if held is not None:
+        low, high = held.interval()
+        parts.append(
+            f"{held.accuracy:.1%} of {held.n_rows} rows right when held out in turn (80% "
+            f"interval {low:.0%} to {high:.0%})"
+        )
+    if outcome.query is not None and (outcome.query.labels >= 0).any():
+        n = int((outcome.query.labels >= 0).sum())
+        parts.append(f"{outcome.accuracy:.1%} of {n} labelled query rows right")
+    if not parts:
+        return "how good it is is not known: no class has two examples to hold one out"
+    return "; ".join(parts)
+
+
+def _setting(config: dict[str, Any]) -> str:
+    if config["mode"] == "adapt":
+        return "the learner's own rule"
+    return ", ".join(
+        f"{name} {value:.2g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in config.items()
+        if name != "mode"
+    )
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.3f}" if isinstance(value, float) else value
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,245 @@
+"""A fine-tuned model that is kept: `predict`, `predict_proba`, `save` and `load`.
+
+A model is a folder. `model.json` says what it is and names the other two by their hashes:
+`tensors.safetensors` for what torch needs and `classifier.skops` for what scikit-learn needs.
+Everything is read strictly, only classes of this package and types that `kept_estimators`
+lists are built, and nothing is unpickled. No row of the support set is kept, but for what a
+learner that compares has to compare with: embeddings, or inputs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metastore.errors import InvalidInputError, MissingDependencyError
+from recommenders.starts.fitted import Fitted, Probabilities
+from recommenders.starts.inputs import Preparation
+from recommenders.starts.kept_estimators import read, written
+from recommenders.starts.plain_classifiers import PlainModel
+from recommenders.starts.support_set import SupportSet
+from recommenders.starts.support_sets import read_query
+from recommenders.starts.tuning import Tuning
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SCHEMA = 1
+_MODEL, _TENSORS, _CLASSIFIER = "model.json", "tensors.safetensors", "classifier.skops"
+
+
+@dataclass(frozen=True, eq=False)
+class FineTuned:
+    """A model of one task, ready to predict.
+
+    Args:
+        fitted: the model, and how rows become its inputs.
+        like: the support set without its rows: kind, classes, columns.
+        about: JSON values on where it came from and how good it is.
+    """
+
+    fitted: Fitted
+    like: SupportSet
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the columns of `predict_proba`."""
+        return self.fitted.classes
+
+    def predict_proba(self, query: Any) -> Probabilities:
+        """Return the probability of each class `(n, n_classes)`.
+
+        Args:
+            query: what `recommenders.starts.support_sets.read_query` takes.
+
+        Raises:
+            InvalidInputError: if the query is of another kind, or lacks columns.
+        """
+        return self.fitted.probabilities(self.read(query))
+
+    def predict(self, query: Any) -> NDArray[Any]:
+        """Return the most probable class of each row `(n,)`, as it stood in the target column."""
+        values = np.array(self.like.values or self.classes)
+        found: NDArray[Any] = values[self.predict_proba(query).argmax(1)]
+        return found
+
+    def read(self, query: Any) -> SupportSet:
+        """Return a query as a set of this model's kind, columns and classes."""
+        return read_query(query, self.like)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model into a folder, which is made; one that was there is replaced.
+
+        Raises:
+            InvalidInputError: if the folder holds something else.
+        """
+        place = Path(folder)
+        if place.is_file() or (
+            place.is_dir() and any(place.iterdir()) and not (place / _MODEL).exists()
+        ):
+            raise InvalidInputError(f"{place} holds something else: choose another folder")
+        place.mkdir(parents=True, exist_ok=True)
+        said, files = _parts(self.fitted)
+        for name, data in files.items():
+            _write(place / name, data)
+        whole = {
+            "schema": SCHEMA,
+            **said,
+            "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+            "preparation": self.fitted.preparation.to_json(),
+            "temperature": self.fitted.temperature,
+            "like": _described(self.like),
+            "about": dict(self.about),
+        }
+        _write(place / _MODEL, json.dumps(whole, indent=1).encode())
+        return place
+
+
+def load(folder: str | Path, *, module: nn.Module | None = None) -> FineTuned:
+    """Return the model that `FineTuned.save` wrote into a folder.
+
+    Args:
+        folder: where it is.
+        module: the user's own torch module, where the model is one.
+
+    Raises:
+        InvalidInputError: if it is missing, damaged, or of a later version.
+        MissingDependencyError: if torch or skops is needed and not installed.
+    """
+    place = Path(folder)
+    kept = _read_json(place)
+    try:
+        files = {name: _checked(place / name, digest) for name, digest in kept["files"].items()}
+        tuning = kept["tuning"]
+        model = _model(kept, files, module)
+        fitted = Fitted(
+            str(kept["name"]),
+            model,
+            Preparation.from_json(kept["preparation"]),
+            tuple(map(str, kept["like"]["classes"])),
+            None if tuning is None else Tuning.of(tuning),
+            rule=str(kept["rule"]),
+            notes=tuple(map(str, kept["notes"])),
+            temperature=float(kept["temperature"]),
+        )
+        return FineTuned(fitted, _like(kept["like"]), kept["about"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InvalidInputError(
+            f"{place / _MODEL} is damaged: {error!r}; fine-tune and save again"
+        ) from error
+
+
+def skeleton(support: SupportSet) -> SupportSet:
+    """Return a support set without its rows."""
+    return replace(support.take([]), rows=())
+
+
+def _parts(fitted: Fitted) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return what JSON says of a fitted model, and the files beside it."""
+    said: dict[str, Any] = {
+        "name": fitted.name,
+        "tuning": None if fitted.tuning is None else fitted.tuning.config(),
+        "rule": fitted.rule,
+        "notes": list(fitted.notes),
+    }
+    if isinstance(fitted.model, PlainModel):
+        return said | {"model": {"type": "classifier"}}, {
+            _CLASSIFIER: written(fitted.model.estimator)
+        }
+    from recommenders.starts.neural_files import tensors_of  # noqa: PLC0415 - torch
+
+    model, data = tensors_of(fitted.model)
+    return said | {"model": model}, {_TENSORS: data}
+
+
+def _model(kept: Mapping[str, Any], files: Mapping[str, bytes], module: nn.Module | None) -> Any:
+    n_classes = len(kept["like"]["classes"])
+    if kept["model"]["type"] == "classifier":
+        return PlainModel(read(files[_CLASSIFIER], f"the classifier {kept['name']!r}"), n_classes)
+    try:
+        from recommenders.starts.neural_files import model_of  # noqa: PLC0415 - torch
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"this model needs torch, and {error.name} is not there: pip install "
+            "'headstart[learners]'"
+        ) from error
+    return model_of(kept["model"], files[_TENSORS], n_classes, module)
+
+
+def _described(like: SupportSet) -> dict[str, Any]:
+    values = [value.item() if hasattr(value, "item") else value for value in like.values]
+    plain = all(isinstance(value, bool | int | float | str) for value in values)
+    return {
+        "name": like.name,
+        "kind": like.kind,
+        "classes": list(like.classes),
+        "target": like.target,
+        "values": values if plain else [],
+        "columns": None if like.frame is None else [str(name) for name in like.frame.columns],
+    }
+
+
+def _like(kept: Mapping[str, Any]) -> SupportSet:
+    frame = None
+    if kept["columns"] is not None:
+        import pandas as pd  # noqa: PLC0415 - for tables alone
+
+        frame = pd.DataFrame(columns=kept["columns"])
+    return SupportSet(
+        str(kept["name"]),
+        kept["kind"],
+        tuple(map(str, kept["classes"])),
+        np.empty(0, dtype=np.int64),
+        frame=frame,
+        target=str(kept["target"]),
+        values=tuple(kept["values"]),
+    )
+
+
+def _read_json(place: Path) -> dict[str, Any]:
+    try:
+        kept = json.loads((place / _MODEL).read_bytes())
+    except FileNotFoundError as error:
+        raise InvalidInputError(
+            f"no model in {place}: expected the folder that `headstart finetune --out` wrote"
+        ) from error
+    except (ValueError, OSError) as error:
+        raise InvalidInputError(f"{place / _MODEL} is damaged: {error}") from error
+    if not isinstance(kept, dict) or not isinstance(kept.get("schema"), int):
+        raise InvalidInputError(f"{place / _MODEL} is damaged: it is no description of a model")
+    if kept["schema"] > SCHEMA:
+        raise InvalidInputError(
+            f"{place} was written by a later version (schema {kept['schema']}, this reads "
+            f"{SCHEMA}); upgrade headstart"
+        )
+    return kept
+
+
+def _checked(path: Path, digest: str) -> bytes:
+    if path.name not in (_TENSORS, _CLASSIFIER):
+        raise InvalidInputError(f"a model has no file {path.name!r}; it is damaged")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InvalidInputError(f"the model lacks {path}: {error}") from error
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise InvalidInputError(
+            f"{path} is damaged: its hash is not the one that the model was saved with"
+        )
+    return data
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file and then rename it into place, so that a crash leaves the old one."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_bytes(data)
+    part.replace(path)

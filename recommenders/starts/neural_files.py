@@ -1,0 +1,93 @@
+"""Models of torch as JSON and safetensors, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_in
+from safetensors.torch import save as bytes_of
+
+from learners.description import build, describe
+from learners.errors import CheckpointError, LearnerError
+from learners.learner import Learner, State
+from learners.networks import ModuleNetwork
+from learners.protonet import ProtoNet
+from metastore.errors import InvalidInputError
+from metastore.starts import MODULE
+from recommenders.starts.neural_models import LearnerModel, NetworkModel
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def tensors_of(model: Any) -> tuple[dict[str, Any], bytes]:
+    """Return what JSON says of a model, and the file of its tensors.
+
+    Raises:
+        InvalidInputError: if it is no model of this package.
+    """
+    if isinstance(model, LearnerModel):
+        said = {"type": "learner", "learner": describe(model.learner)}
+        parts = {"state": model.state, "context": model.context}
+    elif isinstance(model, NetworkModel):
+        # A network is described as that of a learner: it is what descriptions are of.
+        said = {
+            "type": "network",
+            "learner": describe(ProtoNet(model.network)),
+            "head": model.head,
+        }
+        parts = {"params": model.params}
+    else:
+        raise InvalidInputError(f"a {type(model).__name__} cannot be kept")
+    named = {
+        f"{part}/{name}": value.detach().cpu().contiguous().clone()
+        for part, tensors in parts.items()
+        for name, value in tensors.items()
+    }
+    return said, bytes_of(named)
+
+
+def model_of(
+    said: Mapping[str, Any], data: bytes, n_classes: int, module: nn.Module | None
+) -> LearnerModel | NetworkModel:
+    """Return the model of a description and its tensors.
+
+    Raises:
+        InvalidInputError: if they are damaged, or the user's own module is missing.
+    """
+    try:
+        tensors = tensors_in(data)
+        learner = _learner(said["learner"], module)
+    except (SafetensorError, CheckpointError, LearnerError) as error:
+        raise InvalidInputError(f"the model cannot be built: {error}") from error
+    if said["type"] == "learner":
+        return LearnerModel(learner, _of(tensors, "state"), _of(tensors, "context"), n_classes)
+    if said["type"] != "network":
+        raise InvalidInputError(f"no model of type {said['type']!r} in this version")
+    network: Any = getattr(learner, "network", None)
+    return NetworkModel(network, _of(tensors, "params"), str(said["head"]))
+
+
+def _learner(description: Mapping[str, Any], module: nn.Module | None) -> Learner:
+    network = description.get("network")
+    if not isinstance(network, dict) or network.get("type") != MODULE:
+        return build(dict(description))
+    if module is None:
+        raise InvalidInputError(
+            f"the model is a module of class {network.get('class')!r} of your own, and no code "
+            "is kept in a file: load(folder, module=...)"
+        )
+    placeholder = {"type": "Flatten"}
+    learner = build({**description, "network": placeholder})
+    return replace(learner, network=ModuleNetwork(module.eval()))  # type: ignore[call-arg]
+
+
+def _of(tensors: State, part: str) -> State:
+    return {
+        name.removeprefix(f"{part}/"): value
+        for name, value in tensors.items()
+        if name.startswith(f"{part}/")
+    }

@@ -1,0 +1,152 @@
+"""A support set: the few labelled images or rows that a user has of a task of their own.
+
+The cells stay as they came. What a start takes, images of one side or numbers on one scale, is
+made of them in `recommenders.starts.inputs`; sets are read in `recommenders.starts.support_sets`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metastore.errors import InvalidInputError
+from metastore.types import DatasetRef
+from recommenders.image_files import Pixels
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+    from metastore.tabular import Table
+
+Kind = Literal["images", "table"]
+Labels = NDArray[np.int64]
+
+UNKNOWN = -1
+"""The label of a row whose class nobody said."""
+
+
+@dataclass(frozen=True, eq=False)
+class SupportSet:
+    """Labelled examples; or queries of the same classes, labelled where a class is known.
+
+    Args:
+        name: what people call it.
+        kind: "images" or "table".
+        classes: names of the classes, sorted.
+        labels: number of the class of each row `(n,)`; -1 where it is not known.
+        images: bytes `(height, width, 1 or 3)`, each of its own size; empty for a table.
+        frame: columns without the target `(n, n_columns)`; None for images.
+        target: name of the target column; "class" for images.
+        values: the classes as they stood in the target column.
+        rows: a name of each row, such as the image's file; empty where rows have none.
+        source_id: where a table came from, such as `openml:31`.
+    """
+
+    name: str
+    kind: Kind
+    classes: tuple[str, ...]
+    labels: Labels
+    images: tuple[Pixels, ...] = ()
+    frame: DataFrame | None = None
+    target: str = "class"
+    values: tuple[Any, ...] = ()
+    rows: tuple[str, ...] = ()
+    source_id: str = ""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: Sequence[int] | NDArray[Any]) -> SupportSet:
+        """Return the same set with some of its rows, in that order, and all of its classes.
+
+        Args:
+            rows: row numbers, or booleans `(n,)`.
+        """
+        chosen = np.asarray(rows)
+        chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
+        return replace(
+            self,
+            labels=self.labels[chosen],
+            images=tuple(self.images[i] for i in chosen) if self.images else (),
+            frame=None if self.frame is None else self.frame.iloc[chosen].reset_index(drop=True),
+            rows=tuple(self.rows[i] for i in chosen) if self.rows else (),
+        )
+
+    @property
+    def counts(self) -> Labels:
+        """Rows of each class `(n_classes,)`."""
+        return np.bincount(self.labels[self.labels >= 0], minlength=len(self.classes))
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the content: images with their classes, or cells; not of names or order.
+
+        A table's is that of `metastore.fingerprint`, so that the store knows it again.
+        """
+        return self.dataset().fingerprint
+
+    def dataset(self) -> DatasetRef:
+        """Return what runs name this set by in a store."""
+        if self.kind == "table":
+            from metastore.datasets import describe  # noqa: PLC0415 - pandas, for tables alone
+
+            return describe(self.table())[0]
+        each = sorted(
+            hashlib.blake2b(
+                f"{image.shape}|{self._class_of(label)}|".encode() + image.tobytes(),
+                digest_size=16,
+            ).digest()
+            for image, label in zip(self.images, self.labels, strict=True)
+        )
+        digest = hashlib.blake2b(b"".join(each), digest_size=16).hexdigest()
+        name = self.name or f"images-{digest[:8]}"
+        return DatasetRef(name, self.target, "", f"im1-{digest}", n_rows=len(self))
+
+    def table(self) -> Table:
+        """Return a table's cells with their target, as the store describes them.
+
+        Raises:
+            InvalidInputError: if these are images.
+        """
+        from metastore.tabular import Table  # noqa: PLC0415 - pandas, for tables alone
+
+        if self.frame is None:
+            raise InvalidInputError(f"{self.name or 'this set'} holds images, not a table")
+        return Table(self.frame, self._target(), self.name, self.source_id)
+
+    def _target(self) -> Series[Any]:
+        import pandas as pd  # noqa: PLC0415 - for tables alone
+
+        values = [self.values[label] if label >= 0 else None for label in self.labels]
+        return pd.Series(values, name=self.target)
+
+    def _class_of(self, label: int) -> str:
+        return self.classes[label] if label >= 0 else ""
+
+
+def class_name(value: Any) -> str:
+    """Return a class's name: `1` for 1.0 as for 1.
+
+    >>> class_name(1.0), class_name(0.5), class_name("a")
+    ('1', '0.5', 'a')
+    """
+    whole = isinstance(value, float | np.floating) and float(value).is_integer()
+    return str(int(value)) if whole else str(value)
+
+
+def other_kind(like: SupportSet) -> InvalidInputError:
+    """Return the error for a query that is not of the support set's kind."""
+    kind = "images" if like.kind == "images" else "rows of a table"
+    wanted = (
+        "a folder of images, an image file, an npz file, or an array of bytes"
+        if like.kind == "images"
+        else "a table file, a DataFrame or an array (n, n_columns)"
+    )
+    return InvalidInputError(
+        f"the model was fitted on {kind}, and the query is of another kind: expected {wanted}"
+    )

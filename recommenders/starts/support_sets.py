@@ -1,0 +1,119 @@
+"""Reads support sets and queries of the same classes, from whatever a user has them in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metastore.errors import InvalidInputError
+from recommenders.starts.support_images import (
+    folder_support,
+    holds_images,
+    images_query,
+    npz_support,
+    pair_support,
+)
+from recommenders.starts.support_set import UNKNOWN, SupportSet, other_kind
+from recommenders.starts.support_tables import table_query, table_support
+
+__all__ = ["UNKNOWN", "SupportSet", "read_query", "read_support"]
+
+
+def read_support(source: Any, target: Any = None, *, name: str = "") -> SupportSet:
+    """Return the labelled examples of a source.
+
+    Args:
+        source: a folder with one folder of images a class; an npz file with bytes `images` and
+            `labels`, or with `images` stacked by class `(n_classes, n_each, height, width)`; a
+            table in a file or in any shape that `metastore.tabular.as_table` takes; or a pair
+            (images, labels) of bytes `(n, height, width[, 1 or 3])`, or a list of images.
+        target: of a table: name of the column to predict, or its values.
+        name: what to call it; by default the name of the file or the folder.
+
+    Raises:
+        InvalidInputError: if nothing can be made of it, a label is missing, or there are fewer
+            than two classes.
+        MissingDependencyError: if images need Pillow and it is not installed.
+
+    >>> support = read_support(([[1.0], [2.0], [9.0]], ["low", "low", "high"]))
+    >>> support.classes, support.labels.tolist(), support.counts.tolist()
+    (('high', 'low'), [1, 1, 0], [1, 2])
+    """
+    if isinstance(source, SupportSet):
+        return _checked(replace(source, name=name or source.name))
+    path = _path(source)
+    if path is not None and path.is_dir():
+        support = folder_support(path)
+    elif path is not None and path.suffix.lower() == ".npz":
+        support = npz_support(path)
+    elif isinstance(source, tuple) and len(source) == 2 and holds_images(source):
+        support = pair_support(source)
+    else:
+        support = table_support(source, target)
+    return _checked(replace(support, name=name or support.name))
+
+
+def read_query(source: Any, like: SupportSet, target: Any = None) -> SupportSet:
+    """Return rows to predict, of the kind and the classes of a support set.
+
+    Args:
+        source: as for `read_support`; but images may lie in one folder without classes or in
+            one file, an npz file and a pair need no labels, and a table needs no target.
+        like: the support set.
+        target: of a table: the column to compare predictions with; by default the support's.
+
+    Returns:
+        The queries; the label is -1 where no class was given, or one that the support lacks.
+
+    Raises:
+        InvalidInputError: if it is of another kind, or lacks columns.
+    """
+    if isinstance(source, SupportSet):
+        found = source
+    elif like.kind == "images":
+        found = images_query(source, like)
+    else:
+        found = table_query(source, like, target)
+    if found.kind != like.kind:
+        raise other_kind(like)
+    if len(found) == 0:
+        raise InvalidInputError("the query is empty: expected at least one row or image")
+    return found if found.classes == like.classes else _relabelled(found, like)
+
+
+def _path(source: Any) -> Path | None:
+    return Path(source) if isinstance(source, str | Path) else None
+
+
+def _checked(support: SupportSet) -> SupportSet:
+    """Refuse what cannot be learned from; drop classes without a row."""
+    if (support.labels < 0).any():
+        raise InvalidInputError(
+            f"{int((support.labels < 0).sum())} of {len(support)} rows have no class: a support "
+            "set is labelled throughout; label them, or leave them out"
+        )
+    there = np.flatnonzero(support.counts)
+    if len(there) < 2:
+        found = f"one, {support.classes[there[0]]!r}" if len(there) else "none"
+        raise InvalidInputError(
+            f"a support set needs two classes or more, and there is {found}; add examples of "
+            "another class"
+        )
+    if len(there) == len(support.classes):
+        return support
+    return replace(
+        support,
+        classes=tuple(support.classes[i] for i in there),
+        values=tuple(support.values[i] for i in there) if support.values else (),
+        labels=np.searchsorted(there, support.labels).astype(np.int64),
+    )
+
+
+def _relabelled(found: SupportSet, like: SupportSet) -> SupportSet:
+    number = {name: i for i, name in enumerate(like.classes)}
+    moved = np.array([number.get(name, UNKNOWN) for name in found.classes], dtype=np.int64)
+    labels = np.where(found.labels >= 0, moved[found.labels], UNKNOWN)
+    return replace(found, classes=like.classes, values=like.values, labels=labels)

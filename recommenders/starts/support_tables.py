@@ -1,0 +1,120 @@
+"""Tables with or without their target as support sets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metastore.errors import InvalidInputError
+from recommenders.image_files import SUFFIXES
+from recommenders.starts.support_images import holds_images
+from recommenders.starts.support_set import UNKNOWN, SupportSet, class_name, other_kind
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from metastore.tabular import Table
+
+_PROBABLY_NUMBERS = 20
+
+
+def table_support(source: Any, target: Any) -> SupportSet:
+    """Return the rows of a table with the classes of its target."""
+    import pandas as pd  # noqa: PLC0415 - for tables alone
+
+    from metastore.tabular import as_table  # noqa: PLC0415
+
+    table = as_table(source, target)
+    if table.target is None:
+        where = f" of {source}" if isinstance(source, str | Path) else ""
+        shown = ", ".join(map(str, table.features.columns[-8:]))
+        raise InvalidInputError(
+            f"which column{where} is to be predicted? Say --target NAME, or target=...; the last "
+            f"columns are: {shown}"
+        )
+    gaps = int(table.target.isna().sum())
+    if gaps:
+        raise InvalidInputError(
+            f"{gaps} of {len(table.target)} rows have no {table.target.name!r}: label them, or "
+            "leave them out"
+        )
+    values = sorted(pd.unique(table.target), key=lambda one: (isinstance(one, str), one))
+    classes = tuple(map(class_name, values))
+    _refuse_numbers(table, classes)
+    number = {value: i for i, value in enumerate(values)}
+    labels = np.array([number[value] for value in table.target], dtype=np.int64)
+    return SupportSet(
+        table.name,
+        "table",
+        classes,
+        labels,
+        frame=table.features,
+        target=str(table.target.name),
+        values=tuple(values),
+        source_id=table.source_id,
+    )
+
+
+def _refuse_numbers(table: Table, classes: tuple[str, ...]) -> None:
+    """Refuse a target of numbers rather than of classes."""
+    import pandas as pd  # noqa: PLC0415 - for tables alone
+
+    target = table.target
+    if target is None or not pd.api.types.is_numeric_dtype(target.dtype):
+        return
+    distinct = len(set(classes))
+    fractions = distinct > 2 and any("." in name or "e" in name for name in classes)
+    if fractions or (distinct > _PROBABLY_NUMBERS and 2 * distinct > len(target)):
+        raise InvalidInputError(
+            f"the target {target.name!r} holds {distinct} different numbers, and starts predict "
+            "classes; name another column, or cut it into classes"
+        )
+
+
+def table_query(source: Any, like: SupportSet, target: Any) -> SupportSet:
+    """Return rows to predict; see `recommenders.starts.support_sets.read_query`."""
+    from metastore.tabular import as_table  # noqa: PLC0415 - pandas, for tables alone
+
+    path = Path(source) if isinstance(source, str | Path) else None
+    pictured = path is not None and (path.is_dir() or path.suffix.lower() in (*SUFFIXES, ".npz"))
+    if pictured or holds_images(source):
+        raise other_kind(like)
+    table = as_table(source)
+    if target is not None and table.target is None:
+        table = as_table(table, target)
+    elif table.target is None and like.target in table.features.columns:
+        if table.features[like.target].isna().all():
+            table = replace(table, features=table.features.drop(columns=like.target))
+        else:
+            table = as_table(table, like.target)
+    number = {class_name(name): i for i, name in enumerate(like.classes)}
+    labels = np.full(len(table.features), UNKNOWN, dtype=np.int64)
+    if table.target is not None:
+        labels[:] = [number.get(class_name(value), UNKNOWN) for value in table.target]
+    return replace(
+        like,
+        name=table.name,
+        labels=labels,
+        frame=_columns(table.features, like),
+        rows=(),
+        source_id=table.source_id,
+    )
+
+
+def _columns(frame: DataFrame, like: SupportSet) -> DataFrame:
+    """Return the columns that the support set has, in its order."""
+    wanted = [] if like.frame is None else list(like.frame.columns)
+    numbered = list(frame.columns) == [f"x{i}" for i in range(frame.shape[1])]
+    if numbered and frame.shape[1] == len(wanted):
+        return frame.set_axis(wanted, axis=1)
+    missing = [name for name in wanted if name not in frame.columns]
+    if missing:
+        raise InvalidInputError(
+            f"the query lacks {len(missing)} of the {len(wanted)} columns that the model was "
+            f"fitted on: {', '.join(map(repr, missing[:5]))}; its own are: "
+            f"{', '.join(map(str, frame.columns[:8]))}"
+        )
+    return frame[wanted]

@@ -1,0 +1,173 @@
+"""Tables of mixed columns as numbers, by scikit-learn's preprocessors, which a model keeps.
+
+Numbers, booleans and dates (days since 1970) have gaps filled by the median, a column that says
+where the gaps were, and are brought to mean 0 and deviation 1. Everything else is a category:
+one column for each of the 20 most frequent levels, and one for the rest.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metastore.errors import InvalidInputError
+from recommenders.starts.kept_estimators import read, written
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+MOST_LEVELS = 20
+_GAP = "(missing)"
+_DAY = np.timedelta64(1, "D")
+
+
+@dataclass(frozen=True, eq=False)
+class TableColumns:
+    """How the columns of a table become numbers.
+
+    Args:
+        names: columns in the order that a table must have them in.
+        kinds: "number", "date" or "category" of each.
+        numbers: scikit-learn pipeline over numbers and dates; None where there are none.
+        levels: scikit-learn encoder of the categories; None where there are none.
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    numbers: Any = None
+    levels: Any = None
+
+    def apply(self, frame: DataFrame) -> NDArray[np.float32]:
+        """Return a table as numbers `(n, d)`, without gaps.
+
+        Raises:
+            InvalidInputError: if a column is missing, or holds text where numbers were.
+        """
+        parts = []
+        if self.numbers is not None:
+            parts.append(self.numbers.transform(self._numeric(frame)))
+        if self.levels is not None:
+            parts.append(self.levels.transform(self._levels(frame)))
+        return np.concatenate(parts, 1).astype(np.float32)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return names and kinds, and the preprocessors as skops' bytes in base64."""
+        kept = {
+            part: base64.b64encode(written(getattr(self, part))).decode()
+            for part in ("numbers", "levels")
+            if getattr(self, part) is not None
+        }
+        return {"names": list(self.names), "kinds": list(self.kinds), **kept}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> TableColumns:
+        """Return the columns that `to_json` wrote; nothing is unpickled.
+
+        Raises:
+            InvalidInputError: if it is damaged, or holds a type that is not scikit-learn's.
+        """
+        parts = {
+            part: read(base64.b64decode(kept[part]), f"the preprocessor of the {part}")
+            for part in ("numbers", "levels")
+            if part in kept
+        }
+        return cls(tuple(kept["names"]), tuple(kept["kinds"]), **parts)
+
+    def _numeric(self, frame: DataFrame) -> NDArray[np.float64]:
+        return np.column_stack(
+            [
+                _dates(frame[name]) if kind == "date" else _numbers(frame[name])
+                for name, kind in zip(self.names, self.kinds, strict=True)
+                if kind != "category"
+            ]
+        )
+
+    def _levels(self, frame: DataFrame) -> NDArray[Any]:
+        return np.column_stack(
+            [
+                _text(frame[name])
+                for name, kind in zip(self.names, self.kinds, strict=True)
+                if kind == "category"
+            ]
+        )
+
+
+def fit_columns(frame: DataFrame) -> TableColumns:
+    """Return the preprocessing of a table, learned from its rows."""
+    from sklearn.impute import SimpleImputer  # noqa: PLC0415 - slow to import, tables alone
+    from sklearn.pipeline import make_pipeline  # noqa: PLC0415
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler  # noqa: PLC0415
+
+    names = tuple(map(str, frame.columns))
+    plain = TableColumns(names, tuple(kind_of(frame[name]) for name in names))
+    numbers = levels = None
+    if set(plain.kinds) - {"category"}:
+        numbers = make_pipeline(
+            SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
+            StandardScaler(),
+        ).fit(plain._numeric(frame))
+    if "category" in plain.kinds:
+        levels = OneHotEncoder(
+            max_categories=MOST_LEVELS, handle_unknown="infrequent_if_exist", sparse_output=False
+        ).fit(plain._levels(frame))
+    return TableColumns(names, plain.kinds, numbers, levels)
+
+
+def kind_of(column: Series[Any]) -> str:
+    """Return "number", "date" or "category".
+
+    >>> import pandas as pd
+    >>> [kind_of(pd.Series(one)) for one in ([1, 2], [True, False], ["a", None])]
+    ['number', 'number', 'category']
+    """
+    from pandas.api import types  # noqa: PLC0415 - for tables alone
+
+    if types.is_datetime64_any_dtype(column.dtype):
+        return "date"
+    return "number" if types.is_numeric_dtype(column.dtype) else "category"
+
+
+def _numbers(column: Series[Any]) -> NDArray[np.float64]:
+    """Return floats; infinity counts as missing."""
+    try:
+        values = column.astype("float64").to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"column {column.name!r} held numbers where the model was fitted, and here it holds "
+            f"{column.dtype}: {error}"
+        ) from error
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _dates(column: Series[Any]) -> NDArray[np.float64]:
+    """Return days since 1970."""
+    import pandas as pd  # noqa: PLC0415 - for tables alone
+
+    try:
+        stamps = pd.to_datetime(column, utc=True, format="ISO8601").dt.tz_localize(None)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"column {column.name!r} held dates where the model was fitted, and here it does "
+            f"not: {error}"
+        ) from error
+    values = stamps.to_numpy().astype("datetime64[us]")
+    days: NDArray[np.float64] = (values - np.datetime64(0, "us")) / _DAY
+    return np.where(np.isnat(values), np.nan, days)
+
+
+def _text(column: Series[Any]) -> NDArray[Any]:
+    """Return levels as text, gaps among them; a whole float reads like the integer."""
+    missing = column.isna().to_numpy(dtype=bool)
+    texts = np.array(
+        [
+            str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+            for cell in column.astype(object).where(~missing, _GAP)
+        ],
+        dtype=object,
+    )
+    return texts
