@@ -51,6 +51,23 @@ def read_view(
     cells = _Cells(con, metric, labels)
     _check_algorithms(cells, wanted, metric)
     view = cells.view(metric, higher, wanted)
+    view = described(con, view)
+    twins, left_out = view.groups, list(exclude)
+    names = set(labels.values())
+    for name in left_out:
+        if name not in names:
+            raise UnknownNameError(not_found("dataset", name, names))
+    if near_duplicates:
+        view = replace(view, groups={})
+    known = {*view.datasets, *view.meta.datasets}
+    bare = {name for name in left_out if not known.intersection(view.group(name))}
+    view = view.without(set(left_out) - bare)
+    return replace(view, groups=twins, excluded=tuple(sorted({*view.excluded, *bare})))
+
+
+def described(con: duckdb.DuckDBPyConnection, view: View) -> View:
+    """Return a view with the meta-features and near-duplicates that the store knows now."""
+    labels = dataset_labels(con)
     meta, details = read_metafeatures(con, labels)
     names = tuple(dict.fromkeys(labels.values()))
     twins = groups(
@@ -60,15 +77,7 @@ def read_view(
         profiles=[details[name]["profile"] or "" for name in names],
         meta=meta,
     )
-    left_out = list(exclude)
-    for name in left_out:
-        if name not in names:
-            raise UnknownNameError(not_found("dataset", name, names))
-    view = replace(view, meta=meta, groups={} if near_duplicates else twins)
-    known = {*view.datasets, *view.meta.datasets}
-    bare = {name for name in left_out if not known.intersection(view.group(name))}
-    view = view.without(set(left_out) - bare)
-    return replace(view, groups=twins, excluded=tuple(sorted({*view.excluded, *bare})))
+    return replace(view, meta=meta, groups=twins)
 
 
 def direction(con: duckdb.DuckDBPyConnection, metric: str) -> bool:

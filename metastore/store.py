@@ -25,7 +25,7 @@ from metastore.importers.metafeature_table import import_metafeatures
 from metastore.importers.table import ImportReport, TableOptions, import_table
 from metastore.journal import Claim
 from metastore.paths import StorePaths
-from metastore.reading import id_of, label_of, read_space, read_view
+from metastore.reading import described, id_of, label_of, read_space, read_view
 from metastore.recording import Recording
 from metastore.starting import Starting
 
@@ -206,6 +206,14 @@ class MetaStore(Recording, Starting):
         names = [exclude] if isinstance(exclude, str) else list(exclude)
         with self.reader() as con:
             return read_view(con, metric, algorithms, names, near_duplicates=near_duplicates)
+
+    def described(self, view: View) -> View:
+        """Return a view of this store with the datasets' descriptions as they are now.
+
+        Its runs stay; meta-features and near-duplicates are those recorded by now.
+        """
+        with self.reader() as con:
+            return described(con, view)
 
     def label(self, dataset: Any, target: Any = None) -> str:
         """Return the name by which views speak of a dataset; cells are recorded for it.

@@ -8,9 +8,13 @@ can say later what its advice was worth.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+from metastore.datasets import describe, is_table_file
 from metastore.errors import UnknownNameError
 from metastore.search_space import SearchSpace
 from metastore.store import MetaStore
@@ -20,6 +24,13 @@ from recommenders.budgeting import Budget, Plan, plan
 from recommenders.recommender import Recommendation
 from recommenders.registry import make
 from recommenders.sparseness import thinly_covered
+
+SLOW_IMPORTS = ("scipy.special", "scipy.optimize", "scipy.stats")
+"""What describing cells has to import, in steps; two thirds of a small table's time."""
+
+SMALL_BYTES = 4_000_000
+
+_FINGERPRINTS = "SELECT DISTINCT fingerprint FROM datasets WHERE fingerprint IS NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +106,7 @@ def ask(
     """
     recommender = make(question.recommender, seed=question.seed)
     metric = question.metric or most_recorded(store)
-    name = store.label(dataset, target)
-    everything = store.view(metric, question.algorithm or None)
+    name, everything = _labelled(store, dataset, target, (metric, question.algorithm or None))
     observed = [] if question.as_new else own_runs(everything, name)
     twins = tuple(twin for twin in everything.group(name) if twin != name)
     view = everything
@@ -129,6 +139,37 @@ def ask(
         by_default=not question.metric,
         plan=planned,
     )
+
+
+def _labelled(
+    store: MetaStore, dataset: Any, target: Any, table: tuple[str, str | None]
+) -> tuple[str, View]:
+    """Return the name of a dataset, and all runs of a metric and an algorithm.
+
+    A new file needs slow imports before it can be described. They happen while another thread
+    waits for DuckDB.
+    """
+    if not _is_small_file(dataset):
+        name = store.label(dataset, target)
+        return name, store.view(*table)
+    described = {row["fingerprint"] for row in store.rows(_FINGERPRINTS)}
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(store.view, *table)
+        if describe(dataset, target)[0].fingerprint not in described:
+            for module in SLOW_IMPORTS:
+                if not reading.done():
+                    import_module(module)
+        everything = reading.result()
+    name = store.label(dataset, target)
+    return name, store.described(everything)
+
+
+def _is_small_file(dataset: Any) -> bool:
+    """Whether a dataset is the path of a file that takes no time to read twice."""
+    if not isinstance(dataset, str) or not is_table_file(dataset):
+        return False
+    path = Path(dataset)
+    return path.is_file() and path.stat().st_size <= SMALL_BYTES
 
 
 def most_recorded(store: MetaStore) -> str:

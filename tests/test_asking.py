@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import pandas as pd
 import pytest
 from sklearn import svm
 from sklearn.datasets import load_digits, load_iris, load_wine
@@ -100,6 +101,36 @@ def test_any_shape_of_the_same_data_is_the_same_dataset(
     assert len(configs) == 1
     fingerprints = store.rows("SELECT DISTINCT fingerprint FROM datasets WHERE n_rows = 200")
     assert len(fingerprints) == 1
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_file_gets_the_answer_that_its_cells_get(
+    known: bool, store: metastore.MetaStore, tmp_path: Path
+) -> None:
+    X, y = digits(200)
+    frame = pd.DataFrame(X).assign(digit=y)
+    file = tmp_path / "digits.csv"
+    frame.to_csv(file, index=False)
+    if known:
+        store.dataset(frame, "digit", name="digits")
+    asked = ask(store, str(file), "digit", question(record=False))
+    again = ask(store, frame, "digit", question(record=False))
+    assert [r.config for r in asked.recommendations] == [r.config for r in again.recommendations]
+    assert asked.recommendations[0].value == again.recommendations[0].value
+    assert {n.dataset for r in asked.recommendations for n in r.evidence.neighbours}
+
+
+def test_a_view_takes_on_descriptions_that_came_later(store: metastore.MetaStore) -> None:
+    before = store.view("accuracy")
+    X, y = digits(200)
+    store.dataset(X, y, name="new")
+    store.dataset(X[::-1], y[::-1], name="again")
+    now = store.described(before)
+    assert "new" not in before.meta
+    assert "new" in now.meta
+    assert now.cell_score is before.cell_score
+    assert set(now.meta.datasets) == set(store.view("accuracy").meta.datasets)
+    assert now.groups == store.view("accuracy").groups
 
 
 def test_near_duplicates_are_left_out_and_said(store: metastore.MetaStore) -> None:

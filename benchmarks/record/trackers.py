@@ -12,13 +12,14 @@ import logging
 import os
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 Params = dict[str, Any]
 Metrics = dict[str, float]
 Record = Callable[[Params, Metrics], None]
+RecordBatch = Callable[[Sequence[Params], Sequence[Metrics]], None]
 
 
 class Tracker(ABC):
@@ -29,12 +30,14 @@ class Tracker(ABC):
         system: whose it is.
         how: the calls that record one run.
         speed: about how many runs a second, which sizes the measurement.
+        batch: how many runs are over before they are recorded, all in one call.
     """
 
     name: ClassVar[str]
     system: ClassVar[str]
     how: ClassVar[str]
     speed: ClassVar[int]
+    batch: ClassVar[int] = 1
 
     @abstractmethod
     def prepare(self, folder: Path) -> None:
@@ -43,6 +46,15 @@ class Tracker(ABC):
     @abstractmethod
     def open(self, folder: Path) -> Record:
         """Return what records one run, durably, in this process."""
+
+    def open_batch(self, folder: Path) -> RecordBatch:
+        """Return what records `batch` runs, durably, in one call."""
+        record = self.open(folder)
+
+        def one(params: Sequence[Params], metrics: Sequence[Metrics]) -> None:
+            record(params[0], metrics[0])
+
+        return one
 
     @abstractmethod
     def count(self, folder: Path) -> int:
@@ -81,6 +93,29 @@ class HeadstartAdd(_Headstart):
         def record(params: Params, metrics: Metrics) -> None:
             values = tuple(MetricValue(name, value) for name, value in metrics.items())
             store.add(RunRecord(dataset, "made_up", params, values))
+
+        return record
+
+
+class HeadstartAddMany(HeadstartAdd):
+    name = "headstart: add, 100 a call"
+    how = "store.add([RunRecord(...), ...]) for a hundred runs, one durable write"
+    speed = 12_000
+    batch = 100
+
+    def open_batch(self, folder: Path) -> RecordBatch:
+        import metastore
+        from metastore.types import DatasetRef, MetricValue, RunRecord
+
+        store = metastore.open(folder / "store")
+        dataset = DatasetRef("measured")
+
+        def record(params: Sequence[Params], metrics: Sequence[Metrics]) -> None:
+            values = [tuple(MetricValue(n, v) for n, v in one.items()) for one in metrics]
+            store.add(
+                RunRecord(dataset, "made_up", config, value)
+                for config, value in zip(params, values, strict=True)
+            )
 
         return record
 
@@ -308,7 +343,7 @@ class JournalWhole(_OptunaWhole, _JournalFile):
 TRACKERS: dict[str, Tracker] = {
     tracker.name: tracker
     for tracker in (
-        HeadstartAdd(), MLflowFluent(), HeadstartRun(), MLflowBatch(), Disk(),
+        HeadstartAdd(), MLflowFluent(), HeadstartRun(), MLflowBatch(), HeadstartAddMany(), Disk(),
         JournalWhole(), RdbWhole(), JournalSteps(), RdbSteps(),
     )
 }  # fmt: skip
