@@ -154,9 +154,9 @@ class AutoSession:
         if member.name not in self.opened:
             self.opened[member.name] = member.session(self.task, self.table)
         step = self.opened[member.name].step(seen, n)
-        return replace(
-            step, method=f"auto: {member.name}", note="; ".join(filter(None, (why, step.note)))
-        )
+        # That the dataset is unlike all others matters more than who answers.
+        notes = (step.note, why) if step.belief.abstained else (why, step.note)
+        return replace(step, method=f"auto: {member.name}", note="; ".join(filter(None, notes)))
 
 
 def _compare(members: tuple[TableRecommender, ...], rows: IntArray, budget: int) -> FloatArray:

@@ -1,10 +1,14 @@
-"""A learned optimizer against tuned hand-made ones on held-out quadratics, as in its paper.
+"""A learned optimizer against tuned hand-made ones on held-out problems, as in its paper.
 
-    python -m benchmarks.few_shot.optimizers --seconds 300 --out benchmarks/few_shot/results
+    python -m benchmarks.few_shot.optimizers quadratics --seconds 300 --out FOLDER
+    python -m benchmarks.few_shot.optimizers digits --seconds 900 --out FOLDER
 
-f(theta) = |W theta - y|^2 in ten dimensions, W and y standard normal, 100 steps from a common
-start (Andrychowicz et al. 2016, section 3.1). The rate of each hand-made optimizer is the best of
-a grid on problems of the training distribution; the test problems are others.
+100 steps from a common start on `quadratics`: f(theta) = |W theta - y|^2 in ten dimensions, W and
+y standard normal (Andrychowicz et al. 2016, section 3.1); and on `digits`: f is the cross-entropy
+of 128 of scikit-learn's digits under a network of 20 sigmoid units, as in section 3.2, but for
+the images, and that f does not change from step to step. The rate of each hand-made optimizer is
+the best of a grid on problems of the training distribution; the test problems are others, of
+digits the learned optimizer never saw.
 """
 
 from __future__ import annotations
@@ -16,10 +20,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from learners.episode import Episodes, Examples
@@ -28,6 +35,10 @@ from learners.networks import ModuleNetwork
 from learners.training import Budget, Training, meta_train
 
 N, STEPS = 10, 100
+IMAGES, TRAINED_ON = 128, 1297
+TEST = 2
+"""Seed of the test problems; 0 and 1 are of training and validation."""
+
 RATES = [float(10.0**power) for power in np.arange(-4, 1.01, 0.25)]
 HAND_MADE: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "Adam": torch.optim.Adam,
@@ -37,11 +48,28 @@ HAND_MADE: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
+class Problems(Protocol):
+    """A distribution of functions to minimise, and where to begin."""
+
+    regression: bool
+    meta_batch: int
+
+    def sample(self, index: int, n_episodes: int) -> Episodes:
+        """Return functions as episodes: the loss of one on its query set, which is its support."""
+        ...
+
+    def start(self) -> nn.Module:
+        """Return the network whose parameters are moved."""
+        ...
+
+
 @dataclass(frozen=True)
 class Quadratics:
     """Random quadratics as episodes: rows of W are inputs, y are targets, queries the same."""
 
     seed: int = 0
+    regression: bool = True
+    meta_batch: int = 64
 
     def sample(self, index: int, n_episodes: int) -> Episodes:
         random = np.random.default_rng((self.seed, index))
@@ -50,53 +78,92 @@ class Quadratics:
         part = Examples(W, y, torch.ones(n_episodes, N, dtype=torch.bool))
         return Episodes(part, part, 0)
 
-
-def start() -> nn.Linear:
-    torch.manual_seed(0)
-    linear = nn.Linear(N, 1, bias=False)
-    nn.init.normal_(linear.weight, std=0.01)
-    return linear
-
-
-def losses(problems: Episodes, theta: Tensor) -> Tensor:
-    """Return f `(B,)` of parameters `(B, N)`."""
-    W, y = problems.support.x, problems.support.y
-    return (W @ theta[..., None] - y).square().sum((1, 2))
+    def start(self) -> nn.Module:
+        torch.manual_seed(0)
+        linear = nn.Linear(N, 1, bias=False)
+        nn.init.normal_(linear.weight, std=0.01)
+        return linear
 
 
-def by_hand(name: str, rate: float, problems: Episodes, theta: Tensor) -> Tensor:
-    """Return f after each step `(STEPS, B)`; all problems at once, each by itself."""
-    theta = theta.expand(len(problems), -1).clone().requires_grad_()
-    optimizer = HAND_MADE[name]([theta], lr=rate)
-    curve = []
-    for _ in range(STEPS):
-        optimizer.zero_grad()
-        losses(problems, theta).sum().backward()
-        optimizer.step()
-        curve.append(losses(problems, theta.detach()))
-    return torch.stack(curve)
+@dataclass(frozen=True)
+class Digits:
+    """Random draws of images to fit: of the first 1,297 to train on, of the others to test on."""
+
+    seed: int = 0
+    regression: bool = False
+    meta_batch: int = 4
+
+    def sample(self, index: int, n_episodes: int) -> Episodes:
+        random = np.random.default_rng((self.seed, index))
+        images, labels = _digits(test=self.seed == TEST)
+        rows = np.stack([random.permutation(len(labels))[:IMAGES] for _ in range(n_episodes)])
+        mask = torch.ones(n_episodes, IMAGES, dtype=torch.bool)
+        part = Examples(images[rows], labels[rows], mask)
+        return Episodes(part, part, 10)
+
+    def start(self) -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(64, 20), nn.Sigmoid(), nn.Linear(20, 10))
 
 
-def learned(learner: LearnedOptimizer, state: dict[str, Tensor], problems: Episodes) -> Tensor:
-    """Return f after each step `(STEPS, B)`."""
-    curve = []
-    for i in range(len(problems)):
-        support = Examples(*(part[i] for part in problems.support))
-        at, row = learner.start(state), []
+@cache
+def _digits(*, test: bool) -> tuple[Tensor, Tensor]:
+    images, labels = load_digits(return_X_y=True)
+    part = slice(TRAINED_ON, None) if test else slice(TRAINED_ON)
+    return torch.from_numpy(images[part]).float() / 16, torch.from_numpy(labels[part]).long()
+
+
+PROBLEMS: dict[str, Callable[[int], Problems]] = {"quadratics": Quadratics, "digits": Digits}
+
+
+@dataclass(frozen=True, eq=False)
+class Race:
+    """A learner, whose network and start everybody takes, and its trained state."""
+
+    learner: LearnedOptimizer
+    state: dict[str, Tensor]
+
+    def losses(self, problems: Episodes, theta: Tensor) -> Tensor:
+        """Return f `(B,)` of parameters `(B, N)`; a quadratic's is a sum, not a mean."""
+
+        def one(at: Tensor, support: Examples, query: Examples) -> Tensor:
+            return self.learner.query_loss(self.state, at, support, query)
+
+        found: Tensor = torch.vmap(one)(theta, problems.support, problems.query)
+        return found * (N if self.learner.regression else 1)
+
+    def by_hand(self, name: str, rate: float, problems: Episodes) -> Tensor:
+        """Return f after each step `(STEPS, B)`; all problems at once, each by itself."""
+        theta = self.learner.start(self.state).theta
+        theta = theta.expand(len(problems), -1).clone().requires_grad_()
+        optimizer = HAND_MADE[name]([theta], lr=rate)
+        curve = []
         for _ in range(STEPS):
-            at = learner.step(state, at, support)
-            row.append(losses(problems[i : i + 1], at.theta[None])[0])
-        curve.append(torch.stack(row))
-    return torch.stack(curve, 1)
+            optimizer.zero_grad()
+            self.losses(problems, theta).sum().backward()
+            optimizer.step()
+            curve.append(self.losses(problems, theta.detach()))
+        return torch.stack(curve)
+
+    def learned(self, problems: Episodes) -> Tensor:
+        """Return f after each step `(STEPS, B)`."""
+        curve = []
+        for i in range(len(problems)):
+            support = Examples(*(part[i] for part in problems.support))
+            at, row = self.learner.start(self.state), []
+            for _ in range(STEPS):
+                at = self.learner.step(self.state, at, support)
+                row.append(self.losses(problems[i : i + 1], at.theta[None])[0])
+            curve.append(torch.stack(row))
+        return torch.stack(curve, 1)
+
+    def tuned(self, name: str, problems: Episodes) -> float:
+        """Return the rate with the lowest mean f over all steps, the paper's objective."""
+        found = {rate: float(self.by_hand(name, rate, problems).mean()) for rate in RATES}
+        return min(found, key=lambda rate: (not np.isfinite(found[rate]), found[rate]))
 
 
-def tuned(name: str, problems: Episodes, theta: Tensor) -> float:
-    """Return the rate with the lowest mean f over all steps, the paper's objective."""
-    found = {rate: float(by_hand(name, rate, problems, theta).mean()) for rate in RATES}
-    return min(found, key=lambda rate: (not np.isfinite(found[rate]), found[rate]))
-
-
-def draw(path: Path, curves: dict[str, Tensor]) -> None:
+def draw(path: Path, title: str, curves: dict[str, Tensor]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - pictures alone
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -105,33 +172,40 @@ def draw(path: Path, curves: dict[str, Tensor]) -> None:
     axes = figure.add_subplot()
     for name, curve in curves.items():
         axes.semilogy(range(1, STEPS + 1), curve.mean(1), label=name)
-    axes.set(xlabel="step", ylabel="mean f", title="Held-out quadratics, 10 dimensions")
+    axes.set(xlabel="step", ylabel="mean f", title=f"Held-out {title}")
     axes.legend()
     figure.savefig(path, dpi=120)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("problems", choices=PROBLEMS)
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--iterations", type=int, default=10_000)
-    parser.add_argument("--problems", type=int, default=200)
+    parser.add_argument("--tests", type=int, default=100, help="held-out problems")
     parser.add_argument("--out", type=Path, default=Path("build/few_shot"))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    module = start()
-    theta = module.weight.detach()[0]
-    learner = LearnedOptimizer(ModuleNetwork(module), steps=STEPS, unroll=20, regression=True)
-    training = Training(
-        64, 1e-2, clip=1.0, validate_every=20, validation_episodes=40, progress=sys.stderr.isatty()
+    training, validation, test = (PROBLEMS[options.problems](seed) for seed in range(TEST + 1))
+    network = ModuleNetwork(training.start())
+    learner = LearnedOptimizer(network, steps=STEPS, unroll=20, regression=training.regression)
+    settings = Training(
+        training.meta_batch,
+        1e-2,
+        clip=1.0,
+        validate_every=20,
+        validation_episodes=40,
+        progress=sys.stderr.isatty(),
     )
     budget = Budget(options.iterations, options.seconds)
-    trained = meta_train(learner, Quadratics(), budget, training, Quadratics(1))
+    trained = meta_train(learner, training, budget, settings, validation)
     cpu = time.process_time()
-    test, train = Quadratics(2).sample(0, options.problems), Quadratics().sample(10**6, 200)
-    rates = {name: tuned(name, train, theta) for name in HAND_MADE}
-    curves = {name: by_hand(name, rate, test, theta) for name, rate in rates.items()}
+    race = Race(learner, trained.state)
+    asked, known = test.sample(0, options.tests), training.sample(10**6, options.tests)
+    rates = {name: race.tuned(name, known) for name in HAND_MADE}
+    curves = {name: race.by_hand(name, rate, asked) for name, rate in rates.items()}
     with torch.no_grad():
-        curves["learned"] = learned(learner, trained.state, test)
+        curves["learned"] = race.learned(asked)
     rows = {
         name: {
             "rate": rates.get(name),
@@ -144,8 +218,8 @@ def main() -> None:
     for name, row in rows.items():
         print(name, {key: value and round(value, 4) for key, value in row.items()})
     result = {
-        "command": "python -m benchmarks.few_shot.optimizers --seconds "
-        f"{options.seconds:g} --problems {options.problems}",
+        "command": f"python -m benchmarks.few_shot.optimizers {options.problems} --seconds "
+        f"{options.seconds:g} --tests {options.tests}",
         "date": time.strftime("%Y-%m-%d"),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "iterations": trained.iterations,
@@ -156,8 +230,9 @@ def main() -> None:
         "history": [asdict(row) for row in trained.history],
     }
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "optimizers.json").write_text(json.dumps(result, indent=1) + "\n")
-    draw(options.out / "optimizers.png", curves)
+    path = options.out / f"optimizers-{options.problems}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    draw(path.with_suffix(".png"), options.problems, curves)
 
 
 if __name__ == "__main__":
