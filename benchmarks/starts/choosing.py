@@ -38,6 +38,7 @@ from recommenders.starts.backtest import (
     remembering,
     summary,
 )
+from recommenders.starts.fitted import VOTE
 from recommenders.starts.support_sets import read_query, read_support
 
 WITHIN = 0.01
@@ -138,7 +139,8 @@ def judge(report: Report, rows: list[dict[str, Any]]) -> None:
         f"within 1 point of hindsight on {most} tasks: {100 * ours['behind']:.2f} points behind",
         ours["behind"] <= WITHIN,
     )
-    fixed = [row for row in rows if row["choice"] not in (HINDSIGHT, *WAYS)]
+    # A vote is of those that suit the task: no fixed choice.
+    fixed = [row for row in rows if row["choice"] not in (HINDSIGHT, *WAYS, VOTE)]
     whole = [row for row in fixed if row["tasks"] == most]
     if whole:
         best = max(whole, key=lambda row: row["accuracy"])
@@ -150,6 +152,38 @@ def judge(report: Report, rows: list[dict[str, Any]]) -> None:
     report.results["candidates that were not tried everywhere"] = [
         row["choice"] for row in fixed if row["tasks"] < most
     ]
+
+
+def by_examples(found: list[Outcome]) -> list[dict[str, Any]]:
+    """Return what is chosen, hindsight and the best fixed choices by shape of the tasks.
+
+    Accuracies are means over tasks with their standard errors.
+    """
+    shapes: dict[str, list[Outcome]] = {}
+    for one in found:
+        shapes.setdefault(one.task.partition(", ")[2], []).append(one)
+    made = []
+    for shape, some in shapes.items():
+        rows = summary(some)
+        fixed = [
+            row
+            for row in rows
+            if row["choice"] not in (HINDSIGHT, *WAYS, VOTE) and row["tasks"] == len(some)
+        ]
+        best = [row["choice"] for row in sorted(fixed, key=lambda row: -row["accuracy"])[:3]]
+        for choice in (HINDSIGHT, "combined", "static", *best):
+            values = [one.of(choice) for one in some]
+            error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0
+            mean = round(float(np.mean(values)), 4)
+            made.append(
+                {
+                    "tasks": f"{len(some)} of {shape}",
+                    "choice": choice,
+                    "accuracy": mean,
+                    "standard_error": round(error, 4),
+                }
+            )
+    return made
 
 
 def main() -> None:
@@ -179,13 +213,15 @@ def main() -> None:
         parser.error("no task was done yet: run it without --report")
     rows = summary(found)
     print(table(rows))
+    print(table(by_examples(found)))
     report = Report("starts.choosing", told.small, {"n": told.n, "done": len(found)})
     judge(report, rows)
     report.results["accuracy"] = rows
+    report.results["accuracy by examples"] = by_examples(found)
     report.results["tasks"] = [
         {name: value for name, value in asdict(one).items() if name != "basis"} for one in found
     ]
-    default = Path(__file__).parent / "results" / f"choosing_{variant}.json"
+    default = Path(__file__).parent / "results" / f"choosing_{told.tasks}.json"
     report.write(told.out or (None if told.small else default))
 
 

@@ -49,6 +49,7 @@ class Settings:
         line_spread: standard deviation of what it adds.
         vote: what a vote adds to the log-odds of the first that votes, who is expected to be best.
         vote_spread: standard deviation of what it adds.
+        unheld: what those add to a vote that were not held out with the others.
         remaining: what the other steps add where an untrained network took a third of them, on
             images.
         noise: variance of held-out log-odds beyond that of drawing rows.
@@ -62,7 +63,7 @@ class Settings:
     unknown: float = 1.5
     per_way: float = -0.9
     per_shot: float = 0.8
-    drop: float = 0.75
+    drop: float = 1.0
     loosen: float = 0.75
     steps: float = 0.3
     steps_novel: float = 0.3
@@ -70,8 +71,9 @@ class Settings:
     line: float = 0.0
     line_novel: float = 0.3
     line_spread: float = 0.4
-    vote: float = 0.3
-    vote_spread: float = 0.2
+    vote: float = 0.45
+    vote_spread: float = 0.25
+    unheld: float = 0.35
     remaining: float = 0.7
     noise: float = 0.05
     mean_weight: float = 2.0

@@ -123,7 +123,8 @@ class Case:
         # What more steps add was measured on images; on tables a third is judged as the whole is.
         images = self.trial.support.kind == "images"
         fewer = np.array([images and one.choice == FROM_SCRATCH for one in self.shown])
-        return value + settings.remaining * fewer, covariance
+        more = np.array([any(part.held is None for part in one.parts) for one in self.shown])
+        return value + settings.remaining * fewer + settings.unheld * more, covariance
 
     @cached_property
     def own(self) -> IntArray:

@@ -19,8 +19,8 @@ from recommenders.starts.fitted import VOTE, log_of, softmax
 from recommenders.starts.loading import needs_module
 from recommenders.starts.tuning import GRADIENT
 
-VOTERS = 7
-"""So many vote that are fitted quickly; from 5 to 8 differ by less than could be measured."""
+VOTERS = 5
+"""So many vote that are fitted quickly; from 4 to 8 differ by less than could be measured."""
 STEPPERS = 3
 """And so many starts by a few gradient steps, on images."""
 FEW_STEPS = GRADIENT.but(steps=30, rate=2e-3)
