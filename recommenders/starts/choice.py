@@ -113,7 +113,8 @@ def _recommended(store: MetaStore, support: SupportSet, asked: Settings) -> Chos
         return Chosen("logistic regression", None, "without torch there are no starts")
     from recommenders.starts.recommending import Asked, answer  # noqa: PLC0415 - only where nobody chose
 
-    question = Asked(1, asked.modules, asked.seed, CHOOSING_SECONDS)
+    # A vote has no tuning: whoever tries several wants one start.
+    question = Asked(1, asked.modules, asked.seed, CHOOSING_SECONDS, by_vote=asked.trials == 1)
     best = answer(store, support, question).best
     return Chosen(
         best.choice, best.start, best.reason, best.tuning, best.preparation, best.parts, best.held

@@ -19,6 +19,7 @@ from metastore.errors import InvalidInputError, MissingDependencyError
 from recommenders.starts.advice import Part, StartAdvice, StartEvidence, StartsAnswer
 from recommenders.starts.support_sets import SupportSet, read_support
 from recommenders.starts.words import reason, set_notes
+from recommenders.threads import one_thread_of_torch
 
 try:
     from recommenders.starts.candidates import Shown
@@ -87,7 +88,8 @@ def recommend(  # noqa: PLR0913 - what is asked, and how
 def answer(store: MetaStore, support: SupportSet, asked: Asked) -> StartsAnswer:
     """Return the advice for a support set that was read; see `recommend`."""
     began = time.monotonic()
-    case, refused = gathered(store, support, asked)
+    with one_thread_of_torch(len(support)):
+        case, refused = gathered(store, support, asked)
     order = _once(case, ranking(case.belief, [one.seconds for one in case.shown]))
     tied = [j for j in order[1:] if case.belief.ahead(order[0], j) < TOLD]
     return StartsAnswer(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -26,6 +25,7 @@ from recommenders.starts.tuning_advice import (
     Wanted,
     advised,
 )
+from recommenders.threads import one_thread_of_torch
 
 if TYPE_CHECKING:
     from metastore.run import Run
@@ -196,17 +196,19 @@ def _neural(
 
     device = device_of(asked.device)
     if chosen.start is None:
-        how = prepare(None, support)
-        return (
-            partial(fit_scratch, preparation=how, device=device, seed=asked.seed),
-            SCRATCH,
-            ("gradient",),
-        )
+        raw = prepare(None, support)
+
+        def from_nothing(part: SupportSet, tuning: Tuning) -> Fitted:
+            with one_thread_of_torch(len(part)):
+                return fit_scratch(part, tuning, preparation=raw, device=device, seed=asked.seed)
+
+        return from_nothing, SCRATCH, ("gradient",)
     loaded = load_start(chosen.start, module=asked.modules.get(chosen.name))
     how = chosen.preparation or suited(loaded, support, asked.seed)
 
     def fit(part: SupportSet, tuning: Tuning) -> Fitted:
-        return fit_start(loaded, how, part, tuning, device=device, seed=asked.seed)
+        with one_thread_of_torch(len(part)):
+            return fit_start(loaded, how, part, tuning, device=device, seed=asked.seed)
 
     n_classes = len(support.classes)
     usual = chosen.tuning or usual_tuning(loaded.learner, n_classes)
