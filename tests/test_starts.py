@@ -409,10 +409,8 @@ def test_a_vote_is_judged_by_what_it_answers_and_kept_as_it_was_judged(
     assert np.array_equal(outcome.held_out.log_odds, best.held.log_odds)
     kept = load(outcome.model.save(tmp_path / "model"))
     assert np.array_equal(kept.fitted.probabilities(query), outcome.probabilities)
-    (run,) = store.view("accuracy", "finetune").configs
-    assert run["start"] == "vote"
-    past = past_tasks(store, [("vote", None)])
-    assert past.shape == (1, 1)
+    assert store.view("accuracy", "finetune").config(0)["start"] == "vote"
+    assert past_tasks(store, [("vote", None)]).shape == (1, 1)
 
 
 def test_a_vote_is_the_mean_of_what_its_parts_held_out() -> None:
