@@ -154,6 +154,11 @@ def judge(report: Report, rows: list[dict[str, Any]]) -> None:
     ]
 
 
+def _single(one: Outcome) -> float:
+    """Return the accuracy of the best candidate in hindsight that is no vote."""
+    return max(value for name, value in one.accuracy.items() if name != VOTE)
+
+
 def by_examples(found: list[Outcome]) -> list[dict[str, Any]]:
     """Return what is chosen, hindsight and the best fixed choices by shape of the tasks.
 
@@ -216,6 +221,13 @@ def main() -> None:
     print(table(by_examples(found)))
     report = Report("starts.choosing", told.small, {"n": told.n, "done": len(found)})
     judge(report, rows)
+    single = np.array([_single(one) for one in found])
+    ours = np.array([one.of("combined") for one in found])
+    error = float((single - ours).std(ddof=1) / np.sqrt(len(found))) if len(found) > 1 else 0
+    report.results["behind the best single candidate in hindsight"] = {
+        "points": round(100 * float((single - ours).mean()), 2),
+        "standard_error": round(100 * error, 2),
+    }
     report.results["accuracy"] = rows
     report.results["accuracy by examples"] = by_examples(found)
     report.results["tasks"] = [
