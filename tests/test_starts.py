@@ -435,7 +435,7 @@ def test_who_is_not_held_out_with_the_others_does_not_vote() -> None:
     names = ("nearest centroid", "support vectors", "logistic regression", "gradient boosting")
     shown = [Shown(name, held=held) for name in names]
     shown[1] = Shown("support vectors", held=part)
-    found = vote(shown, np.array([0.6, 0.9, 0.7, 0.8]), "table")
+    found = vote(shown, np.array([0.6, 0.9, 0.7, 0.8]))
     assert found is not None
     assert [one.choice for one in found.parts] == ["logistic regression", "nearest centroid"]
 

@@ -42,7 +42,7 @@ EACH = 1.0
 """Seconds that a start may take to be held out, about, where it adapts anew to every fold."""
 LINEAR_REPEATS = 2
 """Repeats of the folds that a linear head is fitted to."""
-CHEAP = 0.5
+CHEAP = 0.25
 """Processor seconds within which a start is held out at once; others wait for the cheaper ones."""
 
 BY_STEPS = "by gradient steps"

@@ -46,7 +46,7 @@ class Asked:
         seconds: after which nothing more is held out; None for no limit.
         without_starts: whether plain classifiers and training from scratch are candidates.
         by_steps: whether the best starts by gradient steps are candidates.
-        by_vote: whether several candidates together are one.
+        by_vote: whether several candidates together are one, of images.
         settings: how far what is believed beforehand is believed.
     """
 

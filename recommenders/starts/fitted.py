@@ -1,7 +1,7 @@
 """What fitting a support set gives: a model that answers with probabilities, and how it was made.
 
 Three kinds of model answer alike: a learner with what it read in the support set, a network that
-gradient steps moved, and a scikit-learn classifier on raw features.
+gradient steps moved, and a scikit-learn classifier on raw features. A vote averages several.
 """
 
 from __future__ import annotations

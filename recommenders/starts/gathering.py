@@ -60,7 +60,9 @@ def gathered(
     if asked.without_starts or not shown:
         shown += [*show_plain(trial), *(not_tried(choice) for choice in dear(support))]
     case = _case(store, support, trial, shown, asked)
-    if asked.by_vote and (together := vote(case.shown, case.belief.accuracy, support.kind)):
+    # What a vote adds was measured on images; on tables it was not.
+    voting = asked.by_vote and support.kind == "images"
+    if voting and (together := vote(case.shown, case.belief.accuracy)):
         case = _case(store, support, trial, [*case.shown, together], asked)
     if len(trial.folds):
         scratch = _usual(store, support, FROM_SCRATCH, SCRATCH)

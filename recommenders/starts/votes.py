@@ -22,7 +22,7 @@ from recommenders.starts.tuning import GRADIENT
 VOTERS = 5
 """So many vote that are fitted quickly; from 4 to 8 differ by less than could be measured."""
 STEPPERS = 3
-"""And so many starts by a few gradient steps, on images."""
+"""And so many starts by a few gradient steps."""
 FEW_STEPS = GRADIENT.but(steps=30, rate=2e-3)
 RAW = ("logistic regression", "support vectors")
 """They vote where no row can be held out, in case the images are like none that a start knows."""
@@ -31,7 +31,7 @@ _STEP = 0.4
 _LEAST = -1e6
 
 
-def vote(shown: Sequence[Shown], expected: FloatArray, kind: str) -> Shown | None:
+def vote(shown: Sequence[Shown], expected: FloatArray) -> Shown | None:
     """Return the vote of the best candidates that are fitted quickly, or None where there is one.
 
     Starts by gradient steps vote, too, without being held out, which would take longer than all
@@ -40,7 +40,6 @@ def vote(shown: Sequence[Shown], expected: FloatArray, kind: str) -> Shown | Non
     Args:
         shown: the candidates.
         expected: accuracy of each.
-        kind: of the support set.
     """
     order = [shown[j] for j in np.argsort(-expected, kind="stable")]
     able = [one for one in order if votes(one)]
@@ -52,7 +51,7 @@ def vote(shown: Sequence[Shown], expected: FloatArray, kind: str) -> Shown | Non
         parts += [one for one in able[VOTERS:] if one.choice in RAW]
     if len(parts) < 2:
         return None
-    stepping = _stepping(able) if kind == "images" else []
+    stepping = _stepping(able)
     seconds = sum(one.seconds for one in parts if math.isfinite(one.seconds))
     seconds += sum(FEW_STEPS.steps * _STEP * one.seconds for one in stepping)
     by_few = [by_steps(one, FEW_STEPS) for one in stepping]
