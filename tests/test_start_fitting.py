@@ -20,12 +20,13 @@ from learners.samplers import ClassSampler, Shape  # noqa: E402
 from learners.training import Budget, Training, meta_train  # noqa: E402
 from metastore.errors import InvalidInputError, UnknownNameError  # noqa: E402
 from recommenders.starts import fitting, gradient_tuning  # noqa: E402
+from recommenders.starts.augmentation import jittered  # noqa: E402
 from recommenders.starts.cross_validation import plan  # noqa: E402
 from recommenders.starts.evidence import embedded  # noqa: E402
 from recommenders.starts.fit_checks import cross_validated  # noqa: E402
 from recommenders.starts.fitted import softmax  # noqa: E402
 from recommenders.starts.fitting import fit_scratch, fit_start, usual_tuning  # noqa: E402
-from recommenders.starts.gradient_tuning import Chunks, jittered, moved, scored  # noqa: E402
+from recommenders.starts.gradient_tuning import Chunks, moved, scored  # noqa: E402
 from recommenders.starts.heads import modes_of, resized, tunable  # noqa: E402
 from recommenders.starts.image_polarity import suited  # noqa: E402
 from recommenders.starts.inputs import prepare  # noqa: E402
