@@ -7,7 +7,8 @@ four times as long as one thread does.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
@@ -28,3 +29,24 @@ def one_thread() -> AbstractContextManager[Any]:
     """
     limit: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
     return limit
+
+
+@contextmanager
+def one_thread_of_torch(n_rows: int, most: int = 300) -> Iterator[None]:
+    """Limit torch to one thread for a small set, and give the others back on leaving.
+
+    Some dozens of images are too little work to share: on two processors with other work on them,
+    two threads that wait for each other took ten times as long as one.
+
+    Args:
+        n_rows: of the set.
+        most: with more rows nothing is limited.
+    """
+    import torch  # noqa: PLC0415 - slow to import
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if n_rows <= most else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -316,6 +317,27 @@ def test_a_tree_that_leads_astray_is_refused(
     monkeypatch.setattr(kept_estimators, "_trees", lambda _: iter([turned(estimator, name)]))
     with pytest.raises(InvalidInputError, match="do not lead downwards"):
         read(data, "the forest")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("_n_support", lambda old: old + 1),
+        ("support_vectors_", lambda old: old[:, :-1].copy()),
+        ("_dual_coef_", lambda old: old[:, :-1].copy()),
+        ("_intercept_", lambda old: old[:1]),
+        ("_probA", lambda old: np.zeros(3)),
+    ],
+)
+def test_support_vectors_that_do_not_fit_each_other_are_refused(
+    name: str, value: Callable[[np.ndarray], np.ndarray], support: SupportSet
+) -> None:
+    """Compiled code would read past the end of the shorter array."""
+    estimator = fit_plain("support vectors", support).model.estimator
+    read(written(estimator), "the vectors")
+    setattr(estimator, name, value(getattr(estimator, name)))
+    with pytest.raises(InvalidInputError, match="do not fit each other"):
+        read(written(estimator), "the vectors")
 
 
 def turned(estimator, name: str) -> tuple:

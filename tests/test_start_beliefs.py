@@ -9,11 +9,12 @@ from metastore.starts import Accuracy
 from recommenders.starts.beliefs import (
     Prior,
     Settings,
+    away,
     conditioned,
+    following,
     learned,
     log_odds,
     prior,
-    stepped,
     validated,
 )
 from recommenders.starts.cross_validation import HeldOut
@@ -85,16 +86,17 @@ def test_a_strange_task_lowers_and_loosens_what_validation_says() -> None:
     assert np.linalg.eigvalsh(found.covariance).min() > 0
 
 
-def test_gradient_steps_follow_their_start_and_gain_more_where_the_task_is_strange() -> None:
+def test_who_follows_a_start_gains_and_more_where_the_task_is_strange() -> None:
     validation, raw = np.array([2.0, 1.0, np.nan, np.nan]), np.array([False, False, True, False])
     novelty = np.array([1.0, np.e, np.nan, np.e])
     plain = prior(validation, novelty, raw, 5, SETTINGS)
     own = np.array([0, 1, 2, 1])
-    found = stepped(plain, own, novelty, SETTINGS)
+    gain = SETTINGS.steps + SETTINGS.steps_novel * away(novelty)
+    found = following(plain, own, gain, np.full(4, SETTINGS.steps_spread))
     assert found.mean[:3] == pytest.approx(plain.mean[:3])
     assert found.covariance[:3, :3] == pytest.approx(plain.covariance[:3, :3])
-    gain = SETTINGS.steps + SETTINGS.steps_novel
-    assert found.mean[3] - found.mean[1] == pytest.approx(gain)
+    expected = SETTINGS.steps + SETTINGS.steps_novel
+    assert found.mean[3] - found.mean[1] == pytest.approx(expected)
     apart = found.covariance[3, 3] + found.covariance[1, 1] - 2 * found.covariance[1, 3]
     assert apart == pytest.approx(SETTINGS.steps_spread**2)
     assert np.linalg.eigvalsh(found.covariance).min() > 0

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 torch = pytest.importorskip("torch")
 
@@ -19,16 +20,25 @@ from learners.samplers import ClassSampler, Shape  # noqa: E402
 from learners.training import Budget, Training, meta_train  # noqa: E402
 from metastore.errors import InvalidInputError, UnknownNameError  # noqa: E402
 from recommenders.starts import fitting, gradient_tuning  # noqa: E402
+from recommenders.starts.augmentation import jittered  # noqa: E402
+from recommenders.starts.cross_validation import plan  # noqa: E402
+from recommenders.starts.evidence import embedded  # noqa: E402
 from recommenders.starts.fit_checks import cross_validated  # noqa: E402
+from recommenders.starts.fitted import softmax  # noqa: E402
 from recommenders.starts.fitting import fit_scratch, fit_start, usual_tuning  # noqa: E402
-from recommenders.starts.gradient_tuning import Chunks, jittered, moved, scored  # noqa: E402
+from recommenders.starts.gradient_tuning import Chunks, moved, scored  # noqa: E402
 from recommenders.starts.heads import modes_of, resized, tunable  # noqa: E402
 from recommenders.starts.image_polarity import suited  # noqa: E402
 from recommenders.starts.inputs import prepare  # noqa: E402
+from recommenders.starts.linear_heads import (  # noqa: E402
+    PENALTY,
+    held_out_linear,
+    regressed,
+)
 from recommenders.starts.loading import LoadedStart  # noqa: E402
 from recommenders.starts.plain_classifiers import PLAIN, fit_plain  # noqa: E402
 from recommenders.starts.support_sets import SupportSet, read_query, read_support  # noqa: E402
-from recommenders.starts.tuning import GRADIENT, Tuning, tuning_space  # noqa: E402
+from recommenders.starts.tuning import GRADIENT, LINEAR, Tuning, tuning_space  # noqa: E402
 from tests.starts import start_of  # noqa: E402
 
 QUICK = Tuning("gradient", 3, 1e-3, "all", "none")
@@ -77,8 +87,9 @@ def test_every_learner_is_fitted_to_an_uneven_set(method: str, drawings: np.ndar
     support, query = drawn(drawings, [1, 2, 4, 3])
     loaded = start_of(recipe(method, Inputs((1, 28, 28), 5, 1)).learner, method)
     preparation = prepare(loaded.start, support)
-    assert modes_of(loaded.learner, 4) == ("adapt", "gradient")
-    for mode in ("adapt", "gradient"):
+    modes = modes_of(loaded.learner, 4)
+    assert modes in (("adapt", "gradient"), ("adapt", "linear", "gradient"))
+    for mode in modes:
         fitted = fit_start(loaded, preparation, support, QUICK.but(mode=mode))
         chances = fitted.probabilities(query)
         assert chances.shape == (20, 4)
@@ -113,6 +124,36 @@ def test_a_widened_head_treats_all_classes_alike() -> None:
     assert all(torch.equal(column, mean) for column in found["net.head.weight"].T)
     assert {k: v.shape for k, v in wide.init(0).items()} == {k: v.shape for k, v in found.items()}
     assert resized(learner, state, 3) == (learner, state)
+
+
+def test_a_linear_head_is_logistic_regression_and_held_out_fold_by_fold(
+    trained: LoadedStart, drawings: np.ndarray
+) -> None:
+    support, query = drawn(drawings, [4, 3, 2])
+    preparation = prepare(trained.start, support)
+    examples, learner = preparation.tensors(support), trained.learner
+    fitted = fit_start(trained, preparation, support, LINEAR)
+    z, asked = (
+        embedded(learner, trained.state, preparation.tensors(one)).double().numpy()
+        for one in (support, query)
+    )
+    scale = (z - z.mean(0)).std()
+    peer = LogisticRegression(C=1 / PENALTY, max_iter=300)
+    peer.fit((z - z.mean(0)) / scale, support.labels)
+    expected = peer.predict_proba((asked - z.mean(0)) / scale)
+    assert fitted.probabilities(query) == pytest.approx(expected, abs=1e-4)
+    folds = plan(support.labels, 1)
+    found = held_out_linear(learner, trained.state, examples, 3, folds)
+    train, held = folds.train[1], folds.held[1]
+    alone = fit_start(trained, preparation, support.take(train), LINEAR)
+    chances = softmax(found.log_odds[np.isin(found.rows, held)])
+    assert chances == pytest.approx(alone.probabilities(support.take(held)), abs=1e-4)
+    two = support.labels < 2  # scikit-learn has one column of weights for two classes
+    weight, bias = regressed(z[two], support.labels[two], 3)
+    scale = (z[two] - z[two].mean(0)).std()
+    peer.fit((z[two] - z[two].mean(0)) / scale, support.labels[two])
+    expected = peer.predict_proba((asked - z[two].mean(0)) / scale)
+    assert softmax(asked @ weight + bias)[:, :2] == pytest.approx(expected)
 
 
 def test_a_head_begins_as_the_prototypical_network(drawings: np.ndarray) -> None:

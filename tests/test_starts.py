@@ -28,7 +28,16 @@ from metastore import MetaStore
 from metastore.errors import InvalidInputError
 from metastore.starts import Accuracy
 from metastore.types import DatasetRef
-from recommenders.starts import Asked, StartAdvice, answer, candidates, case, recommend
+from recommenders.starts import (
+    Asked,
+    StartAdvice,
+    answer,
+    candidates,
+    case,
+    finetune,
+    load,
+    recommend,
+)
 from recommenders.starts.backtest import (
     HINDSIGHT,
     WAYS,
@@ -38,13 +47,16 @@ from recommenders.starts.backtest import (
     remembering,
     summary,
 )
+from recommenders.starts.candidates import Shown
 from recommenders.starts.choice import Chosen, Settings
 from recommenders.starts.cross_validation import HeldOut, plan
 from recommenders.starts.evidence import embedded, held_out, novelty, task_embeddings
+from recommenders.starts.fitted import Vote, softmax
 from recommenders.starts.loading import register
 from recommenders.starts.record import past_tasks
 from recommenders.starts.support_sets import SupportSet, read_query, read_support
 from recommenders.starts.tuning import Tuning
+from recommenders.starts.votes import together, vote
 from recommenders.starts.work import prepared
 from tests.commands import RunIt
 
@@ -211,7 +223,7 @@ def test_the_start_that_helps_is_recommended_whatever_another_one_says_of_itself
     starts_store: MetaStore, characters: np.ndarray
 ) -> None:
     support, _ = drawn(characters, [5] * 5)
-    found = answer(starts_store, support, Asked(without_starts=False))
+    found = answer(starts_store, support, Asked(without_starts=False, by_vote=False))
     assert found.best.choice == "letters"
     assert found.best.start == starts_store.start("letters")
     assert found.best.evidence.n_held == 25
@@ -320,7 +332,8 @@ def test_what_past_tasks_taught_counts_and_the_own_task_does_not(
     shutil.copytree(made, tmp_path / "copy")
     store = metastore.open(tmp_path / "copy")
     support, _ = drawn(characters, [1] * 4)
-    before = recommend(store, support, 10)
+    asked = Asked(10, by_vote=False)
+    before = answer(store, support, asked)
     assert before.best.choice == "boaster"
     for dataset, values in {
         **{f"task {i}": (0.9, 0.4) for i in range(6)}, "own": (0.1, 1.0)
@@ -330,7 +343,7 @@ def test_what_past_tasks_taught_counts_and_the_own_task_does_not(
             config = {"start": start, "mode": "adapt"}
             with store.run(ref, "finetune", config) as run:
                 run.log(accuracy=value)
-    after = recommend(store, support, 10)
+    after = answer(store, support, asked)
     assert after.best.choice == "letters"
     assert after.best.evidence.past_tasks == 6
     assert "on 6 earlier tasks" in after.best.reason
@@ -370,6 +383,61 @@ def test_a_start_by_gradient_steps_is_a_candidate_and_what_was_judged_is_fitted(
     fitted = work.fit(support, best.tuning)
     assert fitted.preparation is best.preparation
     assert fitted.accuracy(query) > 0.5
+
+
+def test_a_vote_is_judged_by_what_it_answers_and_kept_as_it_was_judged(
+    made: Path, tmp_path: Path, characters: np.ndarray
+) -> None:
+    shutil.copytree(made, tmp_path / "copy")
+    store = metastore.open(tmp_path / "copy")
+    support, query = drawn(characters, [3] * 4)
+    best = answer(store, support, Asked()).best
+    assert best.choice == "vote"
+    assert {"letters", "letters, by a linear head"} & {part.label for part in best.parts}
+    assert best.held is not None
+    assert best.evidence.n_held == 12
+    heat = {part.label: part.temperature for part in best.parts}
+    assert heat["letters, by 30 gradient steps"] == 1.0  # they were not held out
+    assert heat["letters, by a linear head"] != 1.0
+    outcome = finetune(store, support, query=query)
+    fitted = outcome.model.fitted
+    assert isinstance(fitted.model, Vote)
+    assert [part.name for part in fitted.model.parts] == [part.choice for part in best.parts]
+    chances = np.mean([part.probabilities(query) for part in fitted.model.parts], axis=0)
+    assert softmax(fitted.log_odds(query)) == pytest.approx(chances / chances.sum(1)[:, None])
+    assert outcome.held_out is not None  # what was held out to choose is not held out again
+    assert np.array_equal(outcome.held_out.log_odds, best.held.log_odds)
+    kept = load(outcome.model.save(tmp_path / "model"))
+    assert np.array_equal(kept.fitted.probabilities(query), outcome.probabilities)
+    assert store.view("accuracy", "finetune").config(0)["start"] == "vote"
+    assert past_tasks(store, [("vote", None)]).shape == (1, 1)
+
+
+def test_a_vote_is_the_mean_of_what_its_parts_held_out() -> None:
+    rng, labels, rows = np.random.default_rng(0), np.arange(8) % 2, np.arange(8)
+    long, short = (
+        Shown(name, held=HeldOut(rng.standard_normal((n, 2)), np.resize(labels, n), rows[:n]))
+        for name, n in (("nearest centroid", 8), ("random forest", 6))
+    )
+    found = together([long, short])
+    assert found is not None
+    assert long.held is not None
+    assert short.held is not None
+    each = [one.held.log_odds[:6] / one.held.temperature for one in (long, short)]
+    assert np.exp(found.log_odds) == pytest.approx((softmax(each[0]) + softmax(each[1])) / 2)
+    assert together([long, Shown("support vectors")]) is None
+
+
+def test_who_is_not_held_out_with_the_others_does_not_vote() -> None:
+    labels = np.arange(8) % 2
+    held = HeldOut(np.eye(2)[labels], labels, np.arange(8))
+    part = HeldOut(held.log_odds[:4], labels[:4], np.arange(4))
+    names = ("nearest centroid", "support vectors", "logistic regression", "gradient boosting")
+    shown = [Shown(name, held=held) for name in names]
+    shown[1] = Shown("support vectors", held=part)
+    found = vote(shown, np.array([0.6, 0.9, 0.7, 0.8]))
+    assert found is not None
+    assert [one.choice for one in found.parts] == ["logistic regression", "nearest centroid"]
 
 
 def test_what_takes_long_is_tried_only_where_it_may_win(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from metastore.starts import Start
 
 if TYPE_CHECKING:
+    from recommenders.starts.cross_validation import HeldOut
     from recommenders.starts.inputs import Preparation
     from recommenders.starts.tuning import Tuning
 
@@ -42,6 +43,34 @@ class StartEvidence:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One that votes.
+
+    Args:
+        choice: a start's name, or the name of a plain classifier.
+        start: the start; None for the others.
+        tuning: how it is fitted; None where there is nothing to choose.
+        preparation: how rows become a start's inputs; None for the others.
+        temperature: what its log-odds are divided by before the probabilities are averaged.
+    """
+
+    choice: str
+    start: Start | None
+    tuning: Tuning | None
+    preparation: Preparation | None = field(default=None, repr=False, compare=False)
+    temperature: float = 1.0
+
+    @property
+    def label(self) -> str:
+        """The choice, and how a start is fitted where that is not its own rule."""
+        if self.start is None or self.tuning is None or self.tuning.mode == "adapt":
+            return self.choice
+        if self.tuning.mode == "linear":
+            return f"{self.choice}, by a linear head"
+        return f"{self.choice}, by {self.tuning.steps} gradient steps"
+
+
+@dataclass(frozen=True)
 class StartAdvice:
     """One candidate, what to expect of it, and why.
 
@@ -56,6 +85,8 @@ class StartAdvice:
         reason: in a sentence.
         preparation: how images became the start's inputs, light and dark the right way round;
             None where there is nothing to choose.
+        parts: those that vote; empty where it is no vote.
+        held: its held-out answers; None where there are none.
     """
 
     choice: str
@@ -68,12 +99,13 @@ class StartAdvice:
     reason: str
     preparation: Preparation | None = field(default=None, repr=False, compare=False)
 
+    parts: tuple[Part, ...] = ()
+    held: HeldOut | None = field(default=None, repr=False, compare=False)
+
     @property
     def label(self) -> str:
-        """The choice, and that it is a start by gradient steps where it is one."""
-        if self.start is None or self.tuning is None or self.tuning.mode == "adapt":
-            return self.choice
-        return f"{self.choice}, by {self.tuning.steps} gradient steps"
+        """The choice, and how a start is fitted where that is not its own rule."""
+        return Part(self.choice, self.start, self.tuning).label
 
 
 @dataclass(frozen=True)
@@ -134,6 +166,7 @@ def _entry(advice: StartAdvice) -> dict[str, Any]:
         "interval": [_known(end) for end in advice.interval],
         "seconds": _known(advice.seconds),
         "tuning": None if advice.tuning is None else advice.tuning.config(),
+        "votes": [part.label for part in advice.parts],
         "reason": advice.reason,
         "evidence": {
             "validation": _known(evidence.validation),

@@ -18,10 +18,12 @@ import numpy as np
 
 from recommenders.starts.beliefs import Prior, conditioned, learned, log_odds
 from recommenders.starts.candidates import Shown
-from recommenders.starts.case import Asked, Case, gathered
+from recommenders.starts.case import Asked, Case
 from recommenders.starts.cross_validation import FloatArray
 from recommenders.starts.fits import DEAR
+from recommenders.starts.fitted import Fitted, fitted_vote
 from recommenders.starts.fitting import fit_scratch, fit_start
+from recommenders.starts.gathering import gathered
 from recommenders.starts.inputs import prepare
 from recommenders.starts.loading import load_start
 from recommenders.starts.plain_classifiers import PLAIN, fit_plain
@@ -173,21 +175,30 @@ def _basis(case: Case) -> dict[str, Any]:
 
 def _worth(one: Shown, task: Task, asked: Asked) -> float:
     """Return the accuracy of a candidate on the query, fitted to the whole support set."""
+    return _fitted(one, task, asked).accuracy(task.query)
+
+
+def _fitted(one: Shown, task: Task, asked: Asked) -> Fitted:
+    if one.parts:
+        return fitted_vote(
+            [
+                _fitted(part, task, asked).at(part.held.temperature if part.held else 1.0)
+                for part in one.parts
+            ]
+        )
     if one.start is not None:
         loaded = load_start(one.start, module=asked.modules.get(one.choice))
         how = one.preparation or prepare(one.start, task.support)
-        fitted = fit_start(loaded, how, task.support, one.tuning, seed=asked.seed)
-    elif one.choice in PLAIN:
-        fitted = fit_plain(one.choice, task.support, asked.seed)
-    else:
-        fitted = fit_scratch(task.support, one.tuning or SCRATCH, seed=asked.seed)
-    return fitted.accuracy(task.query)
+        return fit_start(loaded, how, task.support, one.tuning, seed=asked.seed)
+    if one.choice in PLAIN:
+        return fit_plain(one.choice, task.support, asked.seed)
+    return fit_scratch(task.support, one.tuning or SCRATCH, seed=asked.seed)
 
 
 def _chosen(case: Case) -> dict[str, str]:
     """Return what each way chooses that needs no other task."""
     names = [one.label for one in case.shown]
-    static = np.array([math.nan if one.by_steps else 0.0 for one in case.shown]) + case.validation
+    static = np.array([math.nan if one.variant else 0.0 for one in case.shown]) + case.validation
     validation = np.where(np.isfinite(static), static, -np.inf)
     chosen = {"static": int(np.argmax(validation))}
     if any(one.held is not None for one in case.shown):

@@ -44,6 +44,12 @@ class Settings:
         steps: what gradient steps add to the log-odds of a start by its own rule.
         steps_novel: what they add for each unit of the logarithm of novelty.
         steps_spread: standard deviation of what they add.
+        line: what a linear head on its embeddings adds to the log-odds of a start.
+        line_novel: what it adds for each unit of the logarithm of novelty.
+        line_spread: standard deviation of what it adds.
+        vote: what a vote adds to the log-odds of the first that votes, who is expected to be best.
+        vote_spread: standard deviation of what it adds.
+        unheld: what those add to a vote that were not held out with the others.
         remaining: what the other steps add where an untrained network took a third of them, on
             images.
         noise: variance of held-out log-odds beyond that of drawing rows.
@@ -57,11 +63,17 @@ class Settings:
     unknown: float = 1.5
     per_way: float = -0.9
     per_shot: float = 0.8
-    drop: float = 0.75
+    drop: float = 1.0
     loosen: float = 0.75
     steps: float = 0.3
     steps_novel: float = 0.3
     steps_spread: float = 0.5
+    line: float = 0.0
+    line_novel: float = 0.3
+    line_spread: float = 0.4
+    vote: float = 0.45
+    vote_spread: float = 0.25
+    unheld: float = 0.35
     remaining: float = 0.7
     noise: float = 0.05
     mean_weight: float = 2.0
@@ -155,30 +167,30 @@ def prior(
         n_way: classes of the task.
         settings: how far what is believed.
     """
-    known, away = np.isfinite(validation), _away(novelty)
+    known, far = np.isfinite(validation), away(novelty)
     half_way = log_odds(0.5 + 0.5 / max(n_way, 2), 100)
-    mean = np.where(known, validation - settings.drop * away, half_way)
-    own = np.where(known, settings.start + settings.loosen * away, settings.unknown)
+    mean = np.where(known, validation - settings.drop * far, half_way)
+    own = np.where(known, settings.start + settings.loosen * far, settings.unknown)
     covariance = np.diag(own**2) + settings.task**2 + settings.raw**2 * np.outer(raw, raw)
     return Prior(mean, covariance)
 
 
-def stepped(before: Prior, own: IntArray, novelty: FloatArray, settings: Settings) -> Prior:
-    """Return the prior in which starts by gradient steps follow their own rule, and gain.
+def following(before: Prior, own: IntArray, gain: FloatArray, spread: FloatArray) -> Prior:
+    """Return the prior in which some candidates follow another one, and gain.
 
     Args:
         before: by `prior`.
-        own: for a start by gradient steps the place of its own rule, for others their own `(J,)`.
-        novelty: of the task to each start; NaN where unknown or none `(J,)`.
-        settings: what steps gain.
+        own: for each candidate the place of the one that it follows, its own for most `(J,)`.
+        gain: what is added to the log-odds of the other one `(J,)`; not read for most.
+        spread: standard deviation of that `(J,)`; not read for most.
     """
-    by_steps = own != np.arange(len(own))
-    gain = by_steps * (settings.steps + settings.steps_novel * _away(novelty))
-    spread = np.diag(by_steps * settings.steps_spread**2)
-    return Prior(before.mean[own] + gain, before.covariance[np.ix_(own, own)] + spread)
+    follows = own != np.arange(len(own))
+    loose = np.diag(np.where(follows, spread, 0.0) ** 2)
+    mean = before.mean[own] + np.where(follows, gain, 0.0)
+    return Prior(mean, before.covariance[np.ix_(own, own)] + loose)
 
 
-def _away(novelty: FloatArray) -> FloatArray:
+def away(novelty: FloatArray) -> FloatArray:
     """Return the logarithm of novelty, 0 where it is unknown or the task is as those trained on."""
     found: FloatArray = np.log(np.clip(np.where(np.isfinite(novelty), novelty, 1.0), 1.0, 1e3))
     return found

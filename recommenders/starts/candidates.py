@@ -27,10 +27,11 @@ from recommenders.starts.fitting import usual_tuning
 from recommenders.starts.heads import modes_of, resized
 from recommenders.starts.image_polarity import suited, turning
 from recommenders.starts.inputs import misfit, prepare
+from recommenders.starts.linear_heads import held_out_linear, linear_head
 from recommenders.starts.loading import LoadedStart, load_start
 from recommenders.starts.support_set import SupportSet
 from recommenders.starts.transferability import h_score, leep, logme
-from recommenders.starts.tuning import Tuning
+from recommenders.starts.tuning import LINEAR, Tuning
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,8 +40,13 @@ if TYPE_CHECKING:
 
 EACH = 1.0
 """Seconds that a start may take to be held out, about, where it adapts anew to every fold."""
-CHEAP = 0.5
+LINEAR_REPEATS = 2
+"""Repeats of the folds that a linear head is fitted to."""
+CHEAP = 0.25
 """Processor seconds within which a start is held out at once; others wait for the cheaper ones."""
+
+BY_STEPS = "by gradient steps"
+BY_LINE = "by a linear head"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +54,7 @@ class Shown:
     """What a candidate shows on a support set.
 
     Args:
-        choice: a start's name, `FROM_SCRATCH`, or the name of a plain classifier.
+        choice: a start's name, `FROM_SCRATCH`, `VOTE`, or the name of a plain classifier.
         start: the start; None for the others.
         held: its held-out answers; None where nothing could be held out, or no time was left.
         seconds: of one adaptation to the whole set; NaN where that is not known.
@@ -58,7 +64,8 @@ class Shown:
         notes: what a person should know, in words.
         preparation: how rows became a start's inputs; None for the others.
         can_step: whether it is a start that gradient steps can move.
-        by_steps: whether it is a start by gradient steps, where it has a rule of its own, too.
+        variant: how it is fitted, where it has a rule of its own, too: `BY_STEPS`, `BY_LINE`; "".
+        parts: those that vote, where it is a vote.
     """
 
     choice: str
@@ -71,12 +78,13 @@ class Shown:
     notes: tuple[str, ...] = ()
     preparation: Preparation | None = None
     can_step: bool = False
-    by_steps: bool = False
+    variant: str = ""
+    parts: tuple[Shown, ...] = ()
 
     @property
     def label(self) -> str:
         """What tells it from all other candidates."""
-        return f"{self.choice}, by gradient steps" if self.by_steps else self.choice
+        return f"{self.choice}, {self.variant}" if self.variant else self.choice
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +164,29 @@ def _shown(trial: Trial, loaded: LoadedStart, whatever_it_takes: bool) -> Shown:
         preparation,
         can_step,
     )
+
+
+def show_linear(trial: Trial, own: Shown, module: nn.Module | None = None) -> Shown | None:
+    """Return what a start shows by a linear head on its embeddings; None where it can have none.
+
+    Args:
+        trial: the support set.
+        own: what the start shows by its own rule.
+        module: the user's own module, where the start is one's weights.
+    """
+    start, how = own.start, own.preparation
+    if start is None or how is None or own.tuning is None or own.tuning.mode != "adapt":
+        return None
+    loaded = load_start(start, module=module)
+    if "linear" not in modes_of(loaded.learner, trial.n_way):
+        return None
+    examples, folds = how.tensors(trial.support), trial.folds.repeats(LINEAR_REPEATS)
+    began = time.monotonic()
+    linear_head(loaded.learner, loaded.state, examples, trial.n_way)
+    seconds, held = time.monotonic() - began, None
+    if len(folds) and not trial.late():
+        held = held_out_linear(loaded.learner, loaded.state, examples, trial.n_way, folds)
+    return replace(own, held=held, seconds=seconds, tuning=LINEAR, variant=BY_LINE)
 
 
 def _held(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from metastore.starts import Start
     from metastore.store import MetaStore
+    from recommenders.starts.advice import Part
+    from recommenders.starts.cross_validation import HeldOut
     from recommenders.starts.inputs import Preparation
 
 AUTO = "auto"
@@ -63,11 +65,14 @@ class Chosen:
     """What a fine-tuning begins from.
 
     Args:
-        name: a start's name, "from scratch", or one of `PLAIN`.
+        name: a start's name, "from scratch", "vote", or one of `PLAIN`.
         start: the start; None for the others.
         reason: in words.
         tuning: what comes with the recommendation; None where nothing does.
         preparation: how rows become the start's inputs, where the recommendation says.
+        parts: those that vote; empty where it is no vote.
+        held: what it answered for rows that were held out when it was chosen; None where it was
+            asked for, or none could be.
     """
 
     name: str
@@ -75,6 +80,8 @@ class Chosen:
     reason: str
     tuning: Tuning | None = None
     preparation: Preparation | None = None
+    parts: tuple[Part, ...] = ()
+    held: HeldOut | None = None
 
 
 def choose(store: MetaStore, support: SupportSet, asked: Settings) -> Chosen:
@@ -106,6 +113,9 @@ def _recommended(store: MetaStore, support: SupportSet, asked: Settings) -> Chos
         return Chosen("logistic regression", None, "without torch there are no starts")
     from recommenders.starts.recommending import Asked, answer  # noqa: PLC0415 - only where nobody chose
 
-    question = Asked(1, asked.modules, asked.seed, CHOOSING_SECONDS)
+    # A vote has no tuning: whoever tries several wants one start.
+    question = Asked(1, asked.modules, asked.seed, CHOOSING_SECONDS, by_vote=asked.trials == 1)
     best = answer(store, support, question).best
-    return Chosen(best.choice, best.start, best.reason, best.tuning, best.preparation)
+    return Chosen(
+        best.choice, best.start, best.reason, best.tuning, best.preparation, best.parts, best.held
+    )

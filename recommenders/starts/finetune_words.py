@@ -118,6 +118,8 @@ def _how_good(outcome: Outcome) -> str:
 def _setting(config: dict[str, Any]) -> str:
     if config["mode"] == "adapt":
         return "the learner's own rule"
+    if config["mode"] == "linear":
+        return "logistic regression on its embeddings"
     return ", ".join(
         f"{name} {value:.2g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in config.items()

@@ -1,7 +1,8 @@
 """A fine-tuned model that is kept: `predict`, `predict_proba`, `save` and `load`.
 
-A model is a folder. `model.json` says what it is and names the other two by their hashes:
-`tensors.safetensors` for what torch needs and `classifier.skops` for what scikit-learn needs.
+A model is a folder. `model.json` says what it is and names the others by their hashes:
+`tensors.safetensors` for what torch needs and `classifier.skops` for what scikit-learn needs;
+those of a vote have the number of their part before their names.
 Everything is read strictly, only classes of this package and types that `kept_estimators`
 lists are built, and nothing is unpickled. No row of the support set is kept, but for what a
 learner that compares has to compare with: embeddings, or inputs.
@@ -15,13 +16,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from string import digits
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metastore.errors import InvalidInputError, MissingDependencyError
-from recommenders.starts.fitted import Fitted, Probabilities
+from recommenders.starts.fitted import Fitted, Probabilities, Vote
 from recommenders.starts.inputs import Preparation
 from recommenders.starts.kept_estimators import read, written
 from recommenders.starts.plain_classifiers import PlainModel
@@ -95,8 +97,6 @@ class FineTuned:
             "schema": SCHEMA,
             **said,
             "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
-            "preparation": self.fitted.preparation.to_json(),
-            "temperature": self.fitted.temperature,
             "like": _described(self.like),
             "about": dict(self.about),
         }
@@ -119,18 +119,7 @@ def load(folder: str | Path, *, module: nn.Module | None = None) -> FineTuned:
     kept = _read_json(place)
     try:
         files = {name: _checked(place / name, digest) for name, digest in kept["files"].items()}
-        tuning = kept["tuning"]
-        model = _model(kept, files, module)
-        fitted = Fitted(
-            str(kept["name"]),
-            model,
-            Preparation.from_json(kept["preparation"]),
-            tuple(map(str, kept["like"]["classes"])),
-            None if tuning is None else Tuning.of(tuning),
-            rule=str(kept["rule"]),
-            notes=tuple(map(str, kept["notes"])),
-            temperature=float(kept["temperature"]),
-        )
+        fitted = _fitted(kept, tuple(map(str, kept["like"]["classes"])), files, module)
         return FineTuned(fitted, _like(kept["like"]), kept["about"])
     except (KeyError, TypeError, AttributeError) as error:
         raise InvalidInputError(
@@ -150,7 +139,11 @@ def _parts(fitted: Fitted) -> tuple[dict[str, Any], dict[str, bytes]]:
         "tuning": None if fitted.tuning is None else fitted.tuning.config(),
         "rule": fitted.rule,
         "notes": list(fitted.notes),
+        "preparation": fitted.preparation.to_json(),
+        "temperature": fitted.temperature,
     }
+    if isinstance(fitted.model, Vote):
+        return _parts_of_vote(said, fitted.model)
     if isinstance(fitted.model, PlainModel):
         return said | {"model": {"type": "classifier"}}, {
             _CLASSIFIER: written(fitted.model.estimator)
@@ -161,8 +154,50 @@ def _parts(fitted: Fitted) -> tuple[dict[str, Any], dict[str, bytes]]:
     return said | {"model": model}, {_TENSORS: data}
 
 
-def _model(kept: Mapping[str, Any], files: Mapping[str, bytes], module: nn.Module | None) -> Any:
-    n_classes = len(kept["like"]["classes"])
+def _parts_of_vote(said: dict[str, Any], voting: Vote) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return the same of a vote: the files of each part have its number before their names."""
+    parts: list[dict[str, Any]] = []
+    files: dict[str, bytes] = {}
+    for number, part in enumerate(voting.parts):
+        about, its_own = _parts(part)
+        parts.append(about)
+        files |= {f"{number}-{name}": data for name, data in its_own.items()}
+    return said | {"model": {"type": "vote", "parts": parts}}, files
+
+
+def _fitted(
+    kept: Mapping[str, Any],
+    classes: tuple[str, ...],
+    files: Mapping[str, bytes],
+    module: nn.Module | None,
+) -> Fitted:
+    tuning = kept["tuning"]
+    return Fitted(
+        str(kept["name"]),
+        _model(kept, classes, files, module),
+        Preparation.from_json(kept["preparation"]),
+        classes,
+        None if tuning is None else Tuning.of(tuning),
+        rule=str(kept["rule"]),
+        notes=tuple(map(str, kept["notes"])),
+        temperature=float(kept["temperature"]),
+    )
+
+
+def _model(
+    kept: Mapping[str, Any],
+    classes: tuple[str, ...],
+    files: Mapping[str, bytes],
+    module: nn.Module | None,
+) -> Any:
+    n_classes = len(classes)
+    if kept["model"]["type"] == "vote":
+        parts = []
+        for number, part in enumerate(kept["model"]["parts"]):
+            first = f"{number}-"
+            its_own = {n.removeprefix(first): d for n, d in files.items() if n.startswith(first)}
+            parts.append(_fitted(part, classes, its_own, module))
+        return Vote(tuple(parts))
     if kept["model"]["type"] == "classifier":
         return PlainModel(read(files[_CLASSIFIER], f"the classifier {kept['name']!r}"), n_classes)
     try:
@@ -225,7 +260,7 @@ def _read_json(place: Path) -> dict[str, Any]:
 
 
 def _checked(path: Path, digest: str) -> bytes:
-    if path.name not in (_TENSORS, _CLASSIFIER):
+    if path.name.lstrip(digits).removeprefix("-") not in (_TENSORS, _CLASSIFIER):
         raise InvalidInputError(f"a model has no file {path.name!r}; it is damaged")
     try:
         data = path.read_bytes()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metastore.errors import InvalidInputError
-from recommenders.starts.candidates import Shown, Trial
+from recommenders.starts.candidates import BY_STEPS, Shown, Trial
 from recommenders.starts.choice import FROM_SCRATCH
 from recommenders.starts.cross_validation import FloatArray, HeldOut
 from recommenders.starts.fitting import fit_scratch, fit_start
@@ -30,11 +30,18 @@ if TYPE_CHECKING:
 
     from recommenders.starts.fitted import Fitted
 
-FROM_NOTHING = 6.0
+FROM_NOTHING = 2.0
 """Processor seconds after which no further fold is begun of steps from nothing or of trees."""
 
 DEAR = ("gradient boosting", FROM_SCRATCH)
 """Candidates without a start that take longer than all others together."""
+
+
+def dear(support: SupportSet) -> tuple[str, ...]:
+    """Return those of `DEAR` that are candidates: trees are boosted on tables, not on pixels."""
+    return DEAR if support.kind != "images" else (FROM_SCRATCH,)
+
+
 SHORTENED = 3
 
 REPEATS = {"nearest centroid": 2}
@@ -71,7 +78,7 @@ def by_steps(own: Shown, tuning: Tuning) -> Shown:
         own: what it shows by its own rule.
         tuning: gradient steps.
     """
-    return replace(own, held=None, seconds=math.nan, tuning=tuning, by_steps=True)
+    return replace(own, held=None, seconds=math.nan, tuning=tuning, variant=BY_STEPS)
 
 
 def show_steps(trial: Trial, untried: Shown, module: nn.Module | None = None) -> Shown:

@@ -1,11 +1,12 @@
 """What fitting a support set gives: a model that answers with probabilities, and how it was made.
 
 Three kinds of model answer alike: a learner with what it read in the support set, a network that
-gradient steps moved, and a scikit-learn classifier on raw features.
+gradient steps moved, and a scikit-learn classifier on raw features. A vote averages several.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 Probabilities = NDArray[np.float64]
 
+VOTE = "vote"
+"""What a vote of several candidates is called."""
+
 
 class Model(Protocol):
     """Answers for inputs that a `Preparation` made."""
@@ -34,13 +38,28 @@ class Model(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Vote:
+    """Several fitted models whose probabilities are averaged.
+
+    Args:
+        parts: each with its own preparation and temperature; they know the same classes.
+    """
+
+    parts: tuple[Fitted, ...]
+
+    def answers(self, query: SupportSet) -> NDArray[np.float64]:
+        """Return log probabilities `(n, n_classes)` for the rows of a set."""
+        return log_of(np.mean([part.probabilities(query) for part in self.parts], axis=0))
+
+
+@dataclass(frozen=True, eq=False)
 class Fitted:
     """A model of one support set.
 
     Args:
         name: of the start, "from scratch", or of a plain classifier.
         model: what answers.
-        preparation: how rows become its inputs.
+        preparation: how rows become its inputs; of a vote, those of its first part.
         classes: names of the classes.
         tuning: the settings; None for a plain classifier.
         rule: when it stopped and why, in words.
@@ -52,7 +71,7 @@ class Fitted:
     """
 
     name: str
-    model: Model
+    model: Model | Vote
     preparation: Preparation
     classes: tuple[str, ...]
     tuning: Tuning | None = None
@@ -64,6 +83,8 @@ class Fitted:
 
     def log_odds(self, query: SupportSet) -> NDArray[np.float64]:
         """Return log-odds `(n, n_classes)` for the rows of a set, at temperature 1."""
+        if isinstance(self.model, Vote):
+            return self.model.answers(query)
         return self.model.log_odds(self.preparation.array(query))
 
     def probabilities(self, query: SupportSet) -> Probabilities:
@@ -85,6 +106,29 @@ class Fitted:
     def at(self, temperature: float) -> Fitted:
         """Return the same with another temperature."""
         return replace(self, temperature=temperature)
+
+
+def fitted_vote(parts: Sequence[Fitted]) -> Fitted:
+    """Return a vote of fitted models.
+
+    Args:
+        parts: two or more, of one support set, at temperatures that suit each other.
+    """
+    first = parts[0]
+    listed = "; ".join(_said(part) for part in parts)
+    return Fitted(
+        VOTE,
+        Vote(tuple(parts)),
+        first.preparation,
+        first.classes,
+        rule=f"probabilities averaged of {listed}",
+        seconds=sum(part.seconds for part in parts),
+    )
+
+
+def _said(part: Fitted) -> str:
+    mode = "adapt" if part.tuning is None else part.tuning.mode
+    return part.name + {"linear": ", by a linear head", "gradient": ", by steps"}.get(mode, "")
 
 
 def softmax(scores: NDArray[np.float64]) -> Probabilities:

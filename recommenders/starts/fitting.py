@@ -30,6 +30,7 @@ from recommenders.starts.fitted import Fitted, Model
 from recommenders.starts.gradient_tuning import Chunks, Descent, Point
 from recommenders.starts.heads import FIXED, Tunable, modes_of, resized, tunable
 from recommenders.starts.inputs import Preparation, prepare
+from recommenders.starts.linear_heads import linear_head
 from recommenders.starts.neural_models import LearnerModel, NetworkModel
 from recommenders.starts.support_set import SupportSet
 from recommenders.starts.tuning import GRADIENT, SCRATCH, Tuning
@@ -92,6 +93,8 @@ def fit_start(  # noqa: PLR0913 - what a fit can be told
     examples = preparation.tensors(support).to(device)
     if chosen.mode == "adapt":
         fit = _adapted(loaded.learner, state, examples, n_classes, seed)
+    elif chosen.mode == "linear":
+        fit = _regressed(loaded.learner, state, examples, n_classes)
     else:
         held = None if held_out is None else preparation.tensors(held_out).to(device)
         begin = partial(tunable, loaded.learner, state, n_classes=n_classes)
@@ -175,16 +178,28 @@ def _adapted(learner: Learner, state: State, examples: Examples, n_classes: int,
         # Sorted by class, the place in the sequence would tell the label.
         order = np.random.default_rng(seed).permutation(len(examples.y))
         examples = _rows(examples, order)
-    if isinstance(learner, EmbeddingLearner) and not any(name.endswith(FIXED) for name in state):
-        # Weights that came without statistics: a prediction must not depend on other queries.
-        alone = Examples(*(values[None] for values in examples))
-        state = learner.finish(state, Episodes(alone, alone, n_classes))
+    state = _measured(learner, state, examples, n_classes)
     try:
         predictor = learner.adapt(state, examples, n_classes)
     except LearnerError as error:
         raise InvalidInputError(f"the start cannot adapt to this: {error}") from error
     model = LearnerModel(learner, state, predictor.context, n_classes)
     return _Fit(model, "adapted by the learner's own rule")
+
+
+def _measured(learner: Learner, state: State, examples: Examples, n_classes: int) -> State:
+    """Return a state with statistics: a prediction must not depend on other queries."""
+    if not isinstance(learner, EmbeddingLearner) or any(name.endswith(FIXED) for name in state):
+        return state
+    alone = Examples(*(values[None] for values in examples))
+    return learner.finish(state, Episodes(alone, alone, n_classes))
+
+
+def _regressed(learner: Learner, state: State, examples: Examples, n_classes: int) -> _Fit:
+    """Return a network with a linear head; its normalisations stay as they were measured."""
+    made = linear_head(learner, _measured(learner, state, examples, n_classes), examples, n_classes)
+    model = NetworkModel(made.network, made.params, made.head)
+    return _Fit(model, "a linear head on its embeddings")
 
 
 def _descended(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
@@ -21,10 +22,14 @@ from learners.episode import Examples
 from learners.execution import keep_freed_memory
 from learners.networks import Conv4, Params
 from metastore.errors import InvalidInputError
+from recommenders.starts.augmentation import jittered
 from recommenders.starts.heads import FIXED, Tunable
 from recommenders.starts.tuning import Tuning
 
 _LOOKS = 20
+"""Points of the curve where rows are held out to stop by."""
+_GLANCES = 4
+"""Where none are: nothing is decided by them, and each costs a third of a step."""
 
 
 @dataclass
@@ -114,7 +119,8 @@ class Descent:
         moving = [params[name].requires_grad_() for name in moved(self.tunable, self.tuning.layers)]
         optimizer = torch.optim.Adam(moving, self.tuning.rate)
         generator = torch.Generator().manual_seed(self.seed)
-        every = max(1, self.tuning.steps // _LOOKS)
+        looks = _GLANCES if held_out is None else _LOOKS
+        every = max(1, self.tuning.steps // looks)
         best: tuple[float, int, Params] = (math.inf, 0, {})
         for step in range(steps + 1):
             if step % every == 0 or step == steps:
@@ -182,7 +188,7 @@ class Descent:
 
     def _loss(self, params: Params, part: Examples) -> Tensor:
         """Return the summed cross-entropy of some rows."""
-        with autocast(part.x.device):
+        with autocast(part.x.device, training=True):
             scores = self.tunable(params, part.x, part.mask)
         return nnf.cross_entropy(scores.float(), part.y, reduction="sum")
 
@@ -235,9 +241,21 @@ def scored(tunable: Tunable, params: Params, x: Tensor, chunks: Chunks) -> Tenso
     return scores
 
 
-def autocast(device: torch.device) -> torch.autocast:
-    """Return bfloat16 for matrix products and convolutions on a GPU, and nothing elsewhere."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+def autocast(device: torch.device, *, training: bool = False) -> torch.autocast:
+    """Return bfloat16 for matrix products and convolutions where that is fast, or nothing.
+
+    On a GPU always. On a processor while training, where it has instructions for it: steps take
+    half as long. What a model answers there does not depend on the processor.
+    """
+    on = device.type == "cuda" or (training and device.type == "cpu" and _quick_bfloat16())
+    return torch.autocast(device.type, torch.bfloat16, enabled=on)
+
+
+@cache
+def _quick_bfloat16() -> bool:
+    # Not every version of torch can say.
+    asked = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(asked is not None and asked())
 
 
 def copied(params: Params) -> Params:
@@ -268,27 +286,6 @@ def merged(seen: list[Params], weights: list[float]) -> Params:
             torch.zeros(()),
         )
     return out
-
-
-def jittered(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Return images turned, scaled and shifted a little, or rows with a little noise.
-
-    Args:
-        x: images `(n, c, side, side)`: up to 10 degrees, 10 % of size, 8 % of the side; or rows
-            `(n, d)` in deviations: noise of 0.1.
-        generator: on the CPU, so that draws are the same on any device.
-    """
-    if x.ndim != 4:
-        return x + 0.1 * torch.randn(x.shape, generator=generator).to(x)
-    draws = 2 * torch.rand(len(x), 4, generator=generator) - 1
-    angle, size = math.radians(10) * draws[:, 0], 1 + 0.1 * draws[:, 1]
-    cos, sin = size * angle.cos(), size * angle.sin()
-    shift = 0.16 * draws[:, 2:]  # the side is 2 wide in these coordinates
-    turn = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
-    grid = nnf.affine_grid(
-        torch.cat([turn, shift[:, :, None]], 2).to(x), list(x.shape), align_corners=False
-    )
-    return nnf.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
 def _rows(examples: Examples, part: slice) -> Examples:

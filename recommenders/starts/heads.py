@@ -25,12 +25,15 @@ from learners.losses import at_least_float32
 from learners.networks import MLP, Conv4, Network, Params, without_net
 from learners.protonet import ProtoNet, prototypes
 from metastore.errors import InvalidInputError
+from recommenders.starts.evidence import compares
+from recommenders.starts.tuning import MODES
 
 FIXED = (".mean", ".variance")
 """Endings of the names of statistics of normalisations, which are measured, not trained."""
 
 _HEAD = "head."
-_CLASSES = "classes."
+CLASSES = "classes."
+"""Prefix of a head on embeddings."""
 _TINY = 1e-6
 
 
@@ -57,11 +60,11 @@ class Tunable:
 def with_head(network: Network, params: Params, x: Tensor, mask: Tensor) -> Tensor:
     """Return log-odds `(n, n_classes)` of a network, through a head `classes.*` if it has one."""
     # A user's own module takes its own parameters alone.
-    own = {name: value for name, value in params.items() if not name.startswith(_CLASSES)}
+    own = {name: value for name, value in params.items() if not name.startswith(CLASSES)}
     out = at_least_float32(network(own, x, mask)).flatten(1)
-    if f"{_CLASSES}weight" not in params:
+    if f"{CLASSES}weight" not in params:
         return out
-    return out @ params[f"{_CLASSES}weight"] + params[f"{_CLASSES}bias"]
+    return out @ params[f"{CLASSES}weight"] + params[f"{CLASSES}bias"]
 
 
 def has_own_head(learner: Learner) -> bool:
@@ -75,11 +78,15 @@ def modes_of(learner: Learner, n_classes: int) -> tuple[str, ...]:
     """Return the modes of `Tuning` that a learner has for so many classes.
 
     A memory has room for as many classes as it was trained with, and a learner without a network
-    has no layers that gradient steps could move.
+    has no layers that gradient steps could move. A linear head is for those that compare.
     """
     room = learner.most_ways is None or n_classes <= learner.most_ways
-    modes = ("adapt",) if room else ()
-    return (*modes, "gradient") if hasattr(learner, "network") else modes
+    has = {
+        "adapt": room,
+        "linear": compares(learner),
+        "gradient": hasattr(learner, "network"),
+    }
+    return tuple(mode for mode in MODES if has[mode])
 
 
 def resized(learner: Learner, state: State, n_classes: int) -> tuple[Learner, State]:
@@ -152,10 +159,10 @@ def tunable(learner: Learner, state: State, x: Tensor, y: Tensor, n_classes: int
     t = torch.ones_like(spread) if isinstance(learner, ProtoNet) else spread
     bias = -centres.square().sum(1) / t
     head = {
-        f"{_CLASSES}weight": (2 * centres.T / t).contiguous(),
-        f"{_CLASSES}bias": torch.where(present, bias, bias.min()),
+        f"{CLASSES}weight": (2 * centres.T / t).contiguous(),
+        f"{CLASSES}bias": torch.where(present, bias, bias.min()),
     }
-    return Tunable(network, params | head, _CLASSES)
+    return Tunable(network, params | head, CLASSES)
 
 
 def unmeasured(network: Network, params: Params) -> Params:

@@ -48,6 +48,8 @@ def read(data: bytes, what: str) -> Any:
         estimator = skops.loads(data, trusted=list(TRUSTED))
         for nodes, n_features in _trees(estimator):
             _check_nodes(nodes, n_features)
+        if hasattr(estimator, "dual_coef_"):
+            _check_vectors(estimator)
     except Exception as error:  # damaged files raise errors of many libraries
         raise InvalidInputError(
             f"{what} cannot be read: {str(error)[:300]}; fit and save the model again"
@@ -85,6 +87,28 @@ def _check_nodes(nodes: Any, n_features: int) -> None:
     asked = feature[inner].astype(np.int64)
     if len(leaf) == 0 or (asked < 0).any() or (asked >= n_features).any():
         raise ValueError("a tree asks for a feature that there is not")
+
+
+def _check_vectors(estimator: Any) -> None:
+    """Refuse support vectors whose arrays do not fit each other: compiled code trusts them."""
+    n, d = estimator.support_vectors_.shape
+    n_classes = len(estimator.classes_)
+    each = estimator.n_support_
+    pairs = n_classes * (n_classes - 1) // 2
+    # Of two classes scikit-learn shows coefficients with the other sign than it keeps.
+    fits = (
+        estimator.kernel == "rbf"
+        and n_classes > 1
+        and estimator.shape_fit_[1:] == (d,)
+        and len(each) == n_classes
+        and (np.asarray(each) >= 0).all()
+        and int(each.sum()) == n == len(estimator.support_)
+        and estimator.dual_coef_.shape == estimator._dual_coef_.shape == (n_classes - 1, n)
+        and np.size(estimator._intercept_) == pairs
+        and np.size(estimator._probA) == np.size(estimator._probB) == 0
+    )
+    if not fits:
+        raise ValueError("the arrays of the support vectors do not fit each other")
 
 
 def _skops() -> Any:

@@ -13,6 +13,7 @@ from learners.learner import Learner, Predictor, State
 from learners.networks import Network, Params
 from recommenders.starts.gradient_tuning import Chunks, scored
 from recommenders.starts.heads import Tunable
+from recommenders.threads import one_thread_of_torch
 
 _ROWS = 512
 
@@ -43,7 +44,8 @@ class LearnerModel:
             parts = [predictor.predict(rows[part]) for part in chunks.of(len(rows))]
             return torch.cat(parts)[:, : self.n_classes]
 
-        return _numbers(chunks.run(work))
+        with one_thread_of_torch(len(x)):
+            return _numbers(chunks.run(work))
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,9 @@ class NetworkModel:
         """Return log-odds `(n, n_classes)`, some rows at a time."""
         device = next(iter(self.params.values())).device
         whole = Tunable(self.network, self.params, self.head)
-        return _numbers(scored(whole, self.params, torch.from_numpy(x).to(device), Chunks(_ROWS)))
+        with one_thread_of_torch(len(x)):
+            rows = torch.from_numpy(x).to(device)
+            return _numbers(scored(whole, self.params, rows, Chunks(_ROWS)))
 
 
 def _numbers(scores: Any) -> NDArray[np.float64]:

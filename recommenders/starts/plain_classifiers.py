@@ -21,7 +21,13 @@ from recommenders.starts.inputs import Preparation, prepare
 from recommenders.starts.support_set import SupportSet
 from recommenders.threads import one_thread
 
-PLAIN = ("logistic regression", "nearest centroid", "random forest", "gradient boosting")
+PLAIN = (
+    "logistic regression",
+    "nearest centroid",
+    "support vectors",
+    "random forest",
+    "gradient boosting",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +35,7 @@ class PlainModel:
     """A fitted scikit-learn classifier.
 
     Args:
-        estimator: with `predict_proba`, or a nearest centroid.
+        estimator: with `predict_proba`, a nearest centroid, or support vectors.
         n_classes: classes of the task; those that the estimator never saw get probability 0.
     """
 
@@ -41,6 +47,8 @@ class PlainModel:
         flat = x.reshape(len(x), -1)
         if hasattr(self.estimator, "centroids_"):
             return self._by_distance(flat)
+        if not hasattr(self.estimator, "predict_proba"):
+            return self._by_margin(flat)
         found = np.zeros((len(x), self.n_classes))
         with one_thread():
             found[:, self.estimator.classes_] = self.estimator.predict_proba(flat)
@@ -57,6 +65,16 @@ class PlainModel:
         found = np.full((len(x), self.n_classes), -np.inf)
         spread = float(((centres - centres.mean(0)) ** 2).sum(-1).mean())
         found[:, self.estimator.classes_] = -apart / max(spread, 1e-12)
+        return found
+
+    def _by_margin(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return margins of one class against the others; absent classes get -inf."""
+        with one_thread():
+            margins = np.asarray(self.estimator.decision_function(x), dtype=np.float64)
+        if margins.ndim == 1:
+            margins = np.stack([-margins, margins], axis=1)
+        found = np.full((len(x), self.n_classes), -np.inf)
+        found[:, self.estimator.classes_] = margins
         return found
 
 
@@ -108,6 +126,12 @@ def _centroid(seed: int, support: SupportSet) -> Any:
     return NearestCentroid(priors="uniform")
 
 
+def _vectors(seed: int, support: SupportSet) -> Any:
+    from sklearn.svm import SVC  # noqa: PLC0415 - slow to import
+
+    return SVC(C=10.0)
+
+
 def _forest(seed: int, support: SupportSet) -> Any:
     from sklearn.ensemble import RandomForestClassifier  # noqa: PLC0415 - slow to import
 
@@ -127,6 +151,7 @@ def _boosting(seed: int, support: SupportSet) -> Any:
 _MADE: dict[str, Callable[[int, SupportSet], Any]] = {
     "logistic regression": _logistic,
     "nearest centroid": _centroid,
+    "support vectors": _vectors,
     "random forest": _forest,
     "gradient boosting": _boosting,
 }

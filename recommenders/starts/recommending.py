@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metastore.errors import InvalidInputError, MissingDependencyError
-from recommenders.starts.advice import StartAdvice, StartEvidence, StartsAnswer
+from recommenders.starts.advice import Part, StartAdvice, StartEvidence, StartsAnswer
 from recommenders.starts.support_sets import SupportSet, read_support
 from recommenders.starts.words import reason, set_notes
+from recommenders.threads import one_thread_of_torch
 
 try:
     from recommenders.starts.candidates import Shown
-    from recommenders.starts.case import Asked, Case, gathered
+    from recommenders.starts.case import Asked, Case
+    from recommenders.starts.gathering import gathered
 except ImportError as error:
     raise MissingDependencyError(
         f"recommending starts needs torch, and {error.name} is not there: pip install "
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from metastore.store import MetaStore
     from recommenders.starts.beliefs import Belief
+    from recommenders.starts.inputs import Preparation
 
 __all__ = [
     "Asked",
@@ -46,6 +49,8 @@ __all__ = [
 
 WITHIN = 0.005
 """A cheaper candidate goes first if it is expected to lose less accuracy than this."""
+NO_TIME = 1.0
+"""Seconds that nobody waits for: saving less does not make a candidate cheaper."""
 TOLD = 0.8
 """Who is better with less probability than this is not told apart."""
 
@@ -83,7 +88,8 @@ def recommend(  # noqa: PLR0913 - what is asked, and how
 def answer(store: MetaStore, support: SupportSet, asked: Asked) -> StartsAnswer:
     """Return the advice for a support set that was read; see `recommend`."""
     began = time.monotonic()
-    case, refused = gathered(store, support, asked)
+    with one_thread_of_torch(len(support)):
+        case, refused = gathered(store, support, asked)
     order = _once(case, ranking(case.belief, [one.seconds for one in case.shown]))
     tied = [j for j in order[1:] if case.belief.ahead(order[0], j) < TOLD]
     return StartsAnswer(
@@ -114,7 +120,8 @@ def ranking(belief: Belief, seconds: Sequence[float]) -> list[int]:
     ]
     cheapest = min(equal, key=lambda j: seconds[j] if math.isfinite(seconds[j]) else math.inf)
     # half the time is within what one measurement tells
-    if cheapest != best and not seconds[cheapest] < 0.5 * seconds[best]:
+    saved = seconds[best] - seconds[cheapest]
+    if not (seconds[cheapest] < 0.5 * seconds[best] and saved > NO_TIME):
         cheapest = best
     return [cheapest, *(j for j in order if j != cheapest)]
 
@@ -156,9 +163,26 @@ def _advice(case: Case, j: int) -> StartAdvice:
         one.seconds,
         one.tuning,
         evidence,
-        reason(evidence, is_start=one.start is not None),
-        one.preparation if case.trial.support.kind == "images" else None,
+        _voting(one) + reason(evidence, is_start=one.start is not None),
+        _way_in(case, one),
+        tuple(_part(case, part) for part in one.parts),
+        one.held,
     )
+
+
+def _voting(one: Shown) -> str:
+    listed = "; ".join(part.label for part in one.parts)
+    return f"Their probabilities are averaged: {listed}. " if listed else ""
+
+
+def _part(case: Case, one: Shown) -> Part:
+    heat = 1.0 if one.held is None else one.held.temperature
+    return Part(one.choice, one.start, one.tuning, _way_in(case, one), heat)
+
+
+def _way_in(case: Case, one: Shown) -> Preparation | None:
+    # Columns of a table are read anew from the whole set, of which a trial may have a part.
+    return one.preparation if case.trial.support.kind == "images" else None
 
 
 def _notes(case: Case) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from metastore.errors import InvalidInputError
 if TYPE_CHECKING:
     from metastore.search_space import SearchSpace
 
-MODES = ("adapt", "gradient")
+MODES = ("adapt", "linear", "gradient")
 LAYERS = ("head", "top", "all")
 AUGMENTATIONS = ("none", "jitter")
 MOST_STEPS = 2000
@@ -22,8 +22,9 @@ class Tuning:
     """Settings of one fine-tuning.
 
     Args:
-        mode: "adapt" for the learner's own rule, which has no settings; "gradient" for steps of
-            Adam (Kingma and Ba 2015) on the support set, at rates that fall along a half cosine.
+        mode: "adapt" for the learner's own rule and "linear" for logistic regression on its
+            embeddings, which have no settings; "gradient" for steps of Adam (Kingma and Ba 2015)
+            on the support set, at rates that fall along a half cosine.
         steps: gradient steps; fewer where held-out rows say so.
         rate: learning rate of the first step.
         layers: what moves: the "head", the "top" (head and the last layer before it), or "all".
@@ -64,7 +65,7 @@ class Tuning:
         >>> Tuning("gradient", 30).config()["steps"]
         30
         """
-        return {"mode": self.mode} if self.mode == "adapt" else asdict(self)
+        return asdict(self) if self.mode == "gradient" else {"mode": self.mode}
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Tuning:
@@ -82,6 +83,9 @@ SCRATCH = Tuning("gradient", 150, 3e-3, "all", "jitter")
 
 GRADIENT = Tuning("gradient", 60, 1e-3, "all", "jitter")
 """What a start gets whose own rule does not fit the task."""
+
+LINEAR = Tuning("linear")
+"""Logistic regression on a start's embeddings."""
 
 
 def tuning_space(modes: tuple[str, ...] = MODES) -> SearchSpace:

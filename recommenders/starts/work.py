@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from metastore.errors import MissingDependencyError
 from recommenders.starts.choice import Chosen, Settings
 from recommenders.starts.cross_validation import MOST_FOLDS, HeldOut
 from recommenders.starts.fit_checks import cross_validated
-from recommenders.starts.fitted import Fitted
+from recommenders.starts.fitted import Fitted, fitted_vote
 from recommenders.starts.inputs import prepare
 from recommenders.starts.plain_classifiers import PLAIN, fit_plain
 from recommenders.starts.support_set import SupportSet
@@ -26,10 +25,12 @@ from recommenders.starts.tuning_advice import (
     Wanted,
     advised,
 )
+from recommenders.threads import one_thread_of_torch
 
 if TYPE_CHECKING:
     from metastore.run import Run
     from metastore.store import MetaStore
+    from recommenders.starts.advice import Part
 
 WORTH_SECONDS = 30.0
 """Holding rows out in turn may take so long, by the time that one fit took."""
@@ -37,6 +38,8 @@ WORTH_SECONDS = 30.0
 _NOTHING = TuningAdvice(Tuning(), "there is nothing to tune")
 _GIVEN = "as asked for"
 _JUDGED = "as the start was recommended"
+
+Fit = Callable[[SupportSet, Tuning], Fitted]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +56,7 @@ class Work:
 
     chosen: Chosen
     support: SupportSet
-    fit: Callable[[SupportSet, Tuning], Fitted]
+    fit: Fit
     tunings: list[TuningAdvice]
     asked: Settings
 
@@ -91,20 +94,17 @@ def prepared(store: MetaStore, support: SupportSet, chosen: Chosen, asked: Setti
         InvalidInputError: if the start cannot be loaded, or there is no such device.
         MissingDependencyError: if torch is needed and not installed.
     """
-    if chosen.name in PLAIN:
-        how = prepare(None, support)
-
-        def plain(part: SupportSet, tuning: Tuning) -> Fitted:
-            return fit_plain(chosen.name, part, asked.seed, preparation=how)
-
-        return Work(chosen, support, plain, [_NOTHING], asked)
+    if chosen.parts:
+        return Work(chosen, support, _voting(support, chosen.parts, asked), [_NOTHING], asked)
     try:
-        fit, usual, modes = _neural(support, chosen, asked)
+        fit, usual, modes = _fitting(support, chosen, asked)
     except ImportError as error:
         raise MissingDependencyError(
             f"fine-tuning needs torch, and {error.name} is not there: pip install "
             f"'headstart[learners]', or take one of: {', '.join(PLAIN)}"
         ) from error
+    if chosen.name in PLAIN:
+        return Work(chosen, support, fit, [_NOTHING], asked)
     if asked.tuning is not None:
         return Work(chosen, support, fit, [TuningAdvice(asked.tuning, _GIVEN)], asked)
     if chosen.tuning is not None and asked.trials == 1:
@@ -123,7 +123,10 @@ def tried(store: MetaStore, work: Work, advice: TuningAdvice, query: SupportSet 
     """
     asked, tuning = work.asked, advice.tuning
     config: dict[str, Any] = {START: work.chosen.name}
-    config |= {} if work.chosen.name in PLAIN else tuning.config()
+    if work.chosen.parts:
+        config["votes"] = "; ".join(part.label for part in work.chosen.parts)
+    elif work.chosen.name not in PLAIN:
+        config |= tuning.config()
     known = query is not None and bool((query.labels >= 0).any())
     run: Any = nullcontext()
     if asked.record:
@@ -149,10 +152,42 @@ def tried(store: MetaStore, work: Work, advice: TuningAdvice, query: SupportSet 
     return Tried(fitted, advice, held, accuracy, None if recorded is None else recorded.id)
 
 
+def _voting(support: SupportSet, parts: Sequence[Part], asked: Settings) -> Fit:
+    """Return what fits all that vote, each at its own temperature."""
+    fits = [
+        _fitting(support, Chosen(one.choice, one.start, "", preparation=one.preparation), asked)[0]
+        for one in parts
+    ]
+
+    def fit(rows: SupportSet, tuning: Tuning) -> Fitted:
+        return fitted_vote(
+            [
+                one(rows, part.tuning or tuning).at(part.temperature)
+                for one, part in zip(fits, parts, strict=True)
+            ]
+        )
+
+    return fit
+
+
+def _fitting(
+    support: SupportSet, chosen: Chosen, asked: Settings
+) -> tuple[Fit, Tuning, tuple[str, ...]]:
+    """Return what fits, the usual tuning, and the modes there are."""
+    if chosen.name in PLAIN:
+        how = prepare(None, support)
+
+        def plain(part: SupportSet, tuning: Tuning) -> Fitted:
+            return fit_plain(chosen.name, part, asked.seed, preparation=how)
+
+        return plain, Tuning(), ()
+    return _neural(support, chosen, asked)
+
+
 def _neural(
     support: SupportSet, chosen: Chosen, asked: Settings
-) -> tuple[Callable[[SupportSet, Tuning], Fitted], Tuning, tuple[str, ...]]:
-    """Return what fits, the usual tuning, and the modes there are."""
+) -> tuple[Fit, Tuning, tuple[str, ...]]:
+    """Return what fits a network, the usual tuning, and the modes there are."""
     from recommenders.learning import device_of  # noqa: PLC0415
     from recommenders.starts.fitting import fit_scratch, fit_start, usual_tuning  # noqa: PLC0415
     from recommenders.starts.heads import modes_of  # noqa: PLC0415
@@ -161,17 +196,19 @@ def _neural(
 
     device = device_of(asked.device)
     if chosen.start is None:
-        how = prepare(None, support)
-        return (
-            partial(fit_scratch, preparation=how, device=device, seed=asked.seed),
-            SCRATCH,
-            ("gradient",),
-        )
+        raw = prepare(None, support)
+
+        def from_nothing(part: SupportSet, tuning: Tuning) -> Fitted:
+            with one_thread_of_torch(len(part)):
+                return fit_scratch(part, tuning, preparation=raw, device=device, seed=asked.seed)
+
+        return from_nothing, SCRATCH, ("gradient",)
     loaded = load_start(chosen.start, module=asked.modules.get(chosen.name))
     how = chosen.preparation or suited(loaded, support, asked.seed)
 
     def fit(part: SupportSet, tuning: Tuning) -> Fitted:
-        return fit_start(loaded, how, part, tuning, device=device, seed=asked.seed)
+        with one_thread_of_torch(len(part)):
+            return fit_start(loaded, how, part, tuning, device=device, seed=asked.seed)
 
     n_classes = len(support.classes)
     usual = chosen.tuning or usual_tuning(loaded.learner, n_classes)
@@ -180,6 +217,10 @@ def _neural(
 
 def _held_out(work: Work, tuning: Tuning, fitted: Fitted) -> HeldOut | None:
     """Return answers for rows held out in turn; None where there are none, or it takes too long."""
+    if work.chosen.held is not None and len(work.tunings) == 1:
+        return work.chosen.held
+    if work.chosen.parts:  # nothing could be held out when they were chosen
+        return None
     folds = min(MOST_FOLDS, int(work.support.counts.max()))
     if len(work.tunings) == 1 and fitted.seconds * folds > WORTH_SECONDS:
         return None
