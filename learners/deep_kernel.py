@@ -49,6 +49,8 @@ class DeepKernel(Learner):
         regression: whether targets are numbers rather than classes.
         noise: first value of the noise variance.
         jitter: added to the diagonal, in units of the kernel's variance.
+        scale_free: whether level and scale of an episode's targets are unknown and the loss
+            averages over them; for regression. What predicts takes targets as they are.
     """
 
     network: Network
@@ -57,6 +59,7 @@ class DeepKernel(Learner):
     regression: bool = False
     noise: float = 0.01
     jitter: float = 1e-5
+    scale_free: bool = False
 
     def __post_init__(self) -> None:
         if self.kernel not in gp.KERNELS or self.noise <= 0 or self.jitter < 0:
@@ -64,6 +67,8 @@ class DeepKernel(Learner):
                 f"kernel is one of {gp.KERNELS} with positive noise and jitter of 0 or more; got "
                 f"{self.kernel!r}, noise={self.noise}, jitter={self.jitter}"
             )
+        if self.scale_free and not self.regression:
+            raise LearnerError("scale_free is for targets that are numbers: set regression=True")
 
     @property
     def classification(self) -> bool:
@@ -82,7 +87,7 @@ class DeepKernel(Learner):
 
     def fit(self, state: State, support: Examples, n_way: int) -> State:
         """Return features, mask, and the factor and weights of the conditioned process."""
-        X = self._features(state, support.x, support.mask)
+        X = self.features(state, support.x, support.mask)
         L, A = self._condition(state, X, self._targets(state, support, n_way), support.mask)
         context = {"X": X, "mask": support.mask, "L": L, "A": A}
         if self.network.normalises:
@@ -99,9 +104,9 @@ class DeepKernel(Learner):
         if self.network.normalises:
             x = torch.cat([context["support.x"], query.x])
             both = torch.cat([mask, torch.zeros_like(query.mask)])
-            Z = self._features(state, x, both)[mask.shape[0] :]
+            Z = self.features(state, x, both)[mask.shape[0] :]
         else:
-            Z = self._features(state, query.x, query.mask)
+            Z = self.features(state, query.x, query.mask)
         variance = state["gp.log_variance"].exp()
         cross = variance * gp.kernel(self.kernel, context["X"], Z)
         posterior = gp.Posterior(context["L"], context["A"])
@@ -111,10 +116,17 @@ class DeepKernel(Learner):
     def loss(
         self, state: State, support: Examples, query: Examples, n_way: int, phase: Phase
     ) -> Tensor:
-        """Return minus the log marginal likelihood of support and query, a row and output."""
+        """Return minus the log marginal likelihood of support and query, a row and output.
+
+        It is up to a constant where the learner is `scale_free`.
+        """
         both = Examples(*(torch.cat(pair) for pair in zip(support, query, strict=True)))
-        X = self._features(state, both.x, both.mask)
+        X = self.features(state, both.x, both.mask)
         Y = self._targets(state, both, n_way)
+        if self.scale_free:
+            K, noise = self._covariance(state, X)
+            likelihood = gp.scale_free_log_likelihood(K, Y, both.mask, noise)
+            return -likelihood / (both.mask.sum() * Y.shape[-1])
         posterior = self._condition(state, X, Y, both.mask)
         return -gp.log_likelihood(posterior, Y, both.mask) / (both.mask.sum() * Y.shape[-1])
 
@@ -152,14 +164,19 @@ class DeepKernel(Learner):
             found = attempt(replace(self, jitter=jitter))
         return found
 
-    def _features(self, state: State, x: Tensor, mask: Tensor) -> Tensor:
+    def features(self, state: State, x: Tensor, mask: Tensor) -> Tensor:
+        """Return what the kernel sees of inputs `(n, *shape)`: `(n, d)` over length scales."""
         X = at_least_float32(self.network(without_net(state), x, mask))
         return X / state["gp.log_length"].exp()
 
     def _condition(self, state: State, X: Tensor, Y: Tensor, mask: Tensor) -> gp.Posterior:
+        K, noise = self._covariance(state, X)
+        return gp.condition(K, Y, mask, noise)
+
+    def _covariance(self, state: State, X: Tensor) -> tuple[Tensor, Tensor]:
         variance = state["gp.log_variance"].exp()
         noise = state["gp.log_noise"].exp() + self.jitter * variance
-        return gp.condition(variance * gp.kernel(self.kernel, X, X), Y, mask, noise)
+        return variance * gp.kernel(self.kernel, X, X), noise
 
     def _targets(self, state: State, examples: Examples, n_way: int) -> Tensor:
         if self.regression:

@@ -10,6 +10,7 @@ from recommenders.auto import Auto
 from recommenders.best_on_average import BestOnAverage
 from recommenders.copula import Copula
 from recommenders.deep_kernel import DeepKernelSearch
+from recommenders.deep_mixture import DeepMixture
 from recommenders.empirical_bayes import EmpiricalBayes
 from recommenders.learned_similarity import LearnedSimilarity
 from recommenders.nearest import Nearest
@@ -22,8 +23,8 @@ from recommenders.rgpe import RGPE
 _MADE: dict[str, type[PoolRecommender]] = {
     kind.name: kind
     for kind in (
-        Auto, BestOnAverage, Copula, DeepKernelSearch, EmpiricalBayes, LearnedSimilarity, Nearest,
-        Portfolio, RandomSearch, Ranker, RGPE,
+        Auto, BestOnAverage, Copula, DeepKernelSearch, DeepMixture, EmpiricalBayes,
+        LearnedSimilarity, Nearest, Portfolio, RandomSearch, Ranker, RGPE,
     )
 }  # fmt: skip
 
@@ -31,7 +32,7 @@ _MADE: dict[str, type[PoolRecommender]] = {
 PEERS = frozenset({Copula.name, DeepKernelSearch.name, RGPE.name})
 """Published methods to compare with: dear, so they take part where they are named only."""
 
-ON_REQUEST = PEERS | {LearnedSimilarity.name, Ranker.name}
+ON_REQUEST = PEERS | {DeepMixture.name, LearnedSimilarity.name, Ranker.name}
 """With those that win on some stores and lose on others: who wants them names them."""
 
 

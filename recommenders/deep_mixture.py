@@ -1,0 +1,143 @@
+"""The mixture of `recommenders.empirical_bayes` with components whose kernel was learned.
+
+A part of a new dataset's scores is left to how alike configs are, since what past datasets say of
+a config is a prediction where it did not run there. `empirical_bayes` takes configs for alike
+whose encodings are near; here those are taken for alike that scored alike on past datasets (`recommenders.learned_kernel`; deep kernel learning with past datasets as
+episodes: Wistuba and Grabocka, 2021), and one more guard that knows that kernel and no past
+scores. All are weighted by the marginal likelihood of what was observed, and the guards of
+`empirical_bayes`, on encodings, are among them as before: a kernel that the new dataset
+contradicts loses its weight like any other wrong past.
+
+Where low scores count as the median, past ones do while the kernel is learned, too, and it is
+used from then on that they do; until then, and where there is nothing to learn from (fewer than
+`FEWEST_GROUPS` groups of datasets with `FEWEST_RUNS` runs, or configs shared between datasets, so
+that little is predicted), this is `empirical_bayes`.
+
+It needs `headstart[learners]`. The kernel is learned at the first question with a score, which
+takes about 15 seconds, and is kept in `cache` by what was learned from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from metastore.errors import InvalidInputError
+from metastore.view import FloatArray
+from recommenders.bayes_mixture import Kind
+from recommenders.empirical_bayes import GUARDS, PREDICTED_KINDS, EmpiricalBayes, Lesson, Lessons
+from recommenders.past_runs import runs_of
+from recommenders.sessions import Case
+
+if TYPE_CHECKING:
+    from recommenders.learned_kernel import LearnedKernel
+
+FEWEST_GROUPS = 16
+FEWEST_RUNS = 20
+MOST_RUNS = 500
+
+DEEP_KINDS = (
+    *(
+        Kind(width, residual, noise, 1.0, learned=True)
+        for residual in (0.1, 0.3)
+        for width in (0.0, 0.3, 1.0)
+        for noise in (0.03, 0.1, 0.3)
+    ),
+    *(Kind(0.0, 1.0, noise, 0.5, cold=True, learned=True) for noise in (0.03, 0.1, 0.3)),
+    *GUARDS,
+)
+"""What components take scores to be where a kernel was learned."""
+
+
+class DeepMixture(EmpiricalBayes):
+    """Expected improvement under a mixture of processes, some on a kernel learned from the past.
+
+    Args:
+        seed: fixes how the network starts and which episodes it sees.
+        adapt: whether observed scores change what comes next.
+        iterations: meta-training steps; 0 for as many as were found to be enough.
+        cache: folder to keep what was learned in; None keeps it in memory alone.
+        progress: whether to show a progress bar while learning.
+    """
+
+    name: ClassVar[str] = "deep_mixture"
+
+    def __init__(
+        self,
+        seed: int = 0,
+        adapt: bool = True,
+        *,
+        iterations: int = 0,
+        cache: str | Path | None = None,
+        progress: bool = False,
+    ) -> None:
+        super().__init__(seed, adapt)
+        if iterations < 0:
+            raise InvalidInputError(f"iterations: expected 0 or more steps, got {iterations}")
+        self.iterations = iterations
+        self.cache = None if cache is None else Path(cache)
+        self.progress = progress
+
+    def prepare(self) -> None:
+        """Forget what an earlier past taught; the first question with a score learns."""
+        super().prepare()
+        self._kernels: dict[bool, LearnedKernel | None] = {}
+
+    def lessons(self, case: Case) -> Lessons:
+        """Return what the past says of a case, with the learned kernel where it can be had."""
+        plain = super().lessons(case)
+        if plain.whole.kinds is not PREDICTED_KINDS:
+            return plain
+        spoilt = plain.upper is not None
+        kernel = self.kernel(spoilt)
+        if kernel is None:
+            return plain
+        features = kernel.features(self.past.surrogates.points(case.table.keys))
+        if plain.upper is None:
+            return Lessons(_with(plain.whole, features))
+        return Lessons(plain.whole, _with(plain.upper, features))
+
+    def kernel(self, spoilt: bool) -> LearnedKernel | None:
+        """Return the kernel, learned when first asked for; None where the past is too small.
+
+        Args:
+            spoilt: whether scores below the median of their dataset count as the median.
+
+        Raises:
+            InvalidInputError: if `headstart[learners]` is not installed.
+        """
+        if spoilt not in self._kernels:
+            self._kernels[spoilt] = self._learned(spoilt)
+        return self._kernels[spoilt]
+
+    def _learned(self, spoilt: bool) -> LearnedKernel | None:
+        episodes, groups = [], set()
+        encoder = self.past.surrogates.encoder()
+        for row in np.flatnonzero(self.past.spread > 0).tolist():
+            keys, regrets = runs_of(self.past, row, MOST_RUNS)
+            scores = np.maximum(-regrets, np.median(-regrets)) if spoilt else -regrets
+            if len(keys) >= FEWEST_RUNS and np.ptp(scores) > 0:
+                episodes.append((encoder.encode(keys), scores))
+                groups.add(int(self.past.groups[row]))
+        if len(groups) < FEWEST_GROUPS or not episodes[0][0].shape[1]:
+            return None
+        try:
+            from recommenders.learned_kernel import ITERATIONS, learn  # noqa: PLC0415 - needs torch
+        except ImportError as error:
+            raise InvalidInputError(
+                f"recommender 'deep_mixture' needs torch ({error}); install headstart[learners]"
+            ) from error
+        return learn(
+            episodes,
+            iterations=self.iterations or ITERATIONS,
+            seed=self.seed,
+            cache=self.cache,
+            progress=self.progress,
+        )
+
+
+def _with(lesson: Lesson, features: FloatArray) -> Lesson:
+    return Lesson(replace(lesson.prior, features=features), DEEP_KINDS)
