@@ -9,9 +9,9 @@ likelihood of what was observed, and the guards of `empirical_bayes`, on encodin
 them: a learned kernel that the new dataset contradicts loses its weight like any wrong past.
 
 Where low scores count as the median, past ones do while the kernel is learned, too, and it is
-used from then on that they do. Until then, where configs are shared between datasets, so that
-little is predicted, and where there is too little to learn from (fewer than `FEWEST_GROUPS`
-groups of datasets with `FEWEST_RUNS` runs), this is `empirical_bayes`.
+used from then on that they do. Until then, where datasets share at least half of their configs,
+and where there is too little to learn from (fewer than `FEWEST_GROUPS` groups of datasets with
+`FEWEST_RUNS` runs), this is `empirical_bayes`.
 
 It needs `headstart[learners]`. The kernel is learned at the first question with a score, which
 takes about 15 seconds, and is kept in `cache` by what was learned from.
@@ -29,10 +29,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from metastore.errors import InvalidInputError
-from metastore.view import FloatArray
+from metastore.view import FloatArray, IntArray
 from recommenders.bayes_mixture import Kind
 from recommenders.empirical_bayes import GUARDS, PREDICTED_KINDS, EmpiricalBayes, Lesson, Lessons
+from recommenders.own_pools import SHARED
 from recommenders.past_runs import runs_of
+from recommenders.scores import spread_over
 from recommenders.sessions import Case
 
 if TYPE_CHECKING:
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
 FEWEST_GROUPS = 16
 FEWEST_RUNS = 20
 MOST_RUNS = 500
+MOST_DATASETS = 256
+MOST_ENCODED = 60_000
+"""Runs that are learned from; 94 datasets x 500 are fewer."""
 
 DEEP_KINDS = (
     *(
@@ -113,26 +118,32 @@ class DeepMixture(EmpiricalBayes):
             InvalidInputError: if `headstart[learners]` is not installed.
         """
         if spoilt not in self._kernels:
-            self._kernels[spoilt] = self._learned(spoilt)
+            self._kernels[spoilt] = self._learned(spoilt) if self.learns else None
         return self._kernels[spoilt]
 
+    @property
+    def learns(self) -> bool:
+        """Whether the past is large enough to learn a kernel from, and datasets share little."""
+        if self.past.view.density >= SHARED:
+            return False
+        return len(set(self.past.groups[self._rows()].tolist())) >= FEWEST_GROUPS
+
+    def _rows(self) -> IntArray:
+        """Return which datasets are learned from: spread over the alphabet where they are many."""
+        counts = np.diff(self.past.cells[0])
+        rows = np.flatnonzero((self.past.spread > 0) & (counts >= FEWEST_RUNS))
+        return spread_over(rows, MOST_DATASETS)
+
     def _learned(self, spoilt: bool) -> LearnedKernel | None:
-        episodes, groups = [], set()
-        encoder = self.past.surrogates.encoder()
-        for row in np.flatnonzero(self.past.spread > 0).tolist():
-            keys, regrets = runs_of(self.past, row, MOST_RUNS)
-            scores = np.maximum(-regrets, np.median(-regrets)) if spoilt else -regrets
-            if len(keys) >= FEWEST_RUNS and np.ptp(scores) > 0:
-                episodes.append((encoder.encode(keys), scores))
-                groups.add(int(self.past.groups[row]))
-        if len(groups) < FEWEST_GROUPS or not episodes[0][0].shape[1]:
-            return None
         try:
             from recommenders.learned_kernel import ITERATIONS, learn  # noqa: PLC0415 - needs torch
         except ImportError as error:
             raise InvalidInputError(
                 f"recommender 'deep_mixture' needs torch ({error}); install headstart[learners]"
             ) from error
+        episodes = self._episodes(spoilt)
+        if not episodes or not episodes[0][0].shape[1]:
+            return None
         return learn(
             episodes,
             iterations=self.iterations or ITERATIONS,
@@ -140,6 +151,18 @@ class DeepMixture(EmpiricalBayes):
             cache=self.cache,
             progress=self.progress,
         )
+
+    def _episodes(self, spoilt: bool) -> list[tuple[FloatArray, FloatArray]]:
+        """Return encoded configs `(n, d)` and merits `(n,)` of the datasets learned from."""
+        rows, encoder = self._rows(), self.past.surrogates.encoder()
+        most = min(MOST_RUNS, MOST_ENCODED // len(rows))
+        episodes = []
+        for row in rows.tolist():
+            keys, regrets = runs_of(self.past, row, most)
+            merits = np.maximum(-regrets, np.median(-regrets)) if spoilt else -regrets
+            if np.ptp(merits) > 0:
+                episodes.append((encoder.encode(keys), merits))
+        return episodes
 
 
 def _with(lesson: Lesson, features: FloatArray) -> Lesson:

@@ -112,7 +112,8 @@ def learn(
     network = MLP((columns, WIDTH, WIDTH, FEATURES))
     learner = DeepKernel(network, FEATURES, regression=True, scale_free=True)
     tables = [
-        (torch.from_numpy(points).float(), torch.from_numpy(scores / scores.std()).float())
+        # The level does not matter, but its digits would be lost to the scores.
+        (torch.from_numpy(points).float(), torch.from_numpy(_standardised(scores)).float())
         for points, scores in episodes
     ]
     path = None
@@ -131,6 +132,11 @@ def learn(
     )
     trained = meta_train(learner, Subsets(tables, seed), Budget(iterations), settings)
     return LearnedKernel(learner, trained.state)
+
+
+def _standardised(scores: FloatArray) -> FloatArray:
+    standardised: FloatArray = (scores - scores.mean()) / scores.std()
+    return standardised
 
 
 def _digest(episodes: Sequence[tuple[FloatArray, FloatArray]], iterations: int, seed: int) -> str:
