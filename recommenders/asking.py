@@ -18,7 +18,7 @@ from metastore.types import Observation, RunStatus
 from metastore.view import View
 from recommenders.budgeting import Budget, Plan, plan
 from recommenders.recommender import Recommendation
-from recommenders.registry import make
+from recommenders.registry import keeping, make
 from recommenders.sparseness import thinly_covered
 
 
@@ -93,7 +93,8 @@ def ask(
         UnknownNameError: if the store has no such dataset, metric, algorithm or recommender.
         InvalidInputError: if the dataset cannot be read, or the budget is not positive.
     """
-    recommender = make(question.recommender, seed=question.seed)
+    kept = keeping(question.recommender, store.paths.folder)
+    recommender = make(question.recommender, seed=question.seed, **kept)
     metric = question.metric or most_recorded(store)
     name = store.label(dataset, target)
     everything = store.view(metric, question.algorithm or None)
