@@ -11,11 +11,6 @@ unless a simpler one has the lower regret there by more than two standard errors
 of those does. Of equals, the simplest. So a recommender that the store shows to be worse than a
 simpler one is never the one that answers.
 
-Where `empirical_bayes` is the one, torch is installed and the past is large enough to learn a
-kernel from (`DeepMixture.learns`), `recommenders.deep_mixture` answers in its place once a score
-was observed. It is not compared itself: learning a kernel for every dataset left out would take
-minutes, and what it adds is weighed by the evidence of the new dataset like all else in it.
-
 The rule was chosen on sub-tables of half 0 of auto-sklearn's table (8 to 70 datasets). Taking the
 lowest regret at each budget, or the simplest within a standard error of it, came out a third
 worse: with few datasets both follow chance, away from what is better on most tables.
@@ -24,8 +19,6 @@ worse: with few datasets both follow chance, away from what is better on most ta
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -33,7 +26,6 @@ import numpy as np
 from metastore.errors import InvalidInputError
 from metastore.view import FloatArray, IntArray
 from recommenders.best_on_average import BestOnAverage
-from recommenders.deep_mixture import DeepMixture
 from recommenders.empirical_bayes import EmpiricalBayes
 from recommenders.nearest import Nearest
 from recommenders.own_pools import left_out_rows, own_pool
@@ -65,18 +57,12 @@ class Auto(PoolRecommender):
 
     After `fit`, `budgets` are the numbers of configs at which members were compared, `table`
     `(members, budgets)` their mean regrets, and `chosen` the member's name for each budget.
-
-    Args:
-        seed: fixes whatever members leave to chance.
-        cache: folder to keep a learned kernel in; None keeps it in memory alone.
     """
 
     name: ClassVar[str] = "auto"
 
-    def __init__(self, seed: int = 0, *, cache: str | Path | None = None) -> None:
+    def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)
-        self.cache = cache
-        self._deep: tuple[DeepMixture | None, ...] = ()
         kinds = (RandomSearch, BestOnAverage, Portfolio, Nearest, EmpiricalBayes)
         self.members: tuple[TableRecommender, ...] = tuple(kind(seed=seed) for kind in kinds)
         self.budgets = BUDGETS
@@ -90,7 +76,6 @@ class Auto(PoolRecommender):
         many = MANY * MAX_LEFT_OUT // max(1, len(self.past.datasets))
         left_out = left_out_rows(self.past, int(np.clip(many, MAX_LEFT_OUT // 2, MAX_LEFT_OUT)))
         names = [member.name for member in self.members]
-        self._deep = ()
         if len(set(self.past.groups[left_out].tolist())) < FEWEST_GROUPS:
             self.table, self.chosen = np.empty((0, 0)), (Portfolio.name,) * len(self.budgets)
             return
@@ -115,21 +100,7 @@ class Auto(PoolRecommender):
         lowest = values.min() >= values[self._number(name)] - TINY
         why = "has the lowest regret" if lowest else "is not shown to be worse than a simpler one"
         where = f"after {budget} on {self._compared} past datasets left out in turn"
-        why = f"{name} {why} {where} (x100: {others})"
-        deep = self.deep() if observed and name == EmpiricalBayes.name else None
-        return (
-            (deep, f"{why}, here on a kernel learned from past datasets") if deep else (chosen, why)
-        )
-
-    def deep(self) -> DeepMixture | None:
-        """Return who answers for `empirical_bayes` once there is a score; None for itself."""
-        if not self._deep:
-            found = None
-            if find_spec("torch") is not None:
-                deep = DeepMixture(self.seed, cache=self.cache).fit_past(self.past)
-                found = deep if deep.learns else None
-            self._deep = (found,)
-        return self._deep[0]
+        return chosen, f"{name} {why} {where} (x100: {others})"
 
     def _number(self, name: str) -> int:
         return [member.name for member in self.members].index(name)

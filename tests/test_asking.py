@@ -175,8 +175,8 @@ def test_what_took_long_to_learn_is_kept_beside_the_store(
     store: metastore.MetaStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = store.paths.folder
-    assert keeping("auto", folder) == {"cache": folder / "learned"}
+    assert keeping("deep_mixture", folder) == {"cache": folder / "learned"}
     assert keeping("nearest", folder) == {}
     assert keeping("absent", folder) == {}
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    assert keeping("auto", folder) == {}
+    assert keeping("deep_mixture", folder) == {}

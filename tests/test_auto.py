@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metastore.types import Observation
-from metastore.view import View
 from recommenders.auto import Auto, choices
 from recommenders.own_pools import own_pool
 from recommenders.scores import Past
@@ -98,41 +94,6 @@ def test_too_few_datasets_make_a_portfolio() -> None:
     (found,) = auto.recommend("d0")
     assert found.evidence.method == "auto: portfolio"
     assert "too few" in found.evidence.note
-
-
-def own_configs(datasets: int) -> View:
-    """Every dataset has its own configs, and what is good follows the meta-features."""
-    rng = np.random.default_rng(0)
-    x, meta = rng.uniform(-1, 1, size=(datasets, 25)), rng.uniform(-1, 1, size=(datasets, 1))
-    scores = np.full((datasets, x.size), np.nan)
-    for d in range(datasets):
-        scores[d, 25 * d : 25 * d + 25] = -((x[d] - meta[d]) ** 2)
-    return small_view(scores, meta=meta, configs=[{"x": float(value)} for value in x.ravel()])
-
-
-def test_a_learned_kernel_answers_for_the_mixture_once_there_is_a_score(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    pytest.importorskip("torch")
-    monkeypatch.setattr("recommenders.learned_kernel.ITERATIONS", 5)
-    view = own_configs(20)
-    auto = Auto(cache=tmp_path).fit(view.without(["d0"]))
-    auto.chosen = ("empirical_bayes",) * 4 + ("nearest",)
-    seen = [Observation("a", view.config(c), float(view.cell_score[c])) for c in range(12)]
-    methods = {k: auto.recommend("d0", seen[:k])[0].evidence for k in (0, 1, 4, 12)}
-    assert [said.method.removeprefix("auto: ") for said in methods.values()] == [
-        *("empirical_bayes", "deep_mixture", "deep_mixture", "nearest"),
-    ]
-    assert "on a kernel learned from past datasets" in methods[4].note
-    assert list(tmp_path.glob("learned-kernel-*.safetensors"))
-
-
-def test_the_mixture_answers_itself_without_torch_or_with_little_to_learn_from(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert Auto().fit_past(Past.of(own_configs(12))).deep() is None
-    monkeypatch.setattr("recommenders.auto.find_spec", lambda name: None)
-    assert Auto().fit_past(Past.of(own_configs(20))).deep() is None
 
 
 def test_each_step_is_answered_by_the_member_of_its_budget() -> None:
