@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import recommenders
 from metastore.errors import InvalidInputError
 from metastore.types import Observation
 from metastore.view import View
+from recommenders.bayes_mixture import Conditioned
 from recommenders.deep_mixture import DEEP_KINDS, DeepMixture
 from recommenders.empirical_bayes import PREDICTED_KINDS, EmpiricalBayes
 from recommenders.recommender import Recommendation
@@ -96,8 +98,31 @@ def test_what_was_learned_is_kept_by_what_it_was_learned_from(tmp_path: Path) ->
     second = learn(waves(), iterations=20, cache=tmp_path)
     assert all(torch.equal(first.state[name], second.state[name]) for name in first.state)
     assert kept.stat().st_mtime_ns == before
-    learn(waves()[1:], iterations=20, cache=tmp_path)
+    learn([(points, -scores) for points, scores in waves()], iterations=20, cache=tmp_path)
     assert len(list(tmp_path.glob("*.json"))) == 2
+
+
+def test_components_take_for_alike_what_the_kernel_does() -> None:
+    view = own(20)
+    one = DeepMixture(iterations=20).fit_past(Past.of(view.without(["d0"])))
+    keys = tuple(sorted(one.past.keys_of(one.past.own(3)[0])))
+    table, kernel = one.past.table(keys), one.kernel(spoilt=False)
+    seen = Seen(np.empty(0, np.int64), np.empty(0), np.zeros(len(keys), dtype=bool))
+    weights = np.full(len(one.past.datasets), 1 / len(one.past.datasets))
+    case = Case("new", table, one.past.spread, weights, seen, one.past.best)
+    lesson = one.lessons(case).whole
+    assert kernel is not None
+    assert lesson.kinds is DEEP_KINDS
+    features = kernel.features(one.past.surrogates.points(keys))
+    first, others = np.array([0]), np.arange(5)
+    expected = matern(features[first], features[others])
+    np.testing.assert_allclose(lesson.prior.likeness(first, others, learned=True), expected)
+    columns, scores = np.array([1, 4, 6]), np.array([0.2, 0.9, 0.5])
+    found = [
+        Conditioned(lesson.prior, kinds, columns, scores).posterior(np.array([0])).ahead
+        for kinds in (DEEP_KINDS, tuple(replace(kind, learned=False) for kind in DEEP_KINDS))
+    ]
+    assert abs(found[0] - found[1]).max() > 1e-3
 
 
 def test_two_of_a_kind_agree_on_a_learned_kernel_too() -> None:
@@ -114,6 +139,7 @@ def test_where_there_is_nothing_to_learn_it_is_the_mixture(
     view: View, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "recommenders.learned_kernel", None)
+    assert not DeepMixture().fit_past(Past.of(view)).learns
     assert configs(asked(DeepMixture(), view)) == configs(asked(EmpiricalBayes(), view))
 
 
