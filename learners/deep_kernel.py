@@ -49,8 +49,6 @@ class DeepKernel(Learner):
         regression: whether targets are numbers rather than classes.
         noise: first value of the noise variance.
         jitter: added to the diagonal, in units of the kernel's variance.
-        scale_free: whether level and scale of an episode's targets are unknown and the loss
-            averages over them; for regression. What predicts takes targets as they are.
     """
 
     network: Network
@@ -59,7 +57,6 @@ class DeepKernel(Learner):
     regression: bool = False
     noise: float = 0.01
     jitter: float = 1e-5
-    scale_free: bool = False
 
     def __post_init__(self) -> None:
         if self.kernel not in gp.KERNELS or self.noise <= 0 or self.jitter < 0:
@@ -67,8 +64,6 @@ class DeepKernel(Learner):
                 f"kernel is one of {gp.KERNELS} with positive noise and jitter of 0 or more; got "
                 f"{self.kernel!r}, noise={self.noise}, jitter={self.jitter}"
             )
-        if self.scale_free and not self.regression:
-            raise LearnerError("scale_free is for targets that are numbers: set regression=True")
 
     @property
     def classification(self) -> bool:
@@ -116,17 +111,10 @@ class DeepKernel(Learner):
     def loss(
         self, state: State, support: Examples, query: Examples, n_way: int, phase: Phase
     ) -> Tensor:
-        """Return minus the log marginal likelihood of support and query, a row and output.
-
-        It is up to a constant where the learner is `scale_free`.
-        """
+        """Return minus the log marginal likelihood of support and query, a row and output."""
         both = Examples(*(torch.cat(pair) for pair in zip(support, query, strict=True)))
         X = self.features(state, both.x, both.mask)
         Y = self._targets(state, both, n_way)
-        if self.scale_free:
-            K, noise = self._covariance(state, X)
-            likelihood = gp.scale_free_log_likelihood(K, Y, both.mask, noise)
-            return -likelihood / (both.mask.sum() * Y.shape[-1])
         posterior = self._condition(state, X, Y, both.mask)
         return -gp.log_likelihood(posterior, Y, both.mask) / (both.mask.sum() * Y.shape[-1])
 
@@ -183,6 +171,32 @@ class DeepKernel(Learner):
             return examples.y - state["gp.mean"]
         signs = 2.0 * nnf.one_hot(examples.y, n_way) - 1.0
         return signs.to(state["gp.mean"].dtype) - state["gp.mean"]
+
+
+@dataclass(frozen=True)
+class ScaleFreeDeepKernel(DeepKernel):
+    """Deep kernel for episodes whose targets have a level and a scale of their own.
+
+    The loss averages over both in closed form (`learners.gaussian_process`); variance and noise
+    are in units of the unknown scale. What predicts takes targets as they are.
+    """
+
+    regression: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.regression:
+            raise LearnerError("class numbers have no level and scale: set regression=True")
+
+    def loss(
+        self, state: State, support: Examples, query: Examples, n_way: int, phase: Phase
+    ) -> Tensor:
+        """Return minus the log marginal likelihood, up to a constant, a row and output."""
+        both = Examples(*(torch.cat(pair) for pair in zip(support, query, strict=True)))
+        K, noise = self._covariance(state, self.features(state, both.x, both.mask))
+        Y = self._targets(state, both, n_way)
+        likelihood = gp.scale_free_log_likelihood(K, Y, both.mask, noise)
+        return -likelihood / (both.mask.sum() * Y.shape[-1])
 
 
 def predict_distribution(predictor: Predictor, x: Tensor) -> tuple[Tensor, Tensor]:

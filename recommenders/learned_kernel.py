@@ -3,12 +3,12 @@
 Deep kernel learning (Wilson et al., 2016, eq. 5) with past datasets as episodes, as in FSBO
 (Wistuba and Grabocka, 2021): a network maps encoded configs to features, and network and kernel
 together maximise the marginal likelihood of 2 to 50 runs of one dataset at a time. Departure:
-level and scale of a dataset's scores are averaged over in closed form (`learners.deep_kernel`,
-`scale_free`), where the paper draws them at random for every episode. Random scales reach ten
-times the deviation of the scores, and the likelihood of those few episodes drowns the others: on
-20 development tasks of openml_pimp's SVC table components on the kernel so learned explained 40
-scores of a new dataset by 5 nats less than those on a Matern kernel of the encoded configs, those
-on the kernel learned here by 5 nats more.
+level and scale of a dataset's scores are averaged over in closed form
+(`learners.deep_kernel.ScaleFreeDeepKernel`), where the paper draws them at random for every
+episode. Random scales reach ten times the deviation of the scores, and the likelihood of those
+few episodes drowns the others: on 20 development tasks of openml_pimp's SVC table components on
+the kernel so learned explained 40 scores of a new dataset by 5 nats less than those on a Matern
+kernel of the encoded configs, those on the kernel learned here by 5 nats more.
 
 The one bridge from past runs to `learners.deep_kernel` for `recommenders.deep_mixture`. Kept
 apart, for it needs torch.
@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learners.deep_kernel import DeepKernel
+from learners.deep_kernel import DeepKernel, ScaleFreeDeepKernel
 from learners.episode import Episodes, examples, pad
 from learners.execution import Execution
 from learners.learner import State
@@ -110,7 +110,7 @@ def learn(
     """
     columns = episodes[0][0].shape[1]
     network = MLP((columns, WIDTH, WIDTH, FEATURES))
-    learner = DeepKernel(network, FEATURES, regression=True, scale_free=True)
+    learner = ScaleFreeDeepKernel(network, FEATURES)
     tables = [
         # The level does not matter, but its digits would be lost to the scores.
         (torch.from_numpy(points).float(), torch.from_numpy(_standardised(scores)).float())

@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from learners import gaussian_process as gp
-from learners.deep_kernel import DeepKernel, JitterWarning, predict_distribution
+from learners.deep_kernel import (
+    DeepKernel,
+    JitterWarning,
+    ScaleFreeDeepKernel,
+    predict_distribution,
+)
 from learners.episode import Examples
 from learners.errors import LearnerError
 from learners.evaluation import evaluate
@@ -35,7 +40,7 @@ class TestRegression(LearnerContract):
 class TestUnknownScale(LearnerContract):
     @pytest.fixture
     def learner(self):
-        return DeepKernel(WAVE, 4, regression=True, scale_free=True)
+        return ScaleFreeDeepKernel(WAVE, 4)
 
     @pytest.fixture
     def episodes(self, waves):
@@ -189,9 +194,9 @@ def test_likelihood_of_unknown_scale_ignores_level_and_padding() -> None:
     assert float(padded) == pytest.approx(float(alone))
 
 
-@pytest.mark.parametrize("scale_free", [False, True])
-def test_meta_gradient_equals_finite_differences(waves, scale_free: bool) -> None:
-    learner = DeepKernel(WAVE, 4, regression=True, noise=0.1, scale_free=scale_free)
+@pytest.mark.parametrize("kind", [DeepKernel, ScaleFreeDeepKernel])
+def test_meta_gradient_equals_finite_differences(waves, kind: type[DeepKernel]) -> None:
+    learner = kind(WAVE, 4, regression=True, noise=0.1)
     state = {name: value.double() for name, value in learner.init(0).items()}
     episodes = in_double(waves)
     gradient, _ = learner.meta_gradient(state, episodes, Phase(), Execution())
@@ -243,7 +248,7 @@ def test_it_learns_waves() -> None:
 
 def test_unknown_scales_are_for_numbers() -> None:
     with pytest.raises(LearnerError, match="regression=True"):
-        DeepKernel(WAVE, scale_free=True)
+        ScaleFreeDeepKernel(WAVE, regression=False)
 
 
 def test_unknown_kernels_are_refused() -> None:
