@@ -82,7 +82,7 @@ class DeepKernel(Learner):
 
     def fit(self, state: State, support: Examples, n_way: int) -> State:
         """Return features, mask, and the factor and weights of the conditioned process."""
-        X = self._features(state, support.x, support.mask)
+        X = self.features(state, support.x, support.mask)
         L, A = self._condition(state, X, self._targets(state, support, n_way), support.mask)
         context = {"X": X, "mask": support.mask, "L": L, "A": A}
         if self.network.normalises:
@@ -99,9 +99,9 @@ class DeepKernel(Learner):
         if self.network.normalises:
             x = torch.cat([context["support.x"], query.x])
             both = torch.cat([mask, torch.zeros_like(query.mask)])
-            Z = self._features(state, x, both)[mask.shape[0] :]
+            Z = self.features(state, x, both)[mask.shape[0] :]
         else:
-            Z = self._features(state, query.x, query.mask)
+            Z = self.features(state, query.x, query.mask)
         variance = state["gp.log_variance"].exp()
         cross = variance * gp.kernel(self.kernel, context["X"], Z)
         posterior = gp.Posterior(context["L"], context["A"])
@@ -113,7 +113,7 @@ class DeepKernel(Learner):
     ) -> Tensor:
         """Return minus the log marginal likelihood of support and query, a row and output."""
         both = Examples(*(torch.cat(pair) for pair in zip(support, query, strict=True)))
-        X = self._features(state, both.x, both.mask)
+        X = self.features(state, both.x, both.mask)
         Y = self._targets(state, both, n_way)
         posterior = self._condition(state, X, Y, both.mask)
         return -gp.log_likelihood(posterior, Y, both.mask) / (both.mask.sum() * Y.shape[-1])
@@ -152,20 +152,51 @@ class DeepKernel(Learner):
             found = attempt(replace(self, jitter=jitter))
         return found
 
-    def _features(self, state: State, x: Tensor, mask: Tensor) -> Tensor:
+    def features(self, state: State, x: Tensor, mask: Tensor) -> Tensor:
+        """Return what the kernel sees of inputs `(n, *shape)`: `(n, d)` over length scales."""
         X = at_least_float32(self.network(without_net(state), x, mask))
         return X / state["gp.log_length"].exp()
 
     def _condition(self, state: State, X: Tensor, Y: Tensor, mask: Tensor) -> gp.Posterior:
+        K, noise = self._covariance(state, X)
+        return gp.condition(K, Y, mask, noise)
+
+    def _covariance(self, state: State, X: Tensor) -> tuple[Tensor, Tensor]:
         variance = state["gp.log_variance"].exp()
         noise = state["gp.log_noise"].exp() + self.jitter * variance
-        return gp.condition(variance * gp.kernel(self.kernel, X, X), Y, mask, noise)
+        return variance * gp.kernel(self.kernel, X, X), noise
 
     def _targets(self, state: State, examples: Examples, n_way: int) -> Tensor:
         if self.regression:
             return examples.y - state["gp.mean"]
         signs = 2.0 * nnf.one_hot(examples.y, n_way) - 1.0
         return signs.to(state["gp.mean"].dtype) - state["gp.mean"]
+
+
+@dataclass(frozen=True)
+class ScaleFreeDeepKernel(DeepKernel):
+    """Deep kernel for episodes whose targets have a level and a scale of their own.
+
+    The loss averages over both in closed form (`learners.gaussian_process`); variance and noise
+    are in units of the unknown scale. What predicts takes targets as they are.
+    """
+
+    regression: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.regression:
+            raise LearnerError("class numbers have no level and scale: set regression=True")
+
+    def loss(
+        self, state: State, support: Examples, query: Examples, n_way: int, phase: Phase
+    ) -> Tensor:
+        """Return minus the log marginal likelihood, up to a constant, a row and output."""
+        both = Examples(*(torch.cat(pair) for pair in zip(support, query, strict=True)))
+        K, noise = self._covariance(state, self.features(state, both.x, both.mask))
+        Y = self._targets(state, both, n_way)
+        likelihood = gp.scale_free_log_likelihood(K, Y, both.mask, noise)
+        return -likelihood / (both.mask.sum() * Y.shape[-1])
 
 
 def predict_distribution(predictor: Predictor, x: Tensor) -> tuple[Tensor, Tensor]:

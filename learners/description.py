@@ -11,7 +11,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from learners.cnp import ConditionalNeuralProcess
-from learners.deep_kernel import DeepKernel
+from learners.deep_kernel import DeepKernel, ScaleFreeDeepKernel
 from learners.errors import CheckpointError, LearnerError
 from learners.hypernetwork import Hypernetwork
 from learners.inner_loop import GradientLearner, InnerLoop
@@ -35,7 +35,7 @@ _CLASSES: dict[str, type] = {
         *(Conv4, Flatten, InnerLoop, LRUACell, MLP, NTMCell),
         *(DeepKernel, GradientLearner, Matching, ProtoNet, Relation, Reptile, Siamese),
         *(ConditionalNeuralProcess, Hypernetwork, LearnedOptimizer, Mann, MetaLSTM, Snail),
-        SetEncoder,
+        *(ScaleFreeDeepKernel, SetEncoder),
     )
 }
 

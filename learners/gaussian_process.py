@@ -11,6 +11,12 @@ Notation, with any leading axes before n
     mean     = k(Z, X) A            variance = k(z, z) - |L^-1 k(X, z)|^2     (eq. 2.25, 2.26)
 
 Padding adds log 1 to the determinant and nothing to the quadratic form.
+
+Where level a and scale s of the targets are unknown, y = a + s f, a has a flat prior and s^2 an
+inverse gamma one of nu = DEGREES degrees of freedom and mean scale 1 (ibid., section 2.7;
+O'Hagan 1978): with S = 1^T K^-1 1 and q = y^T K^-1 y - (1^T K^-1 y)^2 / S, up to a constant
+
+    log p(y) = -1/2 log |K| - 1/2 log S - (nu + n - 1)/2 log(nu + q)
 """
 
 from __future__ import annotations
@@ -22,6 +28,7 @@ import torch
 from torch import Tensor
 
 KERNELS = ("rbf", "matern52", "cosine")
+DEGREES = 3.0
 
 
 def kernel(name: str, X: Tensor, Z: Tensor) -> Tensor:
@@ -81,6 +88,28 @@ def log_likelihood(posterior: Posterior, Y: Tensor, mask: Tensor) -> Tensor:
     fit = (Y * mask[..., None] * posterior.A).sum((-1, -2))
     volume = posterior.L.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     return -0.5 * fit - r * volume - 0.5 * r * n * math.log(2 * math.pi)
+
+
+def scale_free_log_likelihood(K: Tensor, Y: Tensor, mask: Tensor, noise: Tensor) -> Tensor:
+    """Return log p(Y), up to a constant, with level and scale of each output averaged over.
+
+    Args:
+        K: noise-free kernel matrix `(..., n, n)`, in units of the unknown scale.
+        Y: targets `(..., n, r)`.
+        mask: `(..., n)`, two real rows or more.
+        noise: variance in the same units, a scalar or `(..., n)`.
+
+    Returns:
+        In nats, summed over outputs `(...)`.
+    """
+    real = mask.to(Y.dtype)[..., None]
+    L, A = condition(K, torch.cat([Y * real, real], dim=-1), mask, noise)
+    solved, ones = A[..., :-1], (A[..., -1:] * real).sum(-2)
+    squares = (Y * real * solved).sum(-2) - (real * solved).sum(-2).square() / ones
+    volume = 2 * L.diagonal(dim1=-2, dim2=-1).log().sum(-1) + ones[..., 0].log()
+    degrees = DEGREES + mask.sum(-1).to(Y.dtype) - 1
+    fit = (DEGREES + squares.clamp(min=0)).log().sum(-1)
+    return -0.5 * (Y.shape[-1] * volume + degrees * fit)
 
 
 def predict(

@@ -1,9 +1,9 @@
 """Recommenders: they learn from a view of past runs and say what to run next.
 
 >>> names()[:5]
-('auto', 'best_on_average', 'copula', 'deep_kernel', 'empirical_bayes')
+('auto', 'best_on_average', 'copula', 'deep_kernel', 'deep_mixture')
 >>> names()[5:]
-('learned_similarity', 'nearest', 'portfolio', 'random', 'ranker', 'rgpe')
+('empirical_bayes', 'learned_similarity', 'nearest', 'portfolio', 'random', 'ranker', 'rgpe')
 >>> usual()
 ('auto', 'best_on_average', 'empirical_bayes', 'nearest', 'portfolio', 'random')
 >>> make("portfolio", seed=1).name

@@ -8,8 +8,9 @@ another process: there it learns again.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from metastore.errors import InvalidInputError, UnknownNameError
@@ -20,7 +21,7 @@ from recommenders.asking import left_out, own_runs
 from recommenders.encoding import Key
 from recommenders.pool_recommender import PoolRecommender
 from recommenders.recommender import Candidate, Recommendation
-from recommenders.registry import make
+from recommenders.registry import keeping, make
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Advisor:
         own: what the store already knew of the dataset's own runs.
         recommender: name of the recommender.
         seed: fixes whatever is left to chance.
+        kept: where the recommender keeps what it learns (`registry.keeping`).
     """
 
     name: str
@@ -63,6 +65,7 @@ class Advisor:
     own: tuple[Observation, ...]
     recommender: str
     seed: int
+    kept: Mapping[str, Path] = field(default_factory=dict)
     _fitted: PoolRecommender | None = None
 
     @classmethod
@@ -91,7 +94,8 @@ class Advisor:
             ) from error
         view = left_out(everything, name)
         own = tuple(own_runs(everything, name))
-        return cls(name, view, own, topic.recommender, topic.seed)
+        kept = keeping(topic.recommender, store.paths.folder)
+        return cls(name, view, own, topic.recommender, topic.seed, kept)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_fitted": None}
@@ -106,7 +110,7 @@ class Advisor:
         if self.view is None:
             raise InvalidInputError("the store has no runs to learn from")
         if self._fitted is None:
-            self._fitted = make(self.recommender, seed=self.seed).fit(self.view)
+            self._fitted = make(self.recommender, seed=self.seed, **self.kept).fit(self.view)
         return self._fitted
 
     @property

@@ -22,7 +22,7 @@ from metastore.types import Observation, RunStatus
 from metastore.view import View
 from recommenders.budgeting import Budget, Plan, plan
 from recommenders.recommender import Recommendation
-from recommenders.registry import make
+from recommenders.registry import keeping, make
 from recommenders.sparseness import thinly_covered
 
 SLOW_IMPORTS = ("scipy.special", "scipy.optimize", "scipy.stats")
@@ -104,7 +104,8 @@ def ask(
         UnknownNameError: if the store has no such dataset, metric, algorithm or recommender.
         InvalidInputError: if the dataset cannot be read, or the budget is not positive.
     """
-    recommender = make(question.recommender, seed=question.seed)
+    kept = keeping(question.recommender, store.paths.folder)
+    recommender = make(question.recommender, seed=question.seed, **kept)
     metric = question.metric or most_recorded(store)
     name, everything = _labelled(store, dataset, target, (metric, question.algorithm or None))
     observed = [] if question.as_new else own_runs(everything, name)

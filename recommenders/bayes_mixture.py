@@ -6,11 +6,11 @@ The components differ in what they take f to be (`Kind`):
     f ~ N(m_d, h^2 C + r t M + v^2 t I),    m_d = m + sqrt(1 - h^2) (Y_d - m)
 
 with m and C the weighted mean and covariance of past merits Y over datasets, t the mean of C's
-diagonal, and M a Matern-5/2 kernel of the encoded configs. h = 1 is the empirical Gaussian
-(Swersky, Snoek and Adams, 2013; Wang, Kim and Kaelbling, 2018); h = 0 is a discrete mixture over
-past datasets; between the two lies a kernel density estimate over score vectors that keeps the
-mean and covariance of the data (West, 1993). A cold component knows no past scores:
-f ~ N(const, t' (M + v^2 I)), t' the mean variance of a dataset's merits.
+diagonal, and M a Matern-5/2 kernel of the encoded configs, or of what was learned of them. h = 1
+is the empirical Gaussian (Swersky, Snoek and Adams, 2013; Wang, Kim and Kaelbling, 2018); h = 0
+is a discrete mixture over past datasets; between the two lies a kernel density estimate over
+score vectors that keeps the mean and covariance of the data (West, 1993). A cold component knows
+no past scores: f ~ N(const, t' (M + v^2 I)), t' the mean variance of a dataset's merits.
 
 b is one of a few quantiles of the past spreads. a ~ N(A_d, s^2), A_d the best score of dataset d
 (shrunk towards the mean by sqrt(1 - h^2) like its merits) and s^2 their weighted variance: how
@@ -52,6 +52,7 @@ class Kind:
         prior: prior probability, up to a constant.
         cold: whether past scores do not matter.
         reverse: whether what was good is taken to be bad; needs a width of 1.
+        learned: whether M is the kernel that past datasets taught; the prior must have it.
     """
 
     width: float
@@ -60,6 +61,7 @@ class Kind:
     prior: float
     cold: bool = False
     reverse: bool = False
+    learned: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +189,7 @@ class Conditioned:
         scale = prior.within if kind.cold else prior.between
         covariance = np.zeros((len(one), len(other)))
         if kind.residual:
-            covariance += kind.residual * scale * prior.likeness(one, other)
+            covariance += kind.residual * scale * prior.likeness(one, other, kind.learned)
         if not kind.cold and kind.width:
             covariance += kind.width**2 * prior.covariance(one, other)
         return covariance

@@ -38,6 +38,8 @@ class Prior:
         level: their weighted mean.
         uncertainty: s^2, their weighted variance; infinite where unknown.
         points: `(P, d)` encoded configs over the lengthscale; None where there are none.
+        features: `(P, f)` what was learned of the configs, over the lengthscales; None where
+            nothing was.
     """
 
     rows: IntArray
@@ -52,6 +54,7 @@ class Prior:
     level: float
     uncertainty: float
     points: FloatArray | None
+    features: FloatArray | None = None
 
     @classmethod
     def of(cls, case: Case, points: FloatArray | None = None) -> Prior:
@@ -99,11 +102,18 @@ class Prior:
         found: FloatArray = self.deviations[:, one].T @ self.deviations[:, other]
         return found
 
-    def likeness(self, one: IntArray, other: IntArray) -> FloatArray:
-        """Return M, the kernel of the encoded configs; the identity where nothing is encoded."""
-        if self.points is None:
+    def likeness(self, one: IntArray, other: IntArray, learned: bool = False) -> FloatArray:
+        """Return M, the kernel of the encoded configs; the identity where nothing is encoded.
+
+        Args:
+            one: `(n,)` configs.
+            other: `(m,)` configs.
+            learned: whether to take the features instead of the encoded configs.
+        """
+        points = self.features if learned else self.points
+        if points is None:
             return np.asarray(one[:, None] == other[None], dtype=np.float64)
-        return matern(self.points[one], self.points[other])
+        return matern(points[one], points[other])
 
 
 def upper_half(case: Case) -> Case:

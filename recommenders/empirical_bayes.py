@@ -34,7 +34,7 @@ was chosen on the same tasks and on parts of blackbox_geoalgo's XGBoost and Deep
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -75,8 +75,21 @@ PREDICTED_KINDS = (
 """The same where most past scores are predictions: what is wrong with those is alike for configs
 that are alike, and so a part of the new dataset's scores is left to the configs' encoding."""
 
-Priors = tuple[Prior, tuple[Kind, ...], Prior | None]
-"""Of all scores, the kinds that go with it, and of the upper half where that is looked at."""
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What the past says of scores, and what components take them to be."""
+
+    prior: Prior
+    kinds: tuple[Kind, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Lessons:
+    """Of all scores, and of the upper half where that is looked at."""
+
+    whole: Lesson
+    upper: Lesson | None = None
 
 
 class EmpiricalBayes(Nearest):
@@ -87,7 +100,7 @@ class EmpiricalBayes(Nearest):
     def prepare(self) -> None:
         """Learn how near past datasets are to each other."""
         super().prepare()
-        self._last: tuple[Case, Priors] | None = None
+        self._last: tuple[Case, Lessons] | None = None
 
     def choose(self, case: Case, n: int) -> Choice:
         """Return best guess and coverage first, expected improvement once there are scores."""
@@ -100,31 +113,33 @@ class EmpiricalBayes(Nearest):
         told = _telling(case.seen.scores)
         columns, scores = case.seen.columns[told], case.seen.scores[told]
         left = np.flatnonzero(~case.seen.taken)
-        prior, kinds, upper = self._priors(case)
-        if upper is not None and len(scores) >= ENOUGH:
-            prior, scores = upper, np.maximum(scores, np.median(scores))
-        posterior = Conditioned(prior, kinds, columns, scores).posterior(left)
+        lessons = self._lessons(case)
+        lesson = lessons.whole
+        if lessons.upper is not None and len(scores) >= ENOUGH:
+            lesson, scores = lessons.upper, np.maximum(scores, np.median(scores))
+        posterior = Conditioned(lesson.prior, lesson.kinds, columns, scores).posterior(left)
         weights = np.zeros(len(case.weights))
-        weights[prior.rows] = posterior.datasets
+        weights[lesson.prior.rows] = posterior.datasets
         return Choice(left[posterior.improvements(n)], weights)
 
-    def _priors(self, case: Case) -> Priors:
+    def _lessons(self, case: Case) -> Lessons:
         """Return what the past says of a case, which is the same at every step of it."""
         kept = self._last
         same = kept is not None and kept[0].table is case.table and kept[0].weights is case.weights
         if kept is None or not same:
-            points = self.past.surrogates.points(case.table.keys)
-            kept = self._last = (case, _learned(case, points))
+            kept = self._last = (case, self.lessons(case))
         return kept[1]
 
-
-def _learned(case: Case, points: FloatArray) -> Priors:
-    prior = Prior.of(case, points)
-    if case.table.known[prior.rows].mean() >= RAN:
-        return prior, KINDS, None
-    upper = Prior.of(upper_half(case), points)
-    left = upper.merits.var(axis=1) / (prior.merits.var(axis=1) + TINY)
-    return prior, PREDICTED_KINDS, upper if np.median(left) <= SPOILT else None
+    def lessons(self, case: Case) -> Lessons:
+        """Return what the past says of a case before anything is observed."""
+        points = self.past.surrogates.points(case.table.keys)
+        prior = Prior.of(case, points)
+        if case.table.known[prior.rows].mean() >= RAN:
+            return Lessons(Lesson(prior, KINDS))
+        whole = Lesson(prior, PREDICTED_KINDS)
+        upper = Prior.of(upper_half(case), points)
+        left = upper.merits.var(axis=1) / (prior.merits.var(axis=1) + TINY)
+        return Lessons(whole, Lesson(upper, PREDICTED_KINDS) if np.median(left) <= SPOILT else None)
 
 
 def _telling(scores: FloatArray) -> IntArray:

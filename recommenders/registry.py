@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import inspect
+import os
+from pathlib import Path
 from typing import Any
 
 from metastore.errors import InvalidInputError, UnknownNameError
@@ -10,6 +13,7 @@ from recommenders.auto import Auto
 from recommenders.best_on_average import BestOnAverage
 from recommenders.copula import Copula
 from recommenders.deep_kernel import DeepKernelSearch
+from recommenders.deep_mixture import DeepMixture
 from recommenders.empirical_bayes import EmpiricalBayes
 from recommenders.learned_similarity import LearnedSimilarity
 from recommenders.nearest import Nearest
@@ -22,8 +26,8 @@ from recommenders.rgpe import RGPE
 _MADE: dict[str, type[PoolRecommender]] = {
     kind.name: kind
     for kind in (
-        Auto, BestOnAverage, Copula, DeepKernelSearch, EmpiricalBayes, LearnedSimilarity, Nearest,
-        Portfolio, RandomSearch, Ranker, RGPE,
+        Auto, BestOnAverage, Copula, DeepKernelSearch, DeepMixture, EmpiricalBayes,
+        LearnedSimilarity, Nearest, Portfolio, RandomSearch, Ranker, RGPE,
     )
 }  # fmt: skip
 
@@ -31,7 +35,10 @@ _MADE: dict[str, type[PoolRecommender]] = {
 PEERS = frozenset({Copula.name, DeepKernelSearch.name, RGPE.name})
 """Published methods to compare with: dear, so they take part where they are named only."""
 
-ON_REQUEST = PEERS | {LearnedSimilarity.name, Ranker.name}
+KEPT = "learned"
+"""Name of the folder, beside a store's journals, of what recommenders learned from it."""
+
+ON_REQUEST = PEERS | {DeepMixture.name, LearnedSimilarity.name, Ranker.name}
 """With those that win on some stores and lose on others: who wants them names them."""
 
 
@@ -68,3 +75,20 @@ def make(name: str, *, seed: int = 0, **options: Any) -> PoolRecommender:
         return kind(seed=seed, **options)
     except TypeError as error:
         raise InvalidInputError(f"recommender {name!r}: {error}") from error
+
+
+def keeping(name: str, folder: Path) -> dict[str, Path]:
+    """Return the option by which a recommender keeps what took long to learn beside a store.
+
+    Args:
+        name: the recommender.
+        folder: of the store.
+
+    Returns:
+        `cache`, a folder in it; nothing for recommenders that learn at once, or where the folder
+        cannot be written to.
+    """
+    kind = _MADE.get(name)
+    if kind is None or "cache" not in inspect.signature(kind).parameters:
+        return {}
+    return {"cache": folder / KEPT} if os.access(folder, os.W_OK) else {}

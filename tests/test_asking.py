@@ -18,6 +18,7 @@ from metastore.errors import UnknownNameError
 from recommenders import Answer, Question, ask, enqueue
 from recommenders.asking import most_recorded
 from recommenders.explaining import as_json, in_words, rows, text
+from recommenders.registry import keeping
 
 SVC = "sklearn.svm.SVC"
 CONFIGS = [{"C": c, "gamma": g} for c in (0.1, 1.0, 30.0) for g in ("scale", 0.3)]
@@ -199,3 +200,14 @@ def test_asking_need_not_be_recorded(store: metastore.MetaStore) -> None:
 def test_text_keeps_to_its_width(width: int, store: metastore.MetaStore) -> None:
     words = text(ask(store, "wine", question=question(as_new=True)), width)
     assert max(map(len, words.splitlines())) <= width
+
+
+def test_what_took_long_to_learn_is_kept_beside_the_store(
+    store: metastore.MetaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = store.paths.folder
+    assert keeping("deep_mixture", folder) == {"cache": folder / "learned"}
+    assert keeping("nearest", folder) == {}
+    assert keeping("absent", folder) == {}
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert keeping("deep_mixture", folder) == {}

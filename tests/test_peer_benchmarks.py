@@ -12,13 +12,22 @@ import numpy as np
 import pytest
 
 import metastore
-from benchmarks.recommend import collect, curves, end_to_end, geoalgo, own_configs, training
+from benchmarks.recommend import (
+    collect,
+    curves,
+    deep_speed,
+    end_to_end,
+    geoalgo,
+    own_configs,
+    training,
+)
 from benchmarks.recommend.ledger import Ledger, code_version
 from benchmarks.recommend.optuna_peers import PEERS, OptunaPeer, RandomPeer
 from benchmarks.recommend.own_methods import Recommended, methods
-from benchmarks.recommend.own_tables import SOURCES, Table, cut, grouped
+from benchmarks.recommend.own_tables import PARTS, SOURCES, Table, cut, grouped, part_of
 from benchmarks.results import Report
 from metastore.view import View
+from recommenders.scores import Past
 from tests.views import small_view, view_from_parquet
 
 BUDGET = 8
@@ -41,6 +50,27 @@ def test_folds_keep_near_duplicates_together_and_nothing_leaks(svc: Table) -> No
         assert len(names) + len(fold.past.datasets) == svc.view.n_datasets
         assert set(fold.histories) == set(fold.past.datasets)
         assert all(set(task.near) == set(fold.past.datasets) for task in fold.tasks)
+
+
+def test_parts_ask_about_other_tasks_and_learn_from_the_same(svc: Table) -> None:
+    asked = {
+        part: {task.name for fold in part_of(svc, part).folds for task in fold.tasks}
+        for part in PARTS
+    }
+    names = sorted(svc.view.datasets)
+    assert asked["development"] == {*names[0::5], *names[1::5]}
+    assert asked["untouched"] == set(names) - asked["development"]
+    assert asked["all"] == set(names)
+    pasts = {fold.number: fold.past for fold in svc.folds}
+    assert all(fold.past is pasts[fold.number] for fold in part_of(svc, "untouched").folds)
+
+
+def test_deep_kernels_are_timed_on_as_many_datasets_and_runs_as_said(svc: Table) -> None:
+    past = Past.of(svc.view)
+    tables = deep_speed.tables_of(past, 5, 20)
+    assert [(len(points), len(scores)) for points, scores in tables] == [(20, 20)] * 5
+    for method in deep_speed.METHODS:
+        assert deep_speed.seconds(past, method, (5, 20), 2)["processor"] > 0
 
 
 def shaped(rows: list[float]) -> View:

@@ -27,6 +27,7 @@ from recommenders.replay import Answers
 from recommenders.scores import Past
 
 FOLDS = 5
+PARTS = ("all", "untouched", "development")
 SHAPE = ("NumberOfInstances", "NumberOfFeatures", "NumberOfClasses")
 
 
@@ -159,6 +160,24 @@ def load(name: str, few: int = 0) -> Table:
     if few:
         view = view.without(view.datasets[few:])
     return cut(name, view, source.default)
+
+
+def part_of(table: Table, part: str) -> Table:
+    """Return a table of which some tasks alone are asked about; who is learned from stays.
+
+    Args:
+        table: the whole table.
+        part: "all"; "development", the tasks by which constants of the recommenders were chosen
+            (every fifth by name from the first and from the second on); or "untouched", the rest.
+    """
+    names = sorted(table.view.datasets)
+    development = {*names[0::5], *names[1::5]}
+
+    def kept(task: Task) -> bool:
+        return part == "all" or (task.name in development) == (part == "development")
+
+    folds = (replace(f, tasks=tuple(t for t in f.tasks if kept(t))) for f in table.folds)
+    return replace(table, folds=tuple(fold for fold in folds if fold.tasks))
 
 
 def cut(name: str, view: View, default: Callable[[float], dict[str, Any]]) -> Table:

@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from learners import gaussian_process as gp
-from learners.deep_kernel import DeepKernel, JitterWarning, predict_distribution
+from learners.deep_kernel import (
+    DeepKernel,
+    JitterWarning,
+    ScaleFreeDeepKernel,
+    predict_distribution,
+)
 from learners.episode import Examples
 from learners.errors import LearnerError
 from learners.evaluation import evaluate
@@ -26,6 +31,16 @@ class TestRegression(LearnerContract):
     @pytest.fixture(params=["rbf", "matern52"])
     def learner(self, request):
         return DeepKernel(WAVE, 4, request.param, regression=True)
+
+    @pytest.fixture
+    def episodes(self, waves):
+        return waves
+
+
+class TestUnknownScale(LearnerContract):
+    @pytest.fixture
+    def learner(self):
+        return ScaleFreeDeepKernel(WAVE, 4)
 
     @pytest.fixture
     def episodes(self, waves):
@@ -137,8 +152,51 @@ def test_batched_and_padded_equals_each_alone() -> None:
         assert float(batch[i]) == pytest.approx(float(gp.log_likelihood(alone, Y[:size], short)))
 
 
-def test_meta_gradient_equals_finite_differences(waves) -> None:
-    learner = DeepKernel(WAVE, 4, regression=True, noise=0.1)
+def averaged_over_level_and_scale(K: np.ndarray, y: np.ndarray) -> float:
+    """log of the integral of N(y; a, s^2 K) over a, flat, and s^2, inverse gamma, on a grid."""
+    nu, inverse, n = gp.DEGREES, np.linalg.inv(K), len(y)
+    level = np.linspace(-60, 60, 6001)[:, None]
+    log_s2 = np.linspace(-6, 9, 1501)[None]
+    left = y[None] - level
+    squares = np.einsum("an,nm,am->a", left, inverse, left)[:, None]
+    log_normal = -0.5 * (squares / np.exp(log_s2) + n * log_s2)
+    log_prior = -0.5 * (nu / np.exp(log_s2) + nu * log_s2)  # of log s^2
+    top = (log_normal + log_prior).max()
+    return float(top + np.log(np.exp(log_normal + log_prior - top).sum()))
+
+
+def test_likelihood_of_unknown_scale_equals_the_integral_up_to_a_constant() -> None:
+    X, _, Y = data(3, 4)
+    mask = torch.ones(4, dtype=torch.bool)
+    kernels = [gp.kernel("matern52", X / length, X / length) for length in (0.5, 3.0)]
+    targets = [Y[:, :1], 5 * Y[:, :1] + 2, Y[:, 1:]]
+    noise = torch.tensor(0.1, dtype=torch.double)
+    found, expected = [], []
+    for K in kernels:
+        dense = K.numpy() + 0.1 * np.eye(4)
+        for y in targets:
+            found.append(float(gp.scale_free_log_likelihood(K, y, mask, noise)))
+            volume = -0.5 * np.linalg.slogdet(dense)[1]
+            expected.append(volume + averaged_over_level_and_scale(dense, y[:, 0].numpy()))
+    np.testing.assert_allclose(np.diff(found), np.diff(expected), atol=2e-3)
+    both = torch.cat([targets[0], targets[2]], dim=1)
+    together = float(gp.scale_free_log_likelihood(kernels[0], both, mask, noise))
+    assert together == pytest.approx(found[0] + found[2])
+
+
+def test_likelihood_of_unknown_scale_ignores_level_and_padding() -> None:
+    X, _, Y = data(4)
+    K, noise = gp.kernel("matern52", X, X), torch.tensor(0.1)
+    mask = torch.arange(12) < 7
+    padded = gp.scale_free_log_likelihood(K, Y, mask, noise)
+    short = torch.ones(7, dtype=torch.bool)
+    alone = gp.scale_free_log_likelihood(K[:7, :7], Y[:7] + 40, short, noise)
+    assert float(padded) == pytest.approx(float(alone))
+
+
+@pytest.mark.parametrize("kind", [DeepKernel, ScaleFreeDeepKernel])
+def test_meta_gradient_equals_finite_differences(waves, kind: type[DeepKernel]) -> None:
+    learner = kind(WAVE, 4, regression=True, noise=0.1)
     state = {name: value.double() for name, value in learner.init(0).items()}
     episodes = in_double(waves)
     gradient, _ = learner.meta_gradient(state, episodes, Phase(), Execution())
@@ -186,6 +244,11 @@ def test_it_learns_waves() -> None:
     settings = Training(8, 3e-3, progress=False)
     trained = meta_train(learner, SinusoidSampler(), Budget(200), settings)
     assert evaluate(learner, trained.state, test, 100).mean < 0.3 * before.mean
+
+
+def test_unknown_scales_are_for_numbers() -> None:
+    with pytest.raises(LearnerError, match="regression=True"):
+        ScaleFreeDeepKernel(WAVE, regression=False)
 
 
 def test_unknown_kernels_are_refused() -> None:
