@@ -18,7 +18,7 @@ from torch.nn import functional as nnf
 from learners.embedding import EmbeddingLearner
 from learners.episode import Examples
 from learners.errors import LearnerError
-from learners.learner import Phase, State
+from learners.learner import State
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,9 @@ class Siamese(EmbeddingLearner):
         count = member.sum(0)
         return torch.where(count > 0, odds @ member / count.clamp(min=1), -torch.inf)
 
-    def loss(
-        self, state: State, support: Examples, query: Examples, n_way: int, phase: Phase
-    ) -> Tensor:
+    def embedded_loss(self, state: State, support: Examples, query: Examples, n_way: int) -> Tensor:
         """Return the cross-entropy of the pairs in nats, half from same and half from different."""
-        z, query_z = self.embed_together(state, support, query)
-        odds = self.pairs(state, z, query_z)
+        odds = self.pairs(state, support.x, query.x)
         real = query.mask[:, None] & support.mask[None]
         same = query.y[:, None] == support.y[None]
         each = nnf.binary_cross_entropy_with_logits(odds, same.to(odds.dtype), reduction="none")

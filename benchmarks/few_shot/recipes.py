@@ -1,0 +1,135 @@
+"""What trains on each benchmark: a learner, how its outer loop is set, and its episodes.
+
+Published networks wherever they fit half an hour of one core. Settings were chosen on training
+and validation characters alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from learners.anil import anil
+from learners.embedding import EmbeddingLearner
+from learners.fomaml import fomaml
+from learners.inner_loop import GradientLearner
+from learners.learner import Learner
+from learners.maml import maml
+from learners.maml_plus_plus import maml_plus_plus
+from learners.mann import LRUACell, Mann
+from learners.matching import Matching
+from learners.meta_sgd import meta_sgd
+from learners.networks import MLP, Conv4, Flatten
+from learners.protonet import ProtoNet
+from learners.recipes import Inputs
+from learners.recipes import recipe as ready_made
+from learners.relation import Relation
+from learners.reptile import Reptile
+from learners.samplers import Shape
+from learners.siamese import Siamese
+from learners.training import Training
+
+SETTINGS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1), "20w5s": (20, 5)}
+
+#: Configurations of the one inner loop.
+GRADIENT: dict[str, Callable[..., GradientLearner]] = {
+    "maml": maml,
+    "fomaml": fomaml,
+    "anil": anil,
+    "meta_sgd": meta_sgd,
+    "maml++": maml_plus_plus,
+}
+
+#: Methods that compare embeddings and take any number of classes: trained once, tested on all.
+COMPARING: dict[str, Callable[[], EmbeddingLearner]] = {
+    "protonet": lambda: ProtoNet(Conv4(0)),
+    "matching": lambda: Matching(Conv4(0), sharpness=20.0),
+    "siamese": lambda: Siamese(Conv4(0)),
+    "relation": lambda: Relation(Conv4(0, n_pooled=2)),
+}
+
+#: Methods whose settings are those of `headstart learn`.
+READY_MADE = ("mann", "snail", "cnp", "hypernetwork", "learned_optimizer", "meta_lstm")
+
+METHODS = (*GRADIENT, "reptile", *COMPARING, *READY_MADE)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A learner, how its outer loop is set, and the episodes it trains on.
+
+    Args:
+        learner: what trains.
+        training: settings of its outer loop.
+        train: its episodes; the benchmark's with as many queries as shots if None.
+        easier: numbers of classes to begin with, each until an iteration.
+        iterations: meta-iterations, over which the outer rate's schedule runs.
+        bfloat16: whether autocast pays on a CPU.
+        first: a learner over the same network that is trained before; the network begins as that
+            one left it. Its cost counts.
+    """
+
+    learner: Learner
+    training: Training
+    train: Shape | None = None
+    easier: tuple[tuple[int, int], ...] = ()
+    iterations: int = 60_000
+    bfloat16: bool = False
+    first: Recipe | None = None
+
+
+def recipe(method: str, benchmark: str) -> Recipe:
+    """Return what trains on a benchmark."""
+    if method == "mann" and benchmark in SETTINGS:
+        return _mann(*SETTINGS[benchmark])
+    if method in READY_MADE:
+        way, shot = SETTINGS.get(benchmark, (0, 10))
+        inputs = Inputs((1, 28, 28) if way else (1,), way, shot)
+        made = ready_made(method, inputs)
+        return Recipe(made.learner, replace(made.training, validate_every=200))
+    if benchmark == "sinusoid":
+        return _sinusoid(method)
+    way, shot = SETTINGS[benchmark]
+    if method in COMPARING:
+        # One episode of many classes has as many comparisons as many episodes of few.
+        training = Training(1, rate=2e-3, schedule="cosine", validate_every=400)
+        return Recipe(COMPARING[method](), training, Shape(60, shot, 5))
+    if method == "reptile":
+        learner = Reptile(Conv4(way, strided=True), prediction_steps=50)
+        outer = Training(5, rate=1.0, optimizer="sgd", schedule="linear")
+        return Recipe(learner, outer, Shape(way, 15, 1))
+    return _gradient(GRADIENT[method], way, shot)
+
+
+def _gradient(factory: Callable[..., GradientLearner], way: int, shot: int) -> Recipe:
+    """Return MAML's published Omniglot settings: 0.4 and 1 step 5-way, 0.1 and 5 steps 20-way."""
+    settings = {"steps": 1, "rate": 0.4} if way == 5 else {"steps": 5, "rate": 0.1}
+    if factory is maml_plus_plus:
+        settings = {"steps": 5, "rate": 0.1}
+    learner = factory(Conv4(way, strided=True), **settings)
+    training = Training(32 if way == 5 else 16, rate=3e-3, schedule="cosine")
+    return Recipe(learner, training, Shape(way, shot, shot))
+
+
+def _mann(way: int, shot: int) -> Recipe:
+    """Return the published inputs, pixels, with a smaller memory and fewer classes at first."""
+    cell = LRUACell(n_slots=32, n_reads=1, hidden=128, strength=True)
+    training = Training(16, 3e-3, clip=10.0, validate_every=500, validation_episodes=100)
+    easier = ((1500, 2), (3000, 3), (4000, 4))
+    return Recipe(Mann(Flatten(), 784, way, cell), training, Shape(way, shot, 4), easier)
+
+
+def _sinusoid(method: str) -> Recipe:
+    """Return the settings for waves: two hidden layers of 40, inner steps of 0.01."""
+    network = MLP((1, 40, 40, 1))
+    training = Training(25, rate=2e-3, schedule="cosine", clip=10.0, validate_every=1000)
+    if method == "reptile":
+        smooth = MLP((1, 64, 64, 1), "tanh")
+        learner: Learner = Reptile(smooth, 10, 0.02, 0, False, 32, regression=True)
+        outer = replace(training, meta_batch=10, optimizer="sgd", schedule="linear", rate=1.0)
+        return Recipe(learner, outer)
+    if method not in GRADIENT:
+        raise SystemExit(f"{method} compares classes; a wave has none")
+    factory = GRADIENT[method]
+    steps = 1 if factory is meta_sgd else 5
+    return Recipe(factory(network, steps=steps, rate=0.01, regression=True), training)
