@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from learners.anil import anil
+from learners.cnp import ConditionalNeuralProcess
 from learners.embedding import EmbeddingLearner
 from learners.fomaml import fomaml
 from learners.inner_loop import GradientLearner
@@ -19,7 +20,7 @@ from learners.maml_plus_plus import maml_plus_plus
 from learners.mann import LRUACell, Mann
 from learners.matching import Matching
 from learners.meta_sgd import meta_sgd
-from learners.networks import MLP, Conv4, Flatten
+from learners.networks import MLP, Conv4
 from learners.protonet import ProtoNet
 from learners.recipes import Inputs
 from learners.recipes import recipe as ready_made
@@ -27,6 +28,7 @@ from learners.relation import Relation
 from learners.reptile import Reptile
 from learners.samplers import Shape
 from learners.siamese import Siamese
+from learners.snail import Snail
 from learners.training import Training
 
 SETTINGS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1), "20w5s": (20, 5)}
@@ -48,8 +50,10 @@ COMPARING: dict[str, Callable[[], EmbeddingLearner]] = {
     "relation": lambda: Relation(Conv4(0, n_pooled=2)),
 }
 
-#: Methods whose settings are those of `headstart learn`.
+#: Methods whose settings on waves are those of `headstart learn`.
 READY_MADE = ("mann", "snail", "cnp", "hypernetwork", "learned_optimizer", "meta_lstm")
+
+_NARROW = 32
 
 METHODS = (*GRADIENT, "reptile", *COMPARING, *READY_MADE)
 
@@ -80,25 +84,31 @@ class Recipe:
 
 def recipe(method: str, benchmark: str) -> Recipe:
     """Return what trains on a benchmark."""
-    if method == "mann" and benchmark in SETTINGS:
-        return _mann(*SETTINGS[benchmark])
-    if method in READY_MADE:
-        way, shot = SETTINGS.get(benchmark, (0, 10))
-        inputs = Inputs((1, 28, 28) if way else (1,), way, shot)
-        made = ready_made(method, inputs)
-        return Recipe(made.learner, replace(made.training, validate_every=200))
     if benchmark == "sinusoid":
         return _sinusoid(method)
     way, shot = SETTINGS[benchmark]
     if method in COMPARING:
-        # One episode of many classes has as many comparisons as many episodes of few.
-        training = Training(1, rate=2e-3, schedule="cosine", validate_every=400)
-        return Recipe(COMPARING[method](), training, Shape(60, shot, 5))
+        return _comparing(method, shot)
+    if method in READING:
+        return READING[method](way, shot)
     if method == "reptile":
         learner = Reptile(Conv4(way, strided=True), prediction_steps=50)
         outer = Training(5, rate=1.0, optimizer="sgd", schedule="linear")
         return Recipe(learner, outer, Shape(way, 15, 1))
-    return _gradient(GRADIENT[method], way, shot)
+    if method in GRADIENT:
+        return _gradient(GRADIENT[method], way, shot)
+    made = ready_made(method, Inputs((1, 28, 28), way, shot))
+    return Recipe(made.learner, replace(made.training, validate_every=200))
+
+
+def _comparing(method: str, shot: int) -> Recipe:
+    """Return one episode of many classes at a time: as many comparisons as many of few have."""
+    training = Training(1, rate=2e-3, schedule="cosine", validate_every=400)
+    iterations = {"siamese": 1000, "relation": 2400}.get(method, 1700)
+    # A relation network's cost goes with the pairs of class and query.
+    ways = 20 if method == "relation" else 60
+    learner, shape = COMPARING[method](), Shape(ways, shot, 5)
+    return Recipe(learner, training, shape, iterations=iterations, bfloat16=True)
 
 
 def _gradient(factory: Callable[..., GradientLearner], way: int, shot: int) -> Recipe:
@@ -111,16 +121,76 @@ def _gradient(factory: Callable[..., GradientLearner], way: int, shot: int) -> R
     return Recipe(learner, training, Shape(way, shot, shot))
 
 
+def _embedding_first(shot: int) -> Recipe:
+    """Return a prototypical network of half the published width, trained for two minutes.
+
+    A memory or an attention has nothing to bind labels to before inputs of one class lie
+    together: from scratch its loss stays at chance for thousands of iterations.
+    """
+    training = Training(1, rate=2e-3, schedule="cosine", validate_every=400)
+    learner = ProtoNet(Conv4(0, filters=_NARROW))
+    return Recipe(learner, training, Shape(60, shot, 5), iterations=1200, bfloat16=True)
+
+
+def _snail(way: int, shot: int) -> Recipe:
+    """Return SNAIL with half its published widths, over an embedding trained first."""
+    network = Conv4(0, filters=_NARROW)
+    learner = Snail(network, _NARROW, way, way * shot + 1, scale=0.5)
+    training = Training(16, 1e-3, schedule="cosine", clip=1.0, validate_every=200)
+    return Recipe(
+        learner,
+        training,
+        Shape(way, shot, 3),
+        iterations=1500,
+        bfloat16=True,
+        first=_embedding_first(shot),
+    )
+
+
 def _mann(way: int, shot: int) -> Recipe:
-    """Return the published inputs, pixels, with a smaller memory and fewer classes at first."""
+    """Return a smaller memory over an embedding trained first, with fewer classes to begin with."""
     cell = LRUACell(n_slots=32, n_reads=1, hidden=128, strength=True)
-    training = Training(16, 3e-3, clip=10.0, validate_every=500, validation_episodes=100)
-    easier = ((1500, 2), (3000, 3), (4000, 4))
-    return Recipe(Mann(Flatten(), 784, way, cell), training, Shape(way, shot, 4), easier)
+    learner = Mann(Conv4(0, filters=_NARROW), _NARROW, way, cell)
+    training = Training(32, 3e-3, schedule="cosine", clip=10.0, validate_every=500)
+    return Recipe(
+        learner,
+        training,
+        Shape(way, shot, 3),
+        easier=((500, 2), (900, 3), (1300, 4)),
+        iterations=3000,
+        bfloat16=True,
+        first=_embedding_first(shot),
+    )
+
+
+def _cnp(way: int, shot: int) -> Recipe:
+    """Return a conditional neural process over an embedding trained first."""
+    learner = ConditionalNeuralProcess(
+        Conv4(0, filters=_NARROW),
+        MLP((_NARROW, 64)),
+        MLP((_NARROW + 64 * way, 256, 256, way)),
+        way,
+    )
+    training = Training(16, 1e-3, schedule="cosine", validate_every=200)
+    return Recipe(
+        learner,
+        training,
+        Shape(way, shot, 3),
+        iterations=1500,
+        bfloat16=True,
+        first=_embedding_first(shot),
+    )
+
+
+#: Methods that read the support set with a network of their own.
+READING: dict[str, Callable[[int, int], Recipe]] = {"mann": _mann, "snail": _snail, "cnp": _cnp}
 
 
 def _sinusoid(method: str) -> Recipe:
     """Return the settings for waves: two hidden layers of 40, inner steps of 0.01."""
+    if method in READY_MADE:
+        made = ready_made(method, Inputs((1,), 0, 10))
+        return Recipe(made.learner, replace(made.training, validate_every=200))
     network = MLP((1, 40, 40, 1))
     training = Training(25, rate=2e-3, schedule="cosine", clip=10.0, validate_every=1000)
     if method == "reptile":
