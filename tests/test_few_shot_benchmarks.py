@@ -69,7 +69,8 @@ def test_a_run_writes_what_it_found_and_what_came_first(
     monkeypatch.setattr(sys, "argv", ["run", "snail", "5w1s", "--episodes", "20", *folders])
     run.main()
     result = json.loads((tmp_path / "snail-5w1s-0.json").read_text())
-    assert result["command"] == "python -m benchmarks.few_shot.run snail 5w1s --episodes 20 --seed 0"
+    said = "python -m benchmarks.few_shot.run snail 5w1s --episodes 20 --seed 0 --device cpu"
+    assert result["command"] == said
     assert set(result["scores"]) == {"5w1s"} and result["iterations"] == 3
     assert [one["iterations"] for one in result["first"]] == [2]
     assert result["cpu_seconds"] > 0 and result["first"][0]["cpu_seconds"] > 0

@@ -141,7 +141,7 @@ def _snail(way: int, shot: int) -> Recipe:
         learner,
         training,
         Shape(way, shot, 3),
-        iterations=1500,
+        iterations=1200,
         bfloat16=True,
         first=_embedding_first(shot),
     )
