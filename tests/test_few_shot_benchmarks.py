@@ -11,17 +11,17 @@ import pytest
 import torch
 
 from benchmarks.few_shot import run, table
+from benchmarks.few_shot.omniglot import Omniglot, embedded
 from benchmarks.few_shot.published import ASKED, PUBLISHED
 from benchmarks.few_shot.recipes import COMPARING, GRADIENT, METHODS, SETTINGS, Recipe, recipe
 from learners.embedding import EmbeddingLearner
 from learners.evaluation import evaluate
-from learners.execution import Execution
 from learners.networks import Conv4, Flatten
 from learners.protonet import ProtoNet
 from learners.samplers import ClassSampler, Shape, class_images
 from learners.siamese import Siamese
 from learners.snail import Snail
-from learners.training import Training
+from learners.training import Trained, Training
 
 SMALL = Conv4(0, filters=4)
 
@@ -39,7 +39,7 @@ def test_episodes_of_embeddings_score_as_those_of_images(
 ) -> None:
     sampler = ClassSampler(characters, Shape(5, 1, 3), 7)
     state = learner.finish(learner.init(0), sampler.sample(0, 4))
-    z = run.embedded(learner, state, characters, Execution())
+    z = embedded(characters, learner.network, state)
     found = evaluate(replace(learner, network=Flatten()), state, replace(sampler, images=z), 30)
     expected = evaluate(learner, state, sampler, 30)
     assert found.mean == pytest.approx(expected.mean, abs=1e-6)
@@ -49,11 +49,21 @@ def test_every_method_has_a_recipe_on_characters() -> None:
     for method in METHODS:
         found = recipe(method, "5w1s")
         found.learner.check_ways(5)
-        if found.first is not None:
+        if found.first is not None and not found.fixed:
             mine, first = found.learner.init(0), found.first.learner.init(0)
             shared = {k: v.shape for k, v in first.items() if k.startswith("net.")}
             assert shared and shared.items() <= {k: v.shape for k, v in mine.items()}.items()
     assert {*COMPARING, *GRADIENT} <= set(METHODS)
+
+
+def test_centred_embeddings_keep_their_distances(characters: torch.Tensor) -> None:
+    learner = ProtoNet(SMALL)
+    state = learner.finish(learner.init(0), ClassSampler(characters, Shape(5, 1, 3)).sample(0, 4))
+    data = Omniglot(characters[:6], characters[6:8], characters[8:])
+    found = data.embedded(Trained(learner, state))
+    assert float(found.train.mean((0, 1)).abs().max()) < 1e-5
+    z = embedded(data.test, SMALL, state)
+    torch.testing.assert_close(torch.cdist(found.test[0], found.test[1]), torch.cdist(z[0], z[1]))
 
 
 def test_a_run_writes_what_it_found_and_what_came_first(

@@ -20,7 +20,7 @@ from learners.maml_plus_plus import maml_plus_plus
 from learners.mann import LRUACell, Mann
 from learners.matching import Matching
 from learners.meta_sgd import meta_sgd
-from learners.networks import MLP, Conv4
+from learners.networks import MLP, Conv4, Flatten
 from learners.protonet import ProtoNet
 from learners.recipes import Inputs
 from learners.recipes import recipe as ready_made
@@ -69,8 +69,10 @@ class Recipe:
         easier: numbers of classes to begin with, each until an iteration.
         iterations: meta-iterations, over which the outer rate's schedule runs.
         bfloat16: whether autocast pays on a CPU.
-        first: a learner over the same network that is trained before; the network begins as that
-            one left it. Its cost counts.
+        first: a learner by comparison that is trained before; its cost counts. This one's network
+            is the same and begins as that one left it.
+        fixed: whether, instead, the embeddings of the first are this one's inputs and stay as
+            they are.
     """
 
     learner: Learner
@@ -80,6 +82,7 @@ class Recipe:
     iterations: int = 60_000
     bfloat16: bool = False
     first: Recipe | None = None
+    fixed: bool = False
 
 
 def recipe(method: str, benchmark: str) -> Recipe:
@@ -95,6 +98,8 @@ def recipe(method: str, benchmark: str) -> Recipe:
         learner = Reptile(Conv4(way, strided=True), prediction_steps=50)
         outer = Training(5, rate=1.0, optimizer="sgd", schedule="linear")
         return Recipe(learner, outer, Shape(way, 15, 1))
+    if method == "anil":
+        return _anil(way, shot)
     if method in GRADIENT:
         return _gradient(GRADIENT[method], way, shot)
     made = ready_made(method, Inputs((1, 28, 28), way, shot))
@@ -132,6 +137,19 @@ def _embedding_first(shot: int) -> Recipe:
     return Recipe(learner, training, Shape(60, shot, 5), iterations=1200, bfloat16=True)
 
 
+def _anil(way: int, shot: int) -> Recipe:
+    """Return ANIL with one inner step on the head, over an embedding trained first."""
+    learner = anil(Conv4(way, filters=_NARROW), steps=1, rate=0.4)
+    training = Training(8, 1e-3, schedule="cosine", validate_every=100)
+    return Recipe(
+        learner,
+        training,
+        Shape(way, shot, 5),
+        iterations=400,
+        first=_embedding_first(shot),
+    )
+
+
 def _snail(way: int, shot: int) -> Recipe:
     """Return SNAIL with half its published widths, over an embedding trained first."""
     network = Conv4(0, filters=_NARROW)
@@ -148,37 +166,37 @@ def _snail(way: int, shot: int) -> Recipe:
 
 
 def _mann(way: int, shot: int) -> Recipe:
-    """Return a smaller memory over an embedding trained first, with fewer classes to begin with."""
-    cell = LRUACell(n_slots=32, n_reads=1, hidden=128, strength=True)
-    learner = Mann(Conv4(0, filters=_NARROW), _NARROW, way, cell)
-    training = Training(32, 3e-3, schedule="cosine", clip=10.0, validate_every=500)
+    """Return a smaller memory that reads embeddings, with fewer classes to begin with.
+
+    Slots that stay blank share the attention of a read: a few more than the support set are
+    better than many.
+    """
+    cell = LRUACell(n_slots=8 * shot * (1 if way == 5 else 4), n_reads=1, strength=True)
+    learner = Mann(Flatten(), _NARROW, way, cell)
+    training = Training(32, 1e-2, schedule="cosine", clip=10.0, validate_every=500)
     return Recipe(
         learner,
         training,
         Shape(way, shot, 3),
-        easier=((500, 2), (900, 3), (1300, 4)),
-        iterations=3000,
-        bfloat16=True,
+        easier=((200, 2), (400, 3), (600, 4)),
+        iterations=5000,
         first=_embedding_first(shot),
+        fixed=True,
     )
 
 
 def _cnp(way: int, shot: int) -> Recipe:
-    """Return a conditional neural process over an embedding trained first."""
-    learner = ConditionalNeuralProcess(
-        Conv4(0, filters=_NARROW),
-        MLP((_NARROW, 64)),
-        MLP((_NARROW + 64 * way, 256, 256, way)),
-        way,
-    )
-    training = Training(16, 1e-3, schedule="cosine", validate_every=200)
+    """Return a conditional neural process that reads embeddings."""
+    decoder = MLP((_NARROW + 64 * way, 256, 256, way))
+    learner = ConditionalNeuralProcess(Flatten(), MLP((_NARROW, 128, 64)), decoder, way)
+    training = Training(32, 2e-3, schedule="cosine", validate_every=1000)
     return Recipe(
         learner,
         training,
         Shape(way, shot, 3),
-        iterations=1500,
-        bfloat16=True,
+        iterations=5000,
         first=_embedding_first(shot),
+        fixed=True,
     )
 
 

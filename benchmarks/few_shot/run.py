@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.few_shot.omniglot import omniglot, samplers
+from benchmarks.few_shot.omniglot import Omniglot, embedded, omniglot, samplers
 from benchmarks.few_shot.recipes import COMPARING, METHODS, SETTINGS, Recipe, recipe
 from learners.checkpoint import Report
 from learners.description import describe
@@ -28,16 +28,24 @@ from learners.embedding import EmbeddingLearner
 from learners.evaluation import Score, evaluate
 from learners.execution import Execution
 from learners.inner_loop import GradientLearner
-from learners.learner import Learner, State
-from learners.networks import Flatten, without_net
+from learners.learner import Learner
+from learners.networks import Conv4, Flatten
 from learners.relation import Relation
 from learners.samplers import ClassSampler, Sampler, Shape, Stages
 from learners.sinusoid import SinusoidSampler
 from learners.training import Budget, Trained, meta_train
 
 
-def scores(trained: Trained, options: argparse.Namespace) -> dict[str, dict[str, object]]:
-    """Return the test scores: non-transductive, and transductive where the method has both."""
+def scores(
+    trained: Trained, options: argparse.Namespace, images: Tensor
+) -> dict[str, dict[str, object]]:
+    """Return the test scores: non-transductive, and transductive where the method has both.
+
+    Args:
+        trained: what to test.
+        options: of the command.
+        images: of the characters to test on, or what the learner takes in their place.
+    """
     learner, found = trained.learner, {}
     execution = Execution(device=options.device)
 
@@ -57,9 +65,10 @@ def scores(trained: Trained, options: argparse.Namespace) -> dict[str, dict[str,
             test(f"sinusoid, {steps} steps", learner.predicting(steps), wave)
         return found
     names = SETTINGS if options.method in COMPARING else [options.benchmark]
-    images = omniglot().test
     if isinstance(learner, EmbeddingLearner) and not isinstance(learner, Relation):
-        images = embedded(learner, trained.state, images, execution)
+        # The state holds population statistics, so that an embedding is the same in any episode.
+        if isinstance(learner.network, Conv4):
+            images = embedded(images, learner.network, trained.state)
         learner = replace(learner, network=Flatten())
     for name in names:
         sampler = ClassSampler(images, Shape(*SETTINGS[name], 5), 20_000 + options.seed)
@@ -70,45 +79,36 @@ def scores(trained: Trained, options: argparse.Namespace) -> dict[str, dict[str,
     return found
 
 
-@torch.no_grad()
-def embedded(
-    learner: EmbeddingLearner, state: State, images: Tensor, execution: Execution
-) -> Tensor:
-    """Return the embeddings `(n_classes, n_each, d)` of images `(n_classes, n_each, ...)`.
-
-    With population statistics an embedding depends on its image alone, so that episodes of
-    embeddings score as those of images do; but each image is embedded once.
-    """
-    rows = []
-    with execution.prepared():
-        for part in images.to(execution.device):
-            mask = torch.ones(len(part), dtype=torch.bool, device=part.device)
-            rows.append(learner.network(without_net(state), part.float() / 255, mask))
-    return torch.stack(rows)
-
-
 def printed(report: Report) -> None:
     """Print a line of the learning curve, with the processor seconds spent so far."""
     line = f"iteration {report.iteration}: loss {report.loss:.3f}, validation {report.validation}"
     print(f"{line}, {time.process_time():.0f} CPU s", flush=True)
 
 
-def train(options: argparse.Namespace) -> tuple[Trained, ...]:
-    """Return what was trained, the method itself last."""
+def train(options: argparse.Namespace) -> tuple[list[Trained], Omniglot | None]:
+    """Return what was trained, the method itself last, and the characters as it takes them."""
     chosen = recipe(options.method, options.benchmark)
     if options.iterations:
         chosen = replace(chosen, iterations=options.iterations)
-    if chosen.first is None:
-        return (train_one(options, chosen, f"{options.method}-{options.benchmark}"),)
+    name = f"{options.method}-{options.benchmark}"
+    data = None if options.benchmark == "sinusoid" else omniglot()
+    if chosen.first is None or data is None:
+        return [train_one(options, chosen, name, data)], data
     # One name for every method that begins so: in one --work folder it is trained once.
-    first = train_one(options, chosen.first, f"first-{options.benchmark}")
-    start = {name: first.state[name] for name in chosen.first.learner.init(0) if name[:4] == "net."}
-    begun = replace(chosen, training=replace(chosen.training, start=start))
-    return first, train_one(options, begun, f"{options.method}-{options.benchmark}")
+    first = train_one(options, chosen.first, f"first-{options.benchmark}", data)
+    if chosen.fixed:
+        data = data.embedded(first)
+    else:
+        net = {key for key in chosen.first.learner.init(0) if key.startswith("net.")}
+        start = {key: first.state[key] for key in net}
+        chosen = replace(chosen, training=replace(chosen.training, start=start))
+    return [first, train_one(options, chosen, name, data)], data
 
 
-def train_one(options: argparse.Namespace, chosen: Recipe, name: str) -> Trained:
-    """Return a recipe's learner, trained."""
+def train_one(
+    options: argparse.Namespace, chosen: Recipe, name: str, data: Omniglot | None
+) -> Trained:
+    """Return a recipe's learner, trained on characters, or on waves if `data` is None."""
     dtype = "bfloat16" if chosen.bfloat16 and options.dtype is None else options.dtype
     execution = Execution(
         compiled=options.compiled, dtype=dtype or "float32", device=options.device
@@ -122,15 +122,15 @@ def train_one(options: argparse.Namespace, chosen: Recipe, name: str) -> Trained
         checkpoint=options.work / f"{name}-{options.seed}.json",
     )
     budget = Budget(chosen.iterations, options.seconds)
-    if options.benchmark == "sinusoid":
+    if data is None:
         return meta_train(
             chosen.learner, SinusoidSampler(), budget, training, SinusoidSampler(seed=5)
         )
     way, shot = SETTINGS[options.benchmark]
     shape = chosen.train or Shape(way, shot, shot)
-    episodes, validation, _ = samplers(shape, Shape(way, shot, 5), options.seed)
+    episodes, validation, _ = samplers(shape, Shape(way, shot, 5), options.seed, data)
     stages = [
-        (end, samplers(replace(shape, n_way=fewer), shape, options.seed)[0])
+        (end, samplers(replace(shape, n_way=fewer), shape, options.seed, data)[0])
         for end, fewer in chosen.easier
         if fewer < way
     ]
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/few_shot"))
     parser.add_argument("--out", type=Path, default=Path("build/few_shot"))
     options = parser.parse_args()
-    *first, trained = train(options)
+    (*first, trained), data = train(options)
     torch.set_num_threads(1)
     row = trained_row(trained)
     result = {
@@ -182,7 +182,7 @@ def main() -> None:
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{os.cpu_count()} shared cores, {options.device}, 1 thread",
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "scores": scores(trained, options),
+        "scores": scores(trained, options, data.test if data else torch.empty(0)),
         "first": [trained_row(one) for one in first],
         **row,
     }

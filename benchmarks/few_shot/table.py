@@ -37,7 +37,7 @@ def cpu_seconds(result: Result) -> float | None:
     own = result.get("cpu_seconds", result.get("cpu_seconds_of_this_process"))
     if own is None:
         return None
-    return float(own) + sum(one["cpu_seconds"] for one in result.get("first", ()))
+    return float(own) + sum(float(one["cpu_seconds"]) for one in result.get("first", ()))
 
 
 def budget(result: Result) -> str:
