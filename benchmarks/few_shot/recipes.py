@@ -151,17 +151,16 @@ def _anil(way: int, shot: int) -> Recipe:
 
 
 def _snail(way: int, shot: int) -> Recipe:
-    """Return SNAIL with half its published widths, over an embedding trained first."""
-    network = Conv4(0, filters=_NARROW)
-    learner = Snail(network, _NARROW, way, way * shot + 1, scale=0.5)
-    training = Training(16, 1e-3, schedule="cosine", clip=1.0, validate_every=200)
+    """Return SNAIL with a quarter of its published widths, which reads embeddings."""
+    learner = Snail(Flatten(), _NARROW, way, way * shot + 1, scale=0.25)
+    training = Training(32, 2e-3, schedule="cosine", clip=1.0, validate_every=500)
     return Recipe(
         learner,
         training,
         Shape(way, shot, 3),
-        iterations=1200,
-        bfloat16=True,
+        iterations=2500,
         first=_embedding_first(shot),
+        fixed=True,
     )
 
 
