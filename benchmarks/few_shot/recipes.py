@@ -109,7 +109,7 @@ def recipe(method: str, benchmark: str) -> Recipe:
 def _comparing(method: str, shot: int) -> Recipe:
     """Return one episode of many classes at a time: as many comparisons as many of few have."""
     training = Training(1, rate=2e-3, schedule="cosine", validate_every=400)
-    iterations = {"siamese": 1000, "relation": 2400}.get(method, 1700)
+    iterations = {"siamese": 1000, "relation": 1500}.get(method, 1700)
     # A relation network's cost goes with the pairs of class and query.
     ways = 20 if method == "relation" else 60
     learner, shape = COMPARING[method](), Shape(ways, shot, 5)

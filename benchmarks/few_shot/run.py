@@ -1,9 +1,14 @@
 """Train and test one learner on one published benchmark; write the result as JSON.
 
-    python -m benchmarks.few_shot.run maml 5w1s --seconds 900 --out benchmarks/few_shot/results
+    python -m benchmarks.few_shot.run matching 5w1s --out benchmarks/few_shot/results
+    python -m benchmarks.few_shot.run maml 5w1s --seconds 900
     python -m benchmarks.few_shot.run maml sinusoid --iterations 60000
 
-A run that was cut goes on from its checkpoint in --work. `--device cuda` runs the same on a GPU.
+What trains, on which episodes and for how many iterations is in `recipes.py`; `--iterations` sets
+another number, over which the outer rate's schedule then runs. A run that was cut goes on from its
+checkpoint in --work. `--device cuda` runs the same on a GPU. `cpu_seconds` are those of training
+and validation in all calls of a run that was resumed; where other jobs share the machine they say
+what a row cost, and wall seconds do not. Lines of `first` are trainings that came before.
 """
 
 from __future__ import annotations
