@@ -69,8 +69,11 @@ def scores(
         for steps in (1, 5, 10) if fixed else (learner.loop.steps,):
             test(f"sinusoid, {steps} steps", learner.predicting(steps), wave)
         return found
-    names = SETTINGS if options.method in COMPARING else [options.benchmark]
-    if isinstance(learner, EmbeddingLearner) and not isinstance(learner, Relation):
+    # A relation network convolves every pair: its other settings are runs of their own.
+    embeds_once = isinstance(learner, EmbeddingLearner) and not isinstance(learner, Relation)
+    everywhere = embeds_once and options.method in COMPARING
+    names = SETTINGS if everywhere else [options.benchmark]
+    if isinstance(learner, EmbeddingLearner) and embeds_once:
         # The state holds population statistics, so that an embedding is the same in any episode.
         if isinstance(learner.network, Conv4):
             images = embedded(images, learner.network, trained.state)

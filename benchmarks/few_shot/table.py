@@ -92,7 +92,7 @@ def curve(result: Result) -> tuple[list[float], list[float]]:
     """Return processor seconds and validation accuracy in percent.
 
     A method that was begun by another starts where that one ended. Where a point's processor
-    seconds were not measured, they are its share of the training's.
+    seconds were not measured, they are its share of the training's, or of its wall seconds.
     """
     before = sum(one["cpu_seconds"] for one in result.get("first", ()))
     total = cpu_seconds(result)
@@ -118,7 +118,8 @@ def draw(found: dict[str, list[Result]], path: Path) -> None:
     for i, method in enumerate(method for method in METHODS if method in found):
         one = next((one for one in found[method] if "5w1s" in one["scores"]), None)
         if one is not None:
-            axes.plot(*curve(one), marker="o^s"[i // 10], markersize=3, label=method)
+            label = method if cpu_seconds(one) is not None else f"{method} (wall seconds)"
+            axes.plot(*curve(one), marker="o^s"[i // 10], markersize=3, label=label)
     axes.set(
         xlabel="processor seconds",
         ylabel="accuracy on validation characters, %",
