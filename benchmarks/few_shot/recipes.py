@@ -127,10 +127,9 @@ def _gradient(factory: Callable[..., GradientLearner], way: int, shot: int) -> R
 
 
 def _embedding_first(shot: int) -> Recipe:
-    """Return a prototypical network of half the published width, trained for two minutes.
+    """Return a prototypical network of half the published width, two minutes of training.
 
-    A memory or an attention has nothing to bind labels to before inputs of one class lie
-    together: from scratch its loss stays at chance for thousands of iterations.
+    What reads a support set has little to bind labels to before inputs of one class lie together.
     """
     training = Training(1, rate=2e-3, schedule="cosine", validate_every=400)
     learner = ProtoNet(Conv4(0, filters=_NARROW))

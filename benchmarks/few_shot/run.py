@@ -153,7 +153,7 @@ def trained_row(trained: Trained) -> dict[str, object]:
         "learner": describe(trained.learner),
         "iterations": trained.iterations,
         "seconds": round(last.seconds, 1),
-        "cpu_seconds": round(last.cpu_seconds or 0.0, 1),
+        "cpu_seconds": round(last.cpu_seconds or 0.0, 2),
         "history": [asdict(row) for row in trained.history],
     }
 
