@@ -38,12 +38,16 @@ class Report:
         seconds: wall-clock seconds of training, over all calls of a resumed run.
         loss: mean meta-training loss since the last report.
         validation: accuracy or mean squared error on the validation sampler; None without one.
+        cpu_seconds: processor seconds of this process likewise, all its threads together; where
+            other work shares the machine they tell what training cost. None in a curve that was
+            written before they were measured.
     """
 
     iteration: int
     seconds: float
     loss: float
     validation: Score | None = None
+    cpu_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class Snapshot:
         stale: validations since the best one.
         seconds: wall-clock seconds of training.
         history: the learning curve.
+        cpu_seconds: processor seconds of training.
     """
 
     state: State = field(repr=False)
@@ -69,6 +74,7 @@ class Snapshot:
     stale: int = 0
     seconds: float = 0.0
     history: tuple[Report, ...] = ()
+    cpu_seconds: float = 0.0
 
 
 _PARTS = ("state", "moments", "best")
@@ -103,6 +109,7 @@ def save(
         "iteration": snapshot.iteration,
         "stale": snapshot.stale,
         "seconds": snapshot.seconds,
+        "cpu_seconds": snapshot.cpu_seconds,
         "best_score": snapshot.best_score and asdict(snapshot.best_score),
         "history": [asdict(report) for report in snapshot.history],
         "about": dict(about or {}),
@@ -224,9 +231,11 @@ def _snapshot(path: Path, sidecar: dict[str, Any]) -> Snapshot:
         stale=sidecar["stale"],
         seconds=sidecar["seconds"],
         history=tuple(_report(row) for row in sidecar["history"]),
+        cpu_seconds=sidecar.get("cpu_seconds", 0.0),
     )
 
 
 def _report(row: dict[str, Any]) -> Report:
     score = row["validation"]
-    return Report(row["iteration"], row["seconds"], row["loss"], score and Score(**score))
+    measured = row["iteration"], row["seconds"], row["loss"]
+    return Report(*measured, score and Score(**score), row.get("cpu_seconds"))

@@ -24,7 +24,7 @@ from torch.nn import functional as nnf
 from learners.embedding import EmbeddingLearner
 from learners.episode import Examples
 from learners.errors import LearnerError
-from learners.learner import Phase, State
+from learners.learner import State
 from learners.losses import at_least_float32, masked_mean
 from learners.networks import MLP, Params
 from learners.protonet import prototypes
@@ -105,14 +105,12 @@ class ConditionalNeuralProcess(EmbeddingLearner):
         """Return log-odds `(n_query, n_way)` from embeddings `(n, d)` and `(n_query, d)`."""
         return self._decode(state, self._encode(state, z, support), query_z)[:, :n_way]
 
-    def loss(
-        self, state: State, support: Examples, query: Examples, n_way: int, phase: Phase
-    ) -> Tensor:
+    def embedded_loss(self, state: State, support: Examples, query: Examples, n_way: int) -> Tensor:
         """Return cross-entropy, or the negative log likelihood a target in nats."""
         if self.classification:
-            return super().loss(state, support, query, n_way, phase)
-        z, query_z = self.embed_together(state, support, query)
-        mean, deviation = self._gaussian(state, self._encode(state, z, support), query_z)
+            return super().embedded_loss(state, support, query, n_way)
+        encoded = self._encode(state, support.x, support)
+        mean, deviation = self._gaussian(state, encoded, query.x)
         squared = ((query.y - mean) / deviation).square()
         each = 0.5 * (squared + math.log(2 * math.pi)) + deviation.log()
         return masked_mean(each.mean(-1), query.mask)

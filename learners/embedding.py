@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from learners.episode import Episodes, Examples
+from learners.execution import Execution, over_episodes
 from learners.learner import Learner, Phase, State
 from learners.losses import at_least_float32
 from learners.networks import Conv4, Network, under_net, without_net
@@ -54,9 +55,48 @@ class EmbeddingLearner(Learner):
     def loss(
         self, state: State, support: Examples, query: Examples, n_way: int, phase: Phase
     ) -> Tensor:
-        """Return the cross-entropy of the query set, both sets embedded in one batch."""
+        """Return the loss of the query set, both sets embedded in one batch."""
         z, query_z = self.embed_together(state, support, query)
-        return self.criterion(self.compare(state, support, z, query_z, n_way), query)
+        return self.embedded_loss(state, support._replace(x=z), query._replace(x=query_z), n_way)
+
+    def embedded_loss(self, state: State, support: Examples, query: Examples, n_way: int) -> Tensor:
+        """Return the loss where `x` of both sets holds embeddings: by default cross-entropy."""
+        return self.criterion(self.compare(state, support, support.x, query.x, n_way), query)
+
+    def chunk(self, episodes: Episodes, execution: Execution) -> int:
+        """Return one episode where convolutions on a CPU take most of the time, or all."""
+        if execution.chunk is None and self._embeds_alone(execution):
+            return 1
+        return super().chunk(episodes, execution)
+
+    def meta_gradient(
+        self, state: State, episodes: Episodes, phase: Phase, execution: Execution
+    ) -> tuple[State, Tensor]:
+        """Return gradient and losses, each part of the work run as is fastest for it.
+
+        On a CPU convolutions are, one episode after the other: then normalisation is one kernel,
+        and channels can lie last. What compares embeddings is many small products, fastest over
+        all episodes at once.
+        """
+        if not self._embeds_alone(execution) or execution.chunk is not None or len(episodes) == 1:
+            return super().meta_gradient(state, episodes, phase, execution)
+        with torch.enable_grad(), execution.autocast():
+            leaves = {name: value.detach().requires_grad_() for name, value in state.items()}
+            found = [self.embed_together(leaves, *_only(one)) for one in episodes.split(1)]
+            z, query_z = (torch.stack(part) for part in zip(*found, strict=True))
+
+            def one(support: Examples, query: Examples) -> Tensor:
+                return self.embedded_loss(leaves, support, query, episodes.n_way)
+
+            embedded = episodes.support._replace(x=z), episodes.query._replace(x=query_z)
+            losses: Tensor = over_episodes(one, *embedded)
+        entries = torch.autograd.grad(losses.mean(), list(leaves.values()), allow_unused=True)
+        pairs = zip(leaves.items(), entries, strict=True)
+        gradient = {name: torch.zeros_like(w) if g is None else g for (name, w), g in pairs}
+        return gradient, losses.detach()
+
+    def _embeds_alone(self, execution: Execution) -> bool:
+        return self.network.normalises and execution.device == "cpu" and not execution.compiled
 
     def embed_together(
         self, state: State, support: Examples, query: Examples
@@ -74,12 +114,9 @@ class EmbeddingLearner(Learner):
         the batch means: the moments of all episodes together where they are of equal size.
         """
         plain = {k: v for k, v in state.items() if not k.endswith((".mean", ".variance"))}
-        rows = []
-        for episode in episodes.split(1):
-            support, query = (
-                Examples(*(v[0] for v in e)) for e in (episode.support, episode.query)
-            )
-            rows.append(self.statistics(plain, support, query, episodes.n_way))
+        rows = [
+            self.statistics(plain, *_only(episode), episodes.n_way) for episode in episodes.split(1)
+        ]
         finished = dict(plain)
         for name in rows[0]:
             values = torch.stack([row[name] for row in rows])
@@ -95,3 +132,9 @@ class EmbeddingLearner(Learner):
             return {}
         x, mask = torch.cat([support.x, query.x]), torch.cat([support.mask, query.mask])
         return under_net(self.network.statistics(without_net(state), x, mask))
+
+
+def _only(episodes: Episodes) -> tuple[Examples, Examples]:
+    """Return the support and the query set of a batch of one episode."""
+    support, query = (Examples(*(v[0] for v in e)) for e in (episodes.support, episodes.query))
+    return support, query

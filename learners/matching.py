@@ -4,7 +4,10 @@ Computed: P(class | query) is the attention that the query pays to the support r
 class, a softmax over cosine similarities (equation 1 and section 2.1.1). With
 `context_steps`, full-context embeddings: support rows are read by a bidirectional LSTM and a
 query attends to them over K steps (appendices A.1, A.2). Departures: batch normalisation as
-in `learners.embedding`.
+in `learners.embedding`; a `sharpness` other than 1 multiplies the cosines before the softmax.
+Cosines lie within 2 of each other, so that at 1 the published attention stays near uniform over
+many classes whatever the embedding, and a loss over 60 of them says little about the nearest
+(Gidaris and Komodakis, CVPR 2018, section 3.2, give cosines such a factor).
 
 Notation
     f', g'      embeddings of one example by the network `(d,)`
@@ -39,10 +42,12 @@ class Matching(EmbeddingLearner):
         context_steps: K of the full-context embeddings, 0 for none. With them the order of
             the support set matters, as published.
         n_features: d; needed with full-context embeddings.
+        sharpness: factor of the cosines; 1 as published.
     """
 
     context_steps: int = 0
     n_features: int = 0
+    sharpness: float = 1.0
 
     def __post_init__(self) -> None:
         if self.context_steps < 0 or (self.context_steps and self.n_features < 1):
@@ -50,6 +55,8 @@ class Matching(EmbeddingLearner):
                 "full-context embeddings need context_steps of 1 or more and the embedding's "
                 f"width; got context_steps={self.context_steps}, n_features={self.n_features}"
             )
+        if not 0 < self.sharpness < math.inf:
+            raise LearnerError(f"sharpness is a positive factor, got {self.sharpness}")
 
     @property
     def ordered(self) -> bool:
@@ -72,12 +79,12 @@ class Matching(EmbeddingLearner):
     def compare(
         self, state: State, support: Examples, z: Tensor, query_z: Tensor, n_way: int
     ) -> Tensor:
-        """Return log class probabilities `(n_query, n_way)`; absent classes get about -27."""
+        """Return log class probabilities `(n_query, n_way)`; absent classes get -27.6."""
         if self.context_steps:
             z = read_support(state, z, support.mask)
             query_z = attend(state, query_z, z, support.mask, self.context_steps)
         similarity = nnf.normalize(query_z, dim=1) @ nnf.normalize(z, dim=1).T
-        attention = similarity.masked_fill(~support.mask, -torch.inf).softmax(1)
+        attention = (self.sharpness * similarity).masked_fill(~support.mask, -torch.inf).softmax(1)
         member = nnf.one_hot(support.y, n_way).to(z.dtype)
         return (attention @ member).clamp(min=_TINY).log()
 

@@ -20,9 +20,10 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from learners.embedding import EmbeddingLearner
-from learners.episode import Examples
+from learners.episode import Episodes, Examples
 from learners.errors import LearnerError
-from learners.learner import Phase, State
+from learners.execution import Execution
+from learners.learner import Learner, Phase, State
 from learners.losses import at_least_float32, masked_mean
 from learners.networks import Conv4, convolved, glorot_filters, normalised
 
@@ -82,16 +83,18 @@ class Relation(EmbeddingLearner):
         score, present = self._relate(state, support._replace(x=z), queries, n_way)
         return torch.where(present, score, -torch.inf)
 
-    def loss(
-        self, state: State, support: Examples, query: Examples, n_way: int, phase: Phase
-    ) -> Tensor:
+    def embedded_loss(self, state: State, support: Examples, query: Examples, n_way: int) -> Tensor:
         """Return the mean squared error of the scores against same class or not."""
-        z, query_z = self.embed_together(state, support, query)
-        embedded = support._replace(x=z), query._replace(x=query_z)
-        score, present = self._relate(state, *embedded, n_way)
+        score, present = self._relate(state, support, query, n_way)
         same = nnf.one_hot(query.y, n_way).to(score.dtype)
         apart = (score.sigmoid() - same).square()
         return masked_mean((apart * present).sum(1) / present.sum(), query.mask)
+
+    def meta_gradient(
+        self, state: State, episodes: Episodes, phase: Phase, execution: Execution
+    ) -> tuple[State, Tensor]:
+        """Return gradient and losses; here what compares is convolutions, too, one by one."""
+        return Learner.meta_gradient(self, state, episodes, phase, execution)
 
     def statistics(self, state: State, support: Examples, query: Examples, n_way: int) -> State:
         """Return the moments of the embedding's normalisations and of the relation module's."""
@@ -115,14 +118,22 @@ class Relation(EmbeddingLearner):
         """
         member = nnf.one_hot(support.y, n_way).to(support.x.dtype) * support.mask[:, None]
         present = member.sum(0) > 0
-        n, maps = query.x.shape[0], (self._conv4.filters, self._side, self._side)
-        classes = (member.T @ support.x).reshape(1, n_way, *maps).expand(n, -1, -1, -1, -1)
-        queries = query.x.reshape(n, 1, *maps).expand(-1, n_way, -1, -1, -1)
-        x = torch.cat([classes, queries], 2).flatten(0, 1)
+        n, c, side = query.x.shape[0], self._conv4.filters, self._side
+        classes = (member.T @ support.x).reshape(n_way, c, side, side)
+        # A convolution over stacked channels is the sum of one over each half: n_query + n_way
+        # of them, where pairs would take n_query * n_way.
+        first = state[f"{_BLOCKS[0]}.weight"]
+        of_classes = convolved(classes, first[:, :c])
+        of_queries = convolved(query.x.reshape(n, c, side, side), first[:, c:])
+        x = (of_queries[:, None] + of_classes).flatten(0, 1)
         real = (query.mask[:, None] & present).flatten()
-        for block in _BLOCKS:
-            x = convolved(x, state[f"{block}.weight"])
-            x = nnf.max_pool2d(normalised(state, block, x, real, seen), 2).relu()
+        x = _pooled(state, _BLOCKS[0], x, real, seen)
+        x = _pooled(state, _BLOCKS[1], convolved(x, state[f"{_BLOCKS[1]}.weight"]), real, seen)
         x = x.flatten(1) @ state["relation.hidden.weight"] + state["relation.hidden.bias"]
         x = x.relu() @ state["relation.score.weight"] + state["relation.score.bias"]
         return at_least_float32(x).reshape(n, n_way), present
+
+
+def _pooled(state: State, block: str, x: Tensor, real: Tensor, seen: State | None) -> Tensor:
+    """Return a convolution's output `(n_pairs, c, s, s)` normalised, pooled and cut off at 0."""
+    return nnf.max_pool2d(normalised(state, block, x, real, seen), 2).relu()

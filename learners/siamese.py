@@ -8,7 +8,6 @@ different pairs weighted equally in sum; with several shots a class's log-odds a
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +17,9 @@ from torch.nn import functional as nnf
 from learners.embedding import EmbeddingLearner
 from learners.episode import Examples
 from learners.errors import LearnerError
-from learners.learner import Phase, State
+from learners.learner import State
+
+_SHARPNESS = 100.0
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,15 @@ class Siamese(EmbeddingLearner):
             raise LearnerError(f"n_features is the embeddings' width, got {self.n_features}")
 
     def init(self, seed: int) -> State:
-        """Return the network's parameters and the weights of the distance."""
+        """Return the network's parameters and the weights of the distance.
+
+        Sigmoids of fresh features lie about a tenth apart: their mean distance counts a hundred
+        times, so that pairs differ by several nats from the start. Smaller weights learn slowly,
+        since the gradient of everything below is proportional to them.
+        """
         return super().init(seed) | {
-            "pair.weight": torch.full((self.n_features,), -1 / math.sqrt(self.n_features)),
-            "pair.bias": torch.ones(()),
+            "pair.weight": torch.full((self.n_features,), -_SHARPNESS / self.n_features),
+            "pair.bias": torch.tensor(0.1 * _SHARPNESS),
         }
 
     def pairs(self, state: State, z: Tensor, query_z: Tensor) -> Tensor:
@@ -57,12 +63,9 @@ class Siamese(EmbeddingLearner):
         count = member.sum(0)
         return torch.where(count > 0, odds @ member / count.clamp(min=1), -torch.inf)
 
-    def loss(
-        self, state: State, support: Examples, query: Examples, n_way: int, phase: Phase
-    ) -> Tensor:
+    def embedded_loss(self, state: State, support: Examples, query: Examples, n_way: int) -> Tensor:
         """Return the cross-entropy of the pairs in nats, half from same and half from different."""
-        z, query_z = self.embed_together(state, support, query)
-        odds = self.pairs(state, z, query_z)
+        odds = self.pairs(state, support.x, query.x)
         real = query.mask[:, None] & support.mask[None]
         same = query.y[:, None] == support.y[None]
         each = nnf.binary_cross_entropy_with_logits(odds, same.to(odds.dtype), reduction="none")

@@ -61,6 +61,8 @@ class Training:
         progress: whether to show a progress bar.
         execution: how batches run.
         about: JSON values to keep in the checkpoint's sidecar, such as how inputs were scaled.
+        start: values to begin with instead of the learner's fresh ones, by their names in its
+            state: an embedding `net.*` that another method trained, say.
         watch: called with every line of the learning curve as it is written.
     """
 
@@ -77,6 +79,7 @@ class Training:
     progress: bool = True
     execution: Execution = field(default_factory=Execution)
     about: Mapping[str, Any] = field(default_factory=dict)
+    start: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     watch: tuple[Callable[[Report], None], ...] = ()
 
     def __post_init__(self) -> None:
@@ -144,7 +147,7 @@ def meta_train(
     Raises:
         NonFiniteLossError: if a loss is NaN or infinite.
         CheckpointError: if the checkpoint there is damaged or of another learner.
-        LearnerError: if the sampler's episodes are malformed.
+        LearnerError: if the sampler's episodes are malformed, or `training.start` does not fit.
     """
     training = training or Training()
     with training.execution.prepared(), joined(training.execution.device) as shard:
@@ -168,11 +171,12 @@ class _Run:
         self.sampler = in_order_for(learner, sampler)
         self.budget, self.training = budget, training
         self.device = training.execution.device
-        self.started = time.monotonic()
+        self.started, self.started_cpu = time.monotonic(), time.process_time()
         self.losses: list[Tensor] = []
-        snapshot = self._resumed() or Snapshot(learner.init(training.seed))
+        snapshot = self._resumed() or Snapshot(_begun(learner.init(training.seed), training.start))
         self.iteration, self.stale = snapshot.iteration, snapshot.stale
         self.earlier_seconds, self.best_score = snapshot.seconds, snapshot.best_score
+        self.earlier_cpu = snapshot.cpu_seconds
         self.history = list(snapshot.history)
         self.state = {k: v.to(self.device).clone() for k, v in snapshot.state.items()}
         self.best = {k: v.to(self.device) for k, v in snapshot.best.items()}
@@ -217,6 +221,9 @@ class _Run:
     def _call_seconds(self) -> float:
         return time.monotonic() - self.started
 
+    def _cpu_seconds(self) -> float:
+        return self.earlier_cpu + time.process_time() - self.started_cpu
+
     def _iterate(self) -> None:
         training = self.training
         episodes = self.sampler.sample(self.iteration, training.meta_batch).to(self.device)
@@ -259,7 +266,7 @@ class _Run:
             else:
                 self.stale += 1
         seconds = self.earlier_seconds + self._call_seconds()
-        report = Report(self.iteration, seconds, loss, score)
+        report = Report(self.iteration, seconds, loss, score, self._cpu_seconds())
         self.history.append(report)
         if self.shard.first:
             for watch in self.training.watch:
@@ -302,6 +309,7 @@ class _Run:
             stale=self.stale,
             seconds=self.earlier_seconds + self._call_seconds(),
             history=tuple(self.history),
+            cpu_seconds=self._cpu_seconds(),
         )
         save(self.training.checkpoint, self.learner, snapshot, self.training.about)
 
@@ -324,6 +332,22 @@ class _Run:
             + (f"are in {where.name}" if where else "are kept where a checkpoint path is set"),
             where,
         )
+
+
+def _begun(fresh: State, start: Mapping[str, Tensor]) -> State:
+    """Return a fresh state with some of its values replaced.
+
+    Raises:
+        LearnerError: if a name is not in the state, or a shape differs.
+    """
+    for name, value in start.items():
+        if name not in fresh or value.shape != fresh[name].shape:
+            expected = tuple(fresh[name].shape) if name in fresh else f"one of {sorted(fresh)}"
+            raise LearnerError(
+                f"Training.start: {name!r} of shape {tuple(value.shape)} does not fit this "
+                f"learner's state, which has {expected}; give the values of the same network"
+            )
+    return {name: start.get(name, value).detach().clone() for name, value in fresh.items()}
 
 
 def _all_finite(tensors: list[Tensor]) -> bool:

@@ -1,9 +1,14 @@
 """Train and test one learner on one published benchmark; write the result as JSON.
 
-    python -m benchmarks.few_shot.run maml 5w1s --seconds 900 --out benchmarks/few_shot/results
+    python -m benchmarks.few_shot.run matching 5w1s --out benchmarks/few_shot/results
+    python -m benchmarks.few_shot.run maml 5w1s --seconds 900
     python -m benchmarks.few_shot.run maml sinusoid --iterations 60000
 
-A run that was cut goes on from its checkpoint in --work. `--device cuda` runs the same on a GPU.
+What trains, on which episodes and for how many iterations is in `recipes.py`; `--iterations` sets
+another number, over which the outer rate's schedule then runs. A run that was cut goes on from its
+checkpoint in --work. `--device cuda` runs the same on a GPU. `cpu_seconds` are those of training
+and validation in all calls of a run that was resumed; where other jobs share the machine they say
+what a row cost, and wall seconds do not. Lines of `first` are trainings that came before.
 """
 
 from __future__ import annotations
@@ -14,123 +19,43 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from benchmarks.few_shot.omniglot import samplers
-from learners.anil import anil
+from benchmarks.few_shot.omniglot import Omniglot, embedded, omniglot, samplers
+from benchmarks.few_shot.recipes import COMPARING, METHODS, SETTINGS, Recipe, recipe
+from learners.checkpoint import Report
 from learners.description import describe
+from learners.embedding import EmbeddingLearner
 from learners.evaluation import Score, evaluate
 from learners.execution import Execution
-from learners.fomaml import fomaml
 from learners.inner_loop import GradientLearner
 from learners.learner import Learner
-from learners.maml import maml
-from learners.maml_plus_plus import maml_plus_plus
-from learners.mann import LRUACell, Mann
-from learners.meta_sgd import meta_sgd
-from learners.networks import MLP, Conv4, Flatten
-from learners.protonet import ProtoNet
-from learners.recipes import Inputs
-from learners.recipes import recipe as ready_made
-from learners.reptile import Reptile
-from learners.samplers import Shape, Stages
+from learners.networks import Conv4, Flatten
+from learners.relation import Relation
+from learners.samplers import ClassSampler, Sampler, Shape, Stages
 from learners.sinusoid import SinusoidSampler
-from learners.training import Budget, Trained, Training, meta_train
-
-SETTINGS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1), "20w5s": (20, 5)}
+from learners.training import Budget, Trained, meta_train
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """A learner, how its outer loop is set, and the episodes it trains on.
+def scores(
+    trained: Trained, options: argparse.Namespace, images: Tensor
+) -> dict[str, dict[str, object]]:
+    """Return the test scores: non-transductive, and transductive where the method has both.
 
-    `easier` are numbers of classes to begin with, each for so many iterations.
+    Args:
+        trained: what to test.
+        options: of the command.
+        images: of the characters to test on, or what the learner takes in their place.
     """
-
-    learner: Learner
-    training: Training
-    train: Shape | None = None
-    easier: tuple[tuple[int, int], ...] = ()
-
-
-def gradient_recipe(factory: Callable[..., GradientLearner], way: int, shot: int) -> Recipe:
-    """Return MAML's published Omniglot settings: 0.4 and 1 step 5-way, 0.1 and 5 steps 20-way."""
-    settings = {"steps": 1, "rate": 0.4} if way == 5 else {"steps": 5, "rate": 0.1}
-    if factory is maml_plus_plus:
-        settings = {"steps": 5, "rate": 0.1}
-    learner = factory(Conv4(way, strided=True), **settings)
-    training = Training(32 if way == 5 else 16, rate=3e-3, schedule="cosine")
-    return Recipe(learner, training, Shape(way, shot, shot))
-
-
-GRADIENT = {
-    "maml": maml,
-    "fomaml": fomaml,
-    "anil": anil,
-    "meta_sgd": meta_sgd,
-    "maml++": maml_plus_plus,
-}
-
-
-def mann_recipe(way: int, shot: int) -> Recipe:
-    """Return the published inputs, pixels, with a smaller memory and fewer classes at first."""
-    cell = LRUACell(n_slots=32, n_reads=1, hidden=128, strength=True)
-    training = Training(16, 3e-3, clip=10.0, validate_every=500, validation_episodes=100)
-    easier = ((1500, 2), (3000, 3), (4000, 4))
-    return Recipe(Mann(Flatten(), 784, way, cell), training, Shape(way, shot, 4), easier)
-
-
-#: Methods whose settings are those of `headstart learn`.
-READY_MADE = ("mann", "snail", "cnp", "hypernetwork", "learned_optimizer", "meta_lstm")
-
-
-def recipe(method: str, benchmark: str) -> Recipe:
-    """Return what trains on a benchmark."""
-    if method == "mann" and benchmark in SETTINGS:
-        return mann_recipe(*SETTINGS[benchmark])
-    if method in READY_MADE:
-        way, shot = SETTINGS.get(benchmark, (0, 10))
-        inputs = Inputs((1, 28, 28) if way else (1,), way, shot)
-        made = ready_made(method, inputs)
-        return Recipe(made.learner, replace(made.training, validate_every=200))
-    if benchmark == "sinusoid":
-        return sinusoid_recipe(method)
-    way, shot = SETTINGS[benchmark]
-    if method == "protonet":
-        training = Training(1, rate=2e-3, schedule="cosine", validate_every=100)
-        return Recipe(ProtoNet(Conv4(0)), training, Shape(60, shot, 5))
-    if method == "reptile":
-        learner = Reptile(Conv4(way, strided=True), prediction_steps=50)
-        outer = Training(5, rate=1.0, optimizer="sgd", schedule="linear")
-        return Recipe(learner, outer, Shape(way, 15, 1))
-    return gradient_recipe(GRADIENT[method], way, shot)
-
-
-def sinusoid_recipe(method: str) -> Recipe:
-    """Return the settings for waves: two hidden layers of 40, inner steps of 0.01."""
-    network = MLP((1, 40, 40, 1))
-    training = Training(25, rate=2e-3, schedule="cosine", clip=10.0, validate_every=1000)
-    if method == "reptile":
-        smooth = MLP((1, 64, 64, 1), "tanh")
-        learner: Learner = Reptile(smooth, 10, 0.02, 0, False, 32, regression=True)
-        outer = replace(training, meta_batch=10, optimizer="sgd", schedule="linear", rate=1.0)
-        return Recipe(learner, outer)
-    factory = GRADIENT[method]
-    steps = 1 if factory is meta_sgd else 5
-    return Recipe(factory(network, steps=steps, rate=0.01, regression=True), training)
-
-
-def scores(trained: Trained, options: argparse.Namespace) -> dict[str, dict[str, object]]:
-    """Return the test scores: non-transductive, and transductive where the method has both."""
     learner, found = trained.learner, {}
     execution = Execution(device=options.device)
 
-    def test(name: str, tested: Learner, sampler: object) -> None:
-        score: Score = evaluate(tested, trained.state, sampler, options.episodes, execution)  # type: ignore[arg-type]
+    def test(name: str, tested: Learner, sampler: Sampler) -> None:
+        score: Score = evaluate(tested, trained.state, sampler, options.episodes, execution)
         found[name] = asdict(score)
         print(name, score, flush=True)
 
@@ -144,10 +69,17 @@ def scores(trained: Trained, options: argparse.Namespace) -> dict[str, dict[str,
         for steps in (1, 5, 10) if fixed else (learner.loop.steps,):
             test(f"sinusoid, {steps} steps", learner.predicting(steps), wave)
         return found
-    names = SETTINGS if isinstance(learner, ProtoNet) else [options.benchmark]
+    # A relation network convolves every pair: its other settings are runs of their own.
+    embeds_once = isinstance(learner, EmbeddingLearner) and not isinstance(learner, Relation)
+    everywhere = embeds_once and options.method in COMPARING
+    names = SETTINGS if everywhere else [options.benchmark]
+    if isinstance(learner, EmbeddingLearner) and embeds_once:
+        # The state holds population statistics, so that an embedding is the same in any episode.
+        if isinstance(learner.network, Conv4):
+            images = embedded(images, learner.network, trained.state)
+        learner = replace(learner, network=Flatten())
     for name in names:
-        way, shot = SETTINGS[name]
-        sampler = samplers(Shape(way, shot, 5), Shape(way, shot, 5), options.seed)[2]
+        sampler = ClassSampler(images, Shape(*SETTINGS[name], 5), 20_000 + options.seed)
         test(name, learner, sampler)
         if isinstance(learner, GradientLearner):
             loop = replace(learner.loop, query_statistics=True)
@@ -155,31 +87,75 @@ def scores(trained: Trained, options: argparse.Namespace) -> dict[str, dict[str,
     return found
 
 
-def train(options: argparse.Namespace) -> Trained:
+def printed(report: Report) -> None:
+    """Print a line of the learning curve, with the processor seconds spent so far."""
+    line = f"iteration {report.iteration}: loss {report.loss:.3f}, validation {report.validation}"
+    print(f"{line}, {time.process_time():.0f} CPU s", flush=True)
+
+
+def train(options: argparse.Namespace) -> tuple[list[Trained], Omniglot | None]:
+    """Return what was trained, the method itself last, and the characters as it takes them."""
     chosen = recipe(options.method, options.benchmark)
-    execution = Execution(compiled=options.compiled, dtype=options.dtype, device=options.device)
+    if options.iterations:
+        chosen = replace(chosen, iterations=options.iterations)
+    name = f"{options.method}-{options.benchmark}"
+    data = None if options.benchmark == "sinusoid" else omniglot()
+    if chosen.first is None or data is None:
+        return [train_one(options, chosen, name, data)], data
+    # One name for every method that begins so: in one --work folder it is trained once.
+    first = train_one(options, chosen.first, f"first-{options.benchmark}", data)
+    if chosen.fixed:
+        data = data.embedded(first)
+    else:
+        net = {key for key in chosen.first.learner.init(0) if key.startswith("net.")}
+        start = {key: first.state[key] for key in net}
+        chosen = replace(chosen, training=replace(chosen.training, start=start))
+    return [first, train_one(options, chosen, name, data)], data
+
+
+def train_one(
+    options: argparse.Namespace, chosen: Recipe, name: str, data: Omniglot | None
+) -> Trained:
+    """Return a recipe's learner, trained on characters, or on waves if `data` is None."""
+    dtype = "bfloat16" if chosen.bfloat16 and options.dtype is None else options.dtype
+    execution = Execution(
+        compiled=options.compiled, dtype=dtype or "float32", device=options.device
+    )
     training = replace(
         chosen.training,
         seed=options.seed,
         execution=execution,
         progress=sys.stderr.isatty(),
-        checkpoint=options.work / f"{options.method}-{options.benchmark}-{options.seed}.json",
+        watch=(printed,),
+        checkpoint=options.work / f"{name}-{options.seed}.json",
     )
-    budget = Budget(options.iterations, options.seconds)
-    if options.benchmark == "sinusoid":
+    budget = Budget(chosen.iterations, options.seconds)
+    if data is None:
         return meta_train(
             chosen.learner, SinusoidSampler(), budget, training, SinusoidSampler(seed=5)
         )
     way, shot = SETTINGS[options.benchmark]
     shape = chosen.train or Shape(way, shot, shot)
-    episodes, validation, _ = samplers(shape, Shape(way, shot, 5), options.seed)
+    episodes, validation, _ = samplers(shape, Shape(way, shot, 5), options.seed, data)
     stages = [
-        (end, samplers(replace(shape, n_way=fewer), shape, options.seed)[0])
+        (end, samplers(replace(shape, n_way=fewer), shape, options.seed, data)[0])
         for end, fewer in chosen.easier
         if fewer < way
     ]
-    sampler = Stages((*stages, (options.iterations, episodes))) if stages else episodes
+    sampler = Stages((*stages, (chosen.iterations, episodes))) if stages else episodes
     return meta_train(chosen.learner, sampler, budget, training, validation)
+
+
+def trained_row(trained: Trained) -> dict[str, object]:
+    """Return what a result file says of one training."""
+    last = trained.history[-1]
+    return {
+        "learner": describe(trained.learner),
+        "iterations": trained.iterations,
+        "seconds": round(last.seconds, 1),
+        "cpu_seconds": round(last.cpu_seconds or 0.0, 2),
+        "history": [asdict(row) for row in trained.history],
+    }
 
 
 def command(options: argparse.Namespace) -> str:
@@ -194,32 +170,29 @@ def command(options: argparse.Namespace) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("method", choices=[*GRADIENT, "reptile", "protonet", *READY_MADE])
+    parser.add_argument("method", choices=METHODS)
     parser.add_argument("benchmark", choices=[*SETTINGS, "sinusoid"])
-    parser.add_argument("--iterations", type=int, default=60_000)
+    parser.add_argument("--iterations", type=int, help="the recipe's by default")
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--episodes", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="the recipe's by default")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--compiled", action="store_true")
     parser.add_argument("--work", type=Path, default=Path("build/few_shot"))
     parser.add_argument("--out", type=Path, default=Path("build/few_shot"))
     options = parser.parse_args()
-    trained = train(options)
-    cpu = time.process_time()
+    (*first, trained), data = train(options)
     torch.set_num_threads(1)
+    row = trained_row(trained)
     result = {
         "command": command(options),
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{os.cpu_count()} shared cores, {options.device}, 1 thread",
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "learner": describe(trained.learner),
-        "iterations": trained.iterations,
-        "seconds": round(trained.history[-1].seconds, 1),
-        "cpu_seconds_of_this_process": round(cpu, 1),
-        "scores": scores(trained, options),
-        "history": [asdict(row) for row in trained.history],
+        "scores": scores(trained, options, data.test if data else torch.empty(0)),
+        "first": [trained_row(one) for one in first],
+        **row,
     }
     options.out.mkdir(parents=True, exist_ok=True)
     name = f"{options.method}-{options.benchmark}-{options.seed}.json"

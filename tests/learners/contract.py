@@ -133,9 +133,9 @@ class LearnerContract:
         alone = predictor.predict(double.query.x[:, :1])
         torch.testing.assert_close(alone, whole[:, :1], **TOLERANCE)
 
-    @pytest.mark.parametrize("chunk", [1, 2])
+    @pytest.mark.parametrize("chunk", [None, 1, 2])
     def test_chunks_and_loop_equal_the_whole(
-        self, learner: Learner, double: Episodes, chunk: int
+        self, learner: Learner, double: Episodes, chunk: int | None
     ) -> None:
         state = fresh(learner)
         whole, losses = learner.meta_gradient(state, double, learner.phase(0), Execution(chunk=0))

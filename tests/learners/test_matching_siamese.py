@@ -48,16 +48,18 @@ def support_and_queries():
     return Examples(x, torch.tensor([0, 1, 2, 0, 1, 0]), torch.ones(6, dtype=torch.bool)), queries
 
 
-def test_matching_probability_is_the_attention_on_a_class() -> None:
+@pytest.mark.parametrize("sharpness", [1.0, 10.0])
+def test_matching_probability_is_the_attention_on_a_class(sharpness: float) -> None:
     """Brute force over queries, rows and classes."""
     support, queries = support_and_queries()
-    found = Matching(MLP((5, 5))).adapt(IDENTITY, support).predict(queries)
+    learner = Matching(MLP((5, 5)), sharpness=sharpness)
+    found = learner.adapt(IDENTITY, support).predict(queries)
     for q in range(3):
         cosine = [float(queries[q] @ row / (queries[q].norm() * row.norm())) for row in support.x]
-        total = sum(math.exp(value) for value in cosine)
+        total = sum(math.exp(sharpness * value) for value in cosine)
         for c in range(3):
             share = sum(
-                math.exp(value) / total
+                math.exp(sharpness * value) / total
                 for value, label in zip(cosine, support.y, strict=True)
                 if label == c
             )

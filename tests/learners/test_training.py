@@ -226,3 +226,41 @@ def test_an_interval_needs_two_episodes() -> None:
 def test_unknown_settings_are_refused(wrong) -> None:
     with pytest.raises(LearnerError):
         Training(**wrong)
+
+
+def test_training_begins_with_the_values_given() -> None:
+    weight = torch.full_like(LEARNER.init(0)["net.head.weight"], 0.25)
+    still = replace(QUICK, rate=0.0, start={"net.head.weight": weight})
+    state = meta_train(LEARNER, SAMPLER, Budget(1), still).state
+    assert torch.equal(state["net.head.weight"], weight)
+    fresh = LEARNER.init(QUICK.seed)
+    assert all(torch.equal(state[k], v) for k, v in fresh.items() if k != "net.head.weight")
+
+
+@pytest.mark.parametrize("name", ["net.head.weight", "net.absent"])
+def test_values_to_begin_with_must_fit(name: str) -> None:
+    start = {name: torch.zeros(3, 3)}
+    with pytest.raises(LearnerError, match=f"Training.start: '{name}' of shape"):
+        meta_train(LEARNER, SAMPLER, Budget(1), replace(QUICK, start=start))
+
+
+def test_processor_seconds_go_on_where_a_run_was_cut(tmp_path: Path) -> None:
+    settings = replace(QUICK, checkpoint=tmp_path / "run.json")
+    first = meta_train(LEARNER, SAMPLER, Budget(5), settings).history[-1].cpu_seconds
+    both = meta_train(LEARNER, SAMPLER, Budget(10), settings).history
+    spent = [row.cpu_seconds for row in both]
+    assert first is not None and spent[0] == first and 0 < spent[0] < spent[1]
+    sidecar = json.loads((tmp_path / "run.json").read_text())
+    assert sidecar["cpu_seconds"] >= spent[1]
+
+
+def test_a_checkpoint_from_before_processor_seconds_is_read(tmp_path: Path) -> None:
+    settings = replace(QUICK, checkpoint=tmp_path / "run.json")
+    meta_train(LEARNER, SAMPLER, Budget(5), settings)
+    sidecar = json.loads((tmp_path / "run.json").read_text())
+    del sidecar["cpu_seconds"]
+    for row in sidecar["history"]:
+        del row["cpu_seconds"]
+    (tmp_path / "run.json").write_text(json.dumps(sidecar))
+    old = load(tmp_path / "run.json", LEARNER)
+    assert old.cpu_seconds == 0.0 and old.history[0].cpu_seconds is None

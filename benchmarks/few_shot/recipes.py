@@ -1,0 +1,221 @@
+"""What trains on each benchmark: a learner, how its outer loop is set, and its episodes.
+
+Published networks wherever they fit half an hour of one core. Settings were chosen on training
+and validation characters alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from learners.anil import anil
+from learners.cnp import ConditionalNeuralProcess
+from learners.embedding import EmbeddingLearner
+from learners.fomaml import fomaml
+from learners.inner_loop import GradientLearner
+from learners.learner import Learner
+from learners.maml import maml
+from learners.maml_plus_plus import maml_plus_plus
+from learners.mann import LRUACell, Mann
+from learners.matching import Matching
+from learners.meta_sgd import meta_sgd
+from learners.networks import MLP, Conv4, Flatten
+from learners.protonet import ProtoNet
+from learners.recipes import Inputs
+from learners.recipes import recipe as ready_made
+from learners.relation import Relation
+from learners.reptile import Reptile
+from learners.samplers import Shape
+from learners.siamese import Siamese
+from learners.snail import Snail
+from learners.training import Training
+
+SETTINGS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1), "20w5s": (20, 5)}
+
+#: Configurations of the one inner loop.
+GRADIENT: dict[str, Callable[..., GradientLearner]] = {
+    "maml": maml,
+    "fomaml": fomaml,
+    "anil": anil,
+    "meta_sgd": meta_sgd,
+    "maml++": maml_plus_plus,
+}
+
+#: Methods that compare embeddings and take any number of classes: trained once, tested on all.
+COMPARING: dict[str, Callable[[], EmbeddingLearner]] = {
+    "protonet": lambda: ProtoNet(Conv4(0)),
+    "matching": lambda: Matching(Conv4(0), sharpness=20.0),
+    "siamese": lambda: Siamese(Conv4(0)),
+    "relation": lambda: Relation(Conv4(0, n_pooled=2)),
+}
+
+#: Methods whose settings on waves are those of `headstart learn`.
+READY_MADE = ("mann", "snail", "cnp", "hypernetwork", "learned_optimizer", "meta_lstm")
+
+_NARROW = 32
+
+METHODS = (*GRADIENT, "reptile", *COMPARING, *READY_MADE)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A learner, how its outer loop is set, and the episodes it trains on.
+
+    Args:
+        learner: what trains.
+        training: settings of its outer loop.
+        train: its episodes; the benchmark's with as many queries as shots if None.
+        easier: numbers of classes to begin with, each until an iteration.
+        iterations: meta-iterations, over which the outer rate's schedule runs.
+        bfloat16: whether autocast pays on a CPU.
+        first: a learner by comparison that is trained before; its cost counts. This one's network
+            is the same and begins as that one left it.
+        fixed: whether, instead, the embeddings of the first are this one's inputs and stay as
+            they are.
+    """
+
+    learner: Learner
+    training: Training
+    train: Shape | None = None
+    easier: tuple[tuple[int, int], ...] = ()
+    iterations: int = 60_000
+    bfloat16: bool = False
+    first: Recipe | None = None
+    fixed: bool = False
+
+
+def recipe(method: str, benchmark: str) -> Recipe:
+    """Return what trains on a benchmark."""
+    if benchmark == "sinusoid":
+        return _sinusoid(method)
+    way, shot = SETTINGS[benchmark]
+    if method in COMPARING:
+        return _comparing(method, shot)
+    if method in READING:
+        return READING[method](way, shot)
+    if method == "reptile":
+        learner = Reptile(Conv4(way, strided=True), prediction_steps=50)
+        outer = Training(5, rate=1.0, optimizer="sgd", schedule="linear")
+        return Recipe(learner, outer, Shape(way, 15, 1))
+    if method == "anil":
+        return _anil(way, shot)
+    if method in GRADIENT:
+        return _gradient(GRADIENT[method], way, shot)
+    made = ready_made(method, Inputs((1, 28, 28), way, shot))
+    return Recipe(made.learner, replace(made.training, validate_every=200))
+
+
+def _comparing(method: str, shot: int) -> Recipe:
+    """Return one episode of many classes at a time: as many comparisons as many of few have."""
+    training = Training(1, rate=2e-3, schedule="cosine", validate_every=400)
+    iterations = {"siamese": 1000, "relation": 1500}.get(method, 1700)
+    # A relation network's cost goes with the pairs of class and query.
+    ways = 20 if method == "relation" else 60
+    learner, shape = COMPARING[method](), Shape(ways, shot, 5)
+    return Recipe(learner, training, shape, iterations=iterations, bfloat16=True)
+
+
+def _gradient(factory: Callable[..., GradientLearner], way: int, shot: int) -> Recipe:
+    """Return MAML's published Omniglot settings: 0.4 and 1 step 5-way, 0.1 and 5 steps 20-way."""
+    settings = {"steps": 1, "rate": 0.4} if way == 5 else {"steps": 5, "rate": 0.1}
+    if factory is maml_plus_plus:
+        settings = {"steps": 5, "rate": 0.1}
+    learner = factory(Conv4(way, strided=True), **settings)
+    training = Training(32 if way == 5 else 16, rate=3e-3, schedule="cosine")
+    return Recipe(learner, training, Shape(way, shot, shot))
+
+
+def _embedding_first(shot: int) -> Recipe:
+    """Return a prototypical network of half the published width, two minutes of training.
+
+    What reads a support set has little to bind labels to before inputs of one class lie together.
+    """
+    training = Training(1, rate=2e-3, schedule="cosine", validate_every=400)
+    learner = ProtoNet(Conv4(0, filters=_NARROW))
+    return Recipe(learner, training, Shape(60, shot, 5), iterations=1200, bfloat16=True)
+
+
+def _anil(way: int, shot: int) -> Recipe:
+    """Return ANIL with one inner step on the head, over an embedding trained first."""
+    learner = anil(Conv4(way, filters=_NARROW), steps=1, rate=0.4)
+    training = Training(8, 1e-3, schedule="cosine", validate_every=100)
+    return Recipe(
+        learner,
+        training,
+        Shape(way, shot, 5),
+        iterations=400,
+        first=_embedding_first(shot),
+    )
+
+
+def _snail(way: int, shot: int) -> Recipe:
+    """Return SNAIL with a quarter of its published widths, which reads embeddings."""
+    learner = Snail(Flatten(), _NARROW, way, way * shot + 1, scale=0.25)
+    training = Training(32, 2e-3, schedule="cosine", clip=1.0, validate_every=500)
+    return Recipe(
+        learner,
+        training,
+        Shape(way, shot, 3),
+        iterations=2500,
+        first=_embedding_first(shot),
+        fixed=True,
+    )
+
+
+def _mann(way: int, shot: int) -> Recipe:
+    """Return a smaller memory that reads embeddings, with fewer classes to begin with.
+
+    Slots that stay blank share the attention of a read: a few more than the support set are
+    better than many.
+    """
+    cell = LRUACell(n_slots=8 * shot * (1 if way == 5 else 4), n_reads=1, strength=True)
+    learner = Mann(Flatten(), _NARROW, way, cell)
+    training = Training(32, 1e-2, schedule="cosine", clip=10.0, validate_every=500)
+    return Recipe(
+        learner,
+        training,
+        Shape(way, shot, 3),
+        easier=((200, 2), (400, 3), (600, 4)),
+        iterations=5000,
+        first=_embedding_first(shot),
+        fixed=True,
+    )
+
+
+def _cnp(way: int, shot: int) -> Recipe:
+    """Return a conditional neural process that reads embeddings."""
+    decoder = MLP((_NARROW + 64 * way, 256, 256, way))
+    learner = ConditionalNeuralProcess(Flatten(), MLP((_NARROW, 128, 64)), decoder, way)
+    training = Training(32, 2e-3, schedule="cosine", validate_every=1000)
+    return Recipe(
+        learner,
+        training,
+        Shape(way, shot, 3),
+        iterations=5000,
+        first=_embedding_first(shot),
+        fixed=True,
+    )
+
+
+#: Methods that read the support set with a network of their own.
+READING: dict[str, Callable[[int, int], Recipe]] = {"mann": _mann, "snail": _snail, "cnp": _cnp}
+
+
+def _sinusoid(method: str) -> Recipe:
+    """Return the settings for waves: two hidden layers of 40, inner steps of 0.01."""
+    if method in READY_MADE:
+        made = ready_made(method, Inputs((1,), 0, 10))
+        return Recipe(made.learner, replace(made.training, validate_every=200))
+    network = MLP((1, 40, 40, 1))
+    training = Training(25, rate=2e-3, schedule="cosine", clip=10.0, validate_every=1000)
+    if method == "reptile":
+        smooth = MLP((1, 64, 64, 1), "tanh")
+        learner: Learner = Reptile(smooth, 10, 0.02, 0, False, 32, regression=True)
+        outer = replace(training, meta_batch=10, optimizer="sgd", schedule="linear", rate=1.0)
+        return Recipe(learner, outer)
+    if method not in GRADIENT:
+        raise SystemExit(f"{method} compares classes; a wave has none")
+    factory = GRADIENT[method]
+    steps = 1 if factory is meta_sgd else 5
+    return Recipe(factory(network, steps=steps, rate=0.01, regression=True), training)
