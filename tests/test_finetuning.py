@@ -138,6 +138,10 @@ def test_a_damaged_model_is_refused(support: SupportSet, tmp_path: Path) -> None
     with pytest.raises(InvalidInputError, match="lacks"):
         load(place)
     said = json.loads((place / "model.json").read_text())
+    elsewhere = {"../classifier.skops": next(iter(said["files"].values()))}
+    (place / "model.json").write_text(json.dumps(said | {"files": elsewhere}))
+    with pytest.raises(InvalidInputError, match="has no file"):
+        load(place)
     (place / "model.json").write_text(json.dumps(said | {"schema": 99}))
     with pytest.raises(InvalidInputError, match="later version"):
         load(place)

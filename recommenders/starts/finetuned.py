@@ -118,7 +118,7 @@ def load(folder: str | Path, *, module: nn.Module | None = None) -> FineTuned:
     place = Path(folder)
     kept = _read_json(place)
     try:
-        files = {name: _checked(place / name, digest) for name, digest in kept["files"].items()}
+        files = {name: _checked(place, name, digest) for name, digest in kept["files"].items()}
         fitted = _fitted(kept, tuple(map(str, kept["like"]["classes"])), files, module)
         return FineTuned(fitted, _like(kept["like"]), kept["about"])
     except (KeyError, TypeError, AttributeError) as error:
@@ -259,9 +259,11 @@ def _read_json(place: Path) -> dict[str, Any]:
     return kept
 
 
-def _checked(path: Path, digest: str) -> bytes:
-    if path.name.lstrip(digits).removeprefix("-") not in (_TENSORS, _CLASSIFIER):
-        raise InvalidInputError(f"a model has no file {path.name!r}; it is damaged")
+def _checked(place: Path, name: str, digest: str) -> bytes:
+    """Return the bytes of one of a model's files; a name leads nowhere but into its folder."""
+    if name.lstrip(digits).removeprefix("-") not in (_TENSORS, _CLASSIFIER):
+        raise InvalidInputError(f"a model has no file {name!r}; it is damaged")
+    path = place / name
     try:
         data = path.read_bytes()
     except OSError as error:
