@@ -26,7 +26,7 @@ enough to turn around, where otherwise one bad config after another would have t
 
 How the constants were chosen: widths, noise and prior of the kinds and what the first guess
 counts on every second dataset group of auto-sklearn's table (half 0 of
-`benchmarks.recommend.dense`, three metrics), on random sub-tables of it with 20 and 40 datasets,
+`benchmarks.recommend.dense`), on random sub-tables of it with 20 to 60 datasets,
 and on this project's own table of 55 datasets (`benchmarks.recommend.collect`), whole and by
 algorithm, with and without meta-features; priors of the guards so that permuted and reversed
 pasts cost little there (`tests.test_empirical_bayes`); the kinds where past scores are predictions
@@ -69,7 +69,7 @@ GUARDS = (
     Kind(1.0, 0.0, 0.3, 0.2, reverse=True),
 )
 KINDS = (
-    *(Kind(width, 0.0, noise, 1.0) for width in (0.3, 0.6, 1.0) for noise in (0.1, 0.3, 1.0)),
+    *(Kind(width, 0.0, noise, 1.0) for width in (0.0, 0.3, 0.6, 1.0) for noise in (0.1, 0.3, 1.0)),
     *GUARDS,
 )
 """What components take scores to be: see `recommenders.bayes_mixture`."""
