@@ -69,7 +69,7 @@ GUARDS = (
     Kind(1.0, 0.0, 0.3, 0.2, reverse=True),
 )
 KINDS = (
-    *(Kind(width, 0.0, noise, 1.0) for width in (0.0, 0.3, 0.6, 1.0) for noise in (0.1, 0.3, 1.0)),
+    *(Kind(width, 0.0, noise, 0.5) for width in (0.0, 0.3, 0.6, 1.0) for noise in (0.1, 0.3, 1.0)),
     *GUARDS,
 )
 """What components take scores to be: see `recommenders.bayes_mixture`."""
