@@ -154,8 +154,8 @@ def _spreads(case: Case) -> FloatArray:
     What it is in scores; where real runs rule, plus a share that is the same for all datasets,
     since one of large spread would drown the others. Predictions of few runs are no such guide.
     """
-    active = (case.weights > 0) & (case.spread > 0)
-    if case.table.known[active].mean() < RAN:
+    known = case.table.known[(case.weights > 0) & (case.spread > 0)]
+    if not known.size or known.mean() < RAN:
         return case.spread
     sharp = case.weights**SHARPEN
     return case.spread + ALIKE * float(sharp @ case.spread) / float(sharp.sum())

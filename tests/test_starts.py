@@ -254,7 +254,7 @@ def test_the_same_question_has_the_same_answer_and_order_of_rows_hardly_matters(
 def test_characters_dark_on_light_are_turned_where_that_helps(
     starts_store: MetaStore, characters: np.ndarray
 ) -> None:
-    support, _ = drawn(characters, [5] * 5)
+    support, _ = drawn(characters, [10] * 5)
     negative = replace(support, images=tuple(255 - image for image in support.images))
     asked = Asked(without_starts=False)
     first, other = (

@@ -217,9 +217,9 @@ def test_a_learner_that_reads_a_sequence_never_sees_classes_in_order(glyphs) -> 
         learner = Watching(Conv4(0, filters=2), reads_order)
         state = meta_train(learner, sampler, Budget(2), Training(4, progress=False)).state
         evaluate(learner, state, sampler, 4)
-        assert len(seen) == 3
+        assert len(seen) >= 3
         in_order = [bool((y.diff() > 0).all()) for y in seen]
-        assert in_order == [not reads_order] * 3
+        assert in_order == [not reads_order] * len(seen)
 
 
 def test_stages_follow_each_other(glyphs) -> None:
