@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from learners.deep_kernel import DeepKernel, predict_distribution
-from learners.episode import Episodes, Examples, examples, pad
+from learners.episode import Episodes, Examples, examples
 from learners.execution import Execution
 from learners.learner import Phase, State
 from learners.networks import MLP
 from learners.training import Budget, Training, meta_train
 from metastore.view import FloatArray
+from recommenders.run_episodes import Runs, episodes_of
 
 WIDTH = 64
 FEATURES = 16
@@ -78,17 +79,14 @@ class RescaledRuns:
 
     def sample(self, index: int, n_episodes: int) -> Episodes:
         """Return batch number `index`."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
-        support, query = [], []
-        for _ in range(n_episodes):
-            x, y = self.tables[int(torch.randint(len(self.tables), (), generator=generator))]
-            rows = torch.randperm(len(x), generator=generator)[:RUNS]
-            ends = torch.rand(2, generator=generator).sort().values * (y.max() - y.min()) + y.min()
-            scaled = (y[rows] - ends[0]) / (ends[1] - ends[0]).clamp(min=0.1 * float(y.std()))
-            half = (len(rows) + 1) // 2
-            support.append(examples(x[rows[:half]], scaled[:half]))
-            query.append(examples(x[rows[half:]], scaled[half:]))
-        return Episodes(pad(support, (RUNS + 1) // 2), pad(query, RUNS // 2), 0)
+        return episodes_of(self.tables, (self.seed, index), n_episodes, RUNS, _rescaled)
+
+
+def _rescaled(runs: Runs, generator: torch.Generator) -> Runs:
+    x, y = runs
+    rows = torch.randperm(len(x), generator=generator)[:RUNS]
+    ends = torch.rand(2, generator=generator).sort().values * (y.max() - y.min()) + y.min()
+    return x[rows], (y[rows] - ends[0]) / (ends[1] - ends[0]).clamp(min=0.1 * float(y.std()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,9 @@ observed, and maximises the expected improvement under the whole mixture. So the
 past falls as observations disagree with it.
 
 With nothing observed the first config is the one of the best weighted mean, the following ones
-cover likewise (`recommenders.coverage`), half-way between scores and regrets: a dataset on which
-configs hardly differ says little, and one on which they differ most does not say everything. A
-single best guess wants nearer neighbours than a covariance, so weights are squared for
+cover likewise (`recommenders.coverage`), mostly in regrets and partly in scores: a dataset on which
+configs hardly differ says less, and one on which they differ most does not say everything. A single
+best guess wants nearer neighbours than a covariance, so weights are squared for
 it, which makes the kernel of `recommenders.distances` narrower by the square root of 2.
 
 Where past scores are predictions and a few hyperparameters spoil everything, so that seven
@@ -41,6 +41,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metastore.view import FloatArray, IntArray
 from recommenders.bayes_mixture import Conditioned, Kind
@@ -52,7 +53,7 @@ from recommenders.sessions import Case, Choice
 
 SHARPEN = 2.0
 ALIKE = 3.0
-"""How much more than a dataset's spread what all datasets have alike weighs in a first guess."""
+"""What all datasets weigh alike in a first guess, in mean spreads, beside the spread of each."""
 
 MOST_SEEN = 256
 ENOUGH = 5
@@ -140,7 +141,7 @@ class EmpiricalBayes(Nearest):
         """Return what the past says of a case before anything is observed."""
         points = self.past.surrogates.points(case.table.keys)
         prior = Prior.of(case, points)
-        if case.table.known[prior.rows].mean() >= RAN:
+        if _ran(case.table.known[prior.rows]):
             return Lessons(Lesson(prior, KINDS))
         whole = Lesson(prior, PREDICTED_KINDS)
         upper = Prior.of(upper_half(case), points)
@@ -154,11 +155,15 @@ def _spreads(case: Case) -> FloatArray:
     What it is in scores; where real runs rule, plus a share that is the same for all datasets,
     since one of large spread would drown the others. Predictions of few runs are no such guide.
     """
-    known = case.table.known[(case.weights > 0) & (case.spread > 0)]
-    if not known.size or known.mean() < RAN:
+    if not _ran(case.table.known[(case.weights > 0) & (case.spread > 0)]):
         return case.spread
     sharp = case.weights**SHARPEN
     return case.spread + ALIKE * float(sharp @ case.spread) / float(sharp.sum())
+
+
+def _ran(known: NDArray[np.bool_]) -> bool:
+    """Whether real runs rule among the past scores of a pool, which may be empty."""
+    return bool(known.size) and float(known.mean()) >= RAN
 
 
 def _telling(scores: FloatArray) -> IntArray:

@@ -28,12 +28,13 @@ import torch
 from torch import Tensor
 
 from learners.deep_kernel import DeepKernel, ScaleFreeDeepKernel
-from learners.episode import Episodes, examples, pad
+from learners.episode import Episodes
 from learners.execution import Execution
 from learners.learner import State
 from learners.networks import MLP
 from learners.training import Budget, Training, meta_train
 from metastore.view import FloatArray
+from recommenders.run_episodes import Runs, episodes_of
 
 WIDTH = 64
 FEATURES = 16
@@ -59,16 +60,14 @@ class Subsets:
 
     def sample(self, index: int, n_episodes: int) -> Episodes:
         """Return batch number `index`."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
-        support, query = [], []
-        for _ in range(n_episodes):
-            x, y = self.tables[int(torch.randint(len(self.tables), (), generator=generator))]
-            most = int(torch.randint(2, RUNS + 1, (), generator=generator))
-            rows = torch.randperm(len(x), generator=generator)[:most]
-            half = (len(rows) + 1) // 2
-            support.append(examples(x[rows[:half]], y[rows[:half]]))
-            query.append(examples(x[rows[half:]], y[rows[half:]]))
-        return Episodes(pad(support, (RUNS + 1) // 2), pad(query, RUNS // 2), 0)
+        return episodes_of(self.tables, (self.seed, index), n_episodes, RUNS, _some)
+
+
+def _some(runs: Runs, generator: torch.Generator) -> Runs:
+    x, y = runs
+    most = int(torch.randint(2, RUNS + 1, (), generator=generator))
+    rows = torch.randperm(len(x), generator=generator)[:most]
+    return x[rows], y[rows]
 
 
 @dataclass(frozen=True, eq=False)
