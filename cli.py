@@ -311,7 +311,7 @@ def backtest(
         list[str] | None,
         typer.Option(
             help="Repeat to compare several; by default all but copula, deep_kernel, "
-            "learned_similarity, ranker and rgpe, which take longer."
+            "deep_mixture, learned_similarity, maml, ranker and rgpe, which take longer."
         ),
     ] = None,
     budget: Annotated[int, typer.Option(min=1, help="Configs tried on each dataset.")] = 25,

@@ -3,7 +3,7 @@
 >>> names()[:5]
 ('auto', 'best_on_average', 'copula', 'deep_kernel', 'deep_mixture')
 >>> names()[5:]
-('empirical_bayes', 'learned_similarity', 'nearest', 'portfolio', 'random', 'ranker', 'rgpe')
+('empirical_bayes', 'learned_similarity', 'maml', 'nearest', 'portfolio', 'random', 'ranker', 'rgpe')
 >>> usual()
 ('auto', 'best_on_average', 'empirical_bayes', 'nearest', 'portfolio', 'random')
 >>> make("portfolio", seed=1).name

@@ -6,7 +6,7 @@ The one bridge from past runs to `learners.deep_kernel`. Kept apart, for it need
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from learners.networks import MLP
 from learners.training import Budget, Training, meta_train
 from metastore.view import FloatArray
 from recommenders.run_episodes import Runs, episodes_of
+from recommenders.surrogate_search import Predict
 
 WIDTH = 64
 FEATURES = 16
@@ -35,9 +36,6 @@ MOST = 4_000
 FEWEST = 100
 LEAST = 1e-3
 """Smallest deviation that an expected improvement is given, in units of the observed range."""
-
-Predict = Callable[[FloatArray, FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
-"""From points seen, their scores, and points asked about to means and deviations `(P,)`."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +106,12 @@ class DeepSurrogate:
         spread = spread if spread > 0 else 1.0
         state = self.state
         if steps and len(scores) > 1:
-            state = self._tuned(_set(points, (scores - low) / spread), steps)
+            state = self._tuned(run_set(points, (scores - low) / spread), steps)
 
         def predict(
             seen: FloatArray, values: FloatArray, asked: FloatArray
         ) -> tuple[FloatArray, FloatArray]:
-            support = _set(seen, (values - low) / spread)
+            support = run_set(seen, (values - low) / spread)
             found = self.learner.adapt(state, support)
             mean, deviation = predict_distribution(found, torch.from_numpy(asked).float())
             deviations = deviation.double().numpy().clip(min=LEAST)
@@ -155,7 +153,8 @@ def train(episodes: Sequence[tuple[FloatArray, FloatArray]], plan: Plan) -> Deep
     path = None
     if plan.cache is not None:
         plan.cache.mkdir(parents=True, exist_ok=True)
-        path = plan.cache / f"deep-kernel-{_digest(episodes, iterations, plan.seed)}.json"
+        settings = (iterations, plan.seed, WIDTH, FEATURES, RUNS)
+        path = plan.cache / f"deep-kernel-{digest(episodes, settings)}.json"
     trained = meta_train(
         learner,
         RescaledRuns(tables, plan.seed),
@@ -174,13 +173,15 @@ def train(episodes: Sequence[tuple[FloatArray, FloatArray]], plan: Plan) -> Deep
     return DeepSurrogate(learner, {name: value.cpu() for name, value in trained.state.items()})
 
 
-def _set(points: FloatArray, scores: FloatArray) -> Examples:
+def run_set(points: FloatArray, scores: FloatArray) -> Examples:
+    """Return runs as a set to learn from: points `(n, d)` and scores `(n,)`."""
     return examples(torch.from_numpy(points).float(), torch.from_numpy(scores).float())
 
 
-def _digest(episodes: Sequence[tuple[FloatArray, FloatArray]], iterations: int, seed: int) -> str:
-    digest = hashlib.sha256(f"{iterations}|{seed}|{WIDTH}|{FEATURES}|{RUNS}".encode())
+def digest(episodes: Sequence[tuple[FloatArray, FloatArray]], settings: tuple[float, ...]) -> str:
+    """Return what a surrogate is kept by: a hash of what it learned from, and how."""
+    found = hashlib.sha256("|".join(map(str, settings)).encode())
     for points, scores in episodes:
-        digest.update(np.ascontiguousarray(points).tobytes())
-        digest.update(np.ascontiguousarray(scores).tobytes())
-    return digest.hexdigest()[:24]
+        found.update(np.ascontiguousarray(points).tobytes())
+        found.update(np.ascontiguousarray(scores).tobytes())
+    return found.hexdigest()[:24]

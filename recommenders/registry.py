@@ -15,6 +15,7 @@ from recommenders.copula import Copula
 from recommenders.deep_kernel import DeepKernelSearch
 from recommenders.deep_mixture import DeepMixture
 from recommenders.empirical_bayes import EmpiricalBayes
+from recommenders.gradient_search import GradientSearch
 from recommenders.learned_similarity import LearnedSimilarity
 from recommenders.nearest import Nearest
 from recommenders.pool_recommender import PoolRecommender
@@ -27,12 +28,12 @@ _MADE: dict[str, type[PoolRecommender]] = {
     kind.name: kind
     for kind in (
         Auto, BestOnAverage, Copula, DeepKernelSearch, DeepMixture, EmpiricalBayes,
-        LearnedSimilarity, Nearest, Portfolio, RandomSearch, Ranker, RGPE,
+        GradientSearch, LearnedSimilarity, Nearest, Portfolio, RandomSearch, Ranker, RGPE,
     )
 }  # fmt: skip
 
 
-PEERS = frozenset({Copula.name, DeepKernelSearch.name, RGPE.name})
+PEERS = frozenset({Copula.name, DeepKernelSearch.name, GradientSearch.name, RGPE.name})
 """Published methods to compare with: dear, so they take part where they are named only."""
 
 KEPT = "learned"

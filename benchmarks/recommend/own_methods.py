@@ -15,8 +15,8 @@ from recommenders.pool_recommender import PoolRecommender
 from recommenders.replay import replay
 from recommenders.tasks import resolve
 
-OURS = ("auto", "deep_mixture", "empirical_bayes", "nearest", "rgpe", "copula")
-SEEDED = frozenset({"deep_mixture", "rgpe", "copula"})
+OURS = ("auto", "deep_mixture", "empirical_bayes", "maml", "nearest", "rgpe", "copula")
+SEEDED = frozenset({"deep_mixture", "maml", "rgpe", "copula"})
 """Recommenders whose answers depend on the seed; the others would only repeat themselves."""
 
 
