@@ -1,9 +1,9 @@
 """Recommenders: they learn from a view of past runs and say what to run next.
 
->>> names()[:5]
-('auto', 'best_on_average', 'copula', 'deep_kernel', 'deep_mixture')
->>> names()[5:]
-('empirical_bayes', 'learned_similarity', 'maml', 'nearest', 'portfolio', 'random', 'ranker', 'rgpe')
+>>> names()[:6]
+('auto', 'best_on_average', 'copula', 'deep_kernel', 'deep_mixture', 'empirical_bayes')
+>>> names()[6:]
+('learned_similarity', 'maml', 'nearest', 'portfolio', 'random', 'ranker', 'rgpe')
 >>> usual()
 ('auto', 'best_on_average', 'empirical_bayes', 'nearest', 'portfolio', 'random')
 >>> make("portfolio", seed=1).name
