@@ -35,6 +35,7 @@ from recommenders.starts import (
     candidates,
     case,
     finetune,
+    gathering,
     load,
     recommend,
 )
@@ -48,7 +49,7 @@ from recommenders.starts.backtest import (
     summary,
 )
 from recommenders.starts.candidates import Shown
-from recommenders.starts.choice import Chosen, Settings
+from recommenders.starts.choice import Chosen, Settings, choose
 from recommenders.starts.cross_validation import HeldOut, plan
 from recommenders.starts.evidence import embedded, held_out, novelty, task_embeddings
 from recommenders.starts.fitted import Vote, softmax
@@ -411,6 +412,42 @@ def test_a_vote_is_judged_by_what_it_answers_and_kept_as_it_was_judged(
     assert np.array_equal(kept.fitted.probabilities(query), outcome.probabilities)
     assert store.view("accuracy", "finetune").config(0)["start"] == "vote"
     assert past_tasks(store, [("vote", None)]).shape == (1, 1)
+
+
+def test_a_vote_can_be_asked_for_by_name(
+    made: Path, tmp_path: Path, characters: np.ndarray
+) -> None:
+    shutil.copytree(made, tmp_path / "copy")
+    store = metastore.open(tmp_path / "copy")
+    support, query = drawn(characters, [3] * 4)
+    outcome = finetune(store, support, "vote", query, record=False)
+    assert isinstance(outcome.model.fitted.model, Vote)
+    asked = Settings("vote")
+    assert choose(store, support, asked).name == "vote"
+    with pytest.raises(InvalidInputError, match="fitted by its own rule"):
+        Settings("vote", trials=2)
+    with pytest.raises(InvalidInputError, match="fitted by its own rule"):
+        Settings("vote", tuning=STEPS)
+
+
+def test_a_tuning_that_was_asked_for_is_what_is_fitted(
+    made: Path, tmp_path: Path, characters: np.ndarray
+) -> None:
+    shutil.copytree(made, tmp_path / "copy")
+    store = metastore.open(tmp_path / "copy")
+    support, _ = drawn(characters, [3] * 4)
+    assert answer(store, support, Asked()).best.choice == "vote"
+    fitted = finetune(store, support, tuning=STEPS, record=False).model.fitted
+    assert not isinstance(fitted.model, Vote)
+
+
+def test_where_nobody_can_vote_a_vote_is_refused(
+    starts_store: MetaStore, characters: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    support, _ = drawn(characters, [3] * 4)
+    monkeypatch.setattr(gathering, "vote", lambda shown, expected: None)
+    with pytest.raises(InvalidInputError, match="nothing can vote on characters"):
+        choose(starts_store, support, Settings("vote"))
 
 
 def test_a_vote_is_the_mean_of_what_its_parts_held_out() -> None:

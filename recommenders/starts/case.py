@@ -43,7 +43,8 @@ class Asked:
         n: how many to return.
         modules: the user's own torch modules by the name of their start.
         seed: of folds and draws.
-        seconds: after which nothing more is held out; None for no limit.
+        seconds: of the processor, after which nothing more is held out (see
+            `recommenders.starts.patience`); None for no limit.
         without_starts: whether plain classifiers and training from scratch are candidates.
         by_steps: whether the best starts by gradient steps are candidates.
         by_vote: whether several candidates together are one, of images.

@@ -8,7 +8,6 @@ so far, and as long as that chance is worth the time.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -31,6 +30,7 @@ from recommenders.starts.fits import (
     show_plain,
     show_steps,
 )
+from recommenders.starts.patience import Patience
 from recommenders.starts.record import past_tasks
 from recommenders.starts.support_set import SupportSet
 from recommenders.starts.tuning import GRADIENT, SCRATCH
@@ -153,11 +153,11 @@ def _seen(case: Case, j: int, scratch: Tuning) -> Shown:
 
 
 def _trial(support: SupportSet, asked: Asked) -> Trial:
-    deadline = math.inf if asked.seconds is None else time.monotonic() + asked.seconds
+    patience = Patience() if asked.seconds is None else Patience(asked.seconds)
     rows = _some(support, asked.seed)
     part = support if len(rows) == len(support) else support.take(rows)
     folds = plan(part.labels, REPEATS if len(part) < MOST_ROWS else 1, asked.seed)
-    return Trial(part, folds, folds.kept * len(part) / len(support), deadline, asked.seed)
+    return Trial(part, folds, folds.kept * len(part) / len(support), patience, asked.seed)
 
 
 def _some(support: SupportSet, seed: int) -> IntArray:
