@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 
-from recommenders.starts import patience
 from recommenders.starts.patience import LONGEST, Patience
 
 
@@ -22,13 +22,13 @@ from recommenders.starts.patience import LONGEST, Patience
 def test_a_busy_machine_gets_as_much_work_done_but_nobody_waits_for_ever(
     worked: float, waited: float, over: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience.time, "thread_time", lambda: 100.0 + worked)
-    monkeypatch.setattr(patience.time, "monotonic", lambda: 200.0 + waited)
+    monkeypatch.setattr(time, "thread_time", lambda: 100.0 + worked)
+    monkeypatch.setattr(time, "monotonic", lambda: 200.0 + waited)
     assert Patience(10.0, 100.0, 200.0).over() == over
 
 
 def test_without_a_bound_it_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     endless = Patience()
-    monkeypatch.setattr(patience.time, "monotonic", lambda: 1e12)
+    monkeypatch.setattr(time, "monotonic", lambda: 1e12)
     assert endless.seconds == math.inf
     assert not endless.over()

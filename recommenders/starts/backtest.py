@@ -67,6 +67,7 @@ class Outcome:
         expected: what the combination expected of its choice, with its 80% interval.
         seconds: of the recommendation.
         basis: what the combination knew, in JSON values, for `remembering`.
+        n_query: rows that accuracy was counted on; 0 where that is not known.
     """
 
     task: str
@@ -76,6 +77,7 @@ class Outcome:
     expected: tuple[float, float, float]
     seconds: float
     basis: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    n_query: int = 0
 
     def of(self, way: str) -> float:
         """Return the accuracy that a way of choosing, or a candidate always taken, gives."""
@@ -158,7 +160,8 @@ def met(store: MetaStore, task: Task, asked: Asked) -> Outcome:
     }
     low, high = case.belief.interval()[best]
     expected = (float(case.belief.accuracy[best]), float(low), float(high))
-    return Outcome(task.name, task.group, accuracy, _chosen(case), expected, seconds, _basis(case))
+    chosen, known = _chosen(case), int((task.query.labels >= 0).sum())
+    return Outcome(task.name, task.group, accuracy, chosen, expected, seconds, _basis(case), known)
 
 
 def _basis(case: Case) -> dict[str, Any]:

@@ -39,6 +39,8 @@ class Settings:
         unknown: of a candidate's own without validation.
         per_way: what the logarithm of the number of classes adds to log-odds.
         per_shot: what the logarithm of the examples a class adds.
+        alike: what it takes away from a start that classes of one task resemble each other more
+            than those that its validation drew from everywhere.
         drop: what the logarithm of novelty takes away from a start.
         loosen: what it adds to a start's standard deviation.
         steps: what gradient steps add to the log-odds of a start by its own rule.
@@ -52,7 +54,8 @@ class Settings:
         unheld: what those add to a vote that were not held out with the others.
         remaining: what the other steps add where an untrained network took a third of them, on
             images.
-        noise: variance of held-out log-odds beyond that of drawing rows.
+        noise: variance of held-out log-odds beyond that of drawing rows, of each candidate.
+        together: the same of all candidates at once: the rows of one set are easy or hard.
         mean_weight: of the prior mean, in past tasks.
         spread_weight: of the prior covariance, in past tasks.
     """
@@ -63,6 +66,7 @@ class Settings:
     unknown: float = 1.5
     per_way: float = -0.9
     per_shot: float = 0.8
+    alike: float = 0.4
     drop: float = 1.0
     loosen: float = 0.75
     steps: float = 0.3
@@ -71,11 +75,12 @@ class Settings:
     line: float = 0.0
     line_novel: float = 0.3
     line_spread: float = 0.4
-    vote: float = 0.45
-    vote_spread: float = 0.25
-    unheld: float = 0.35
+    vote: float = 0.4
+    vote_spread: float = 0.45
+    unheld: float = 0.5
     remaining: float = 0.7
     noise: float = 0.05
+    together: float = 0.1
     mean_weight: float = 2.0
     spread_weight: float = 6.0
 
@@ -169,7 +174,8 @@ def prior(
     """
     known, far = np.isfinite(validation), away(novelty)
     half_way = log_odds(0.5 + 0.5 / max(n_way, 2), 100)
-    mean = np.where(known, validation - settings.drop * far, half_way)
+    lowered = validation - settings.alike - settings.drop * far
+    mean = np.where(known, lowered, half_way)
     own = np.where(known, settings.start + settings.loosen * far, settings.unknown)
     covariance = np.diag(own**2) + settings.task**2 + settings.raw**2 * np.outer(raw, raw)
     return Prior(mean, covariance)
