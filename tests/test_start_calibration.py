@@ -33,7 +33,11 @@ def test_what_was_drawn_from_beliefs_is_covered_as_often_as_they_say() -> None:
         mean, spread = 1.5 + 0.5 * rng.standard_normal(), 0.3 + 0.3 * rng.random()
         ends = 1 / (1 + np.exp(-(mean + spread * np.array([0, -1.2816, 1.2816]))))
         true = 1 / (1 + np.exp(-(mean + spread * rng.standard_normal())))
-        made.append(outcome(i, rng.binomial(100, true) / 100, tuple(map(float, ends))))
+        made.append(
+            outcome(
+                i, rng.binomial(100, true) / 100, (float(ends[0]), float(ends[1]), float(ends[2]))
+            )
+        )
     found = calibration(made)
     assert found.tasks == 400
     assert found.covered_by_draw == pytest.approx(0.82, abs=0.05)

@@ -19,8 +19,8 @@ import numpy as np
 from recommenders.starts.beliefs import Prior, conditioned, learned, log_odds
 from recommenders.starts.candidates import Shown
 from recommenders.starts.case import Asked, Case
+from recommenders.starts.choice import FROM_SCRATCH
 from recommenders.starts.cross_validation import FloatArray
-from recommenders.starts.fits import DEAR
 from recommenders.starts.fitted import Fitted, fitted_vote
 from recommenders.starts.fitting import fit_scratch, fit_start
 from recommenders.starts.gathering import gathered
@@ -156,7 +156,7 @@ def met(store: MetaStore, task: Task, asked: Asked) -> Outcome:
     accuracy = {
         one.label: _worth(one, task, asked)
         for one in case.shown
-        if one.choice not in DEAR or one.held is not None
+        if one.choice != FROM_SCRATCH or one.held is not None
     }
     low, high = case.belief.interval()[best]
     expected = (float(case.belief.accuracy[best]), float(low), float(high))
@@ -167,6 +167,7 @@ def met(store: MetaStore, task: Task, asked: Asked) -> Outcome:
 def _basis(case: Case) -> dict[str, Any]:
     value, noise = case.said
     return {
+        "kind": case.trial.support.kind,
         "labels": [one.label for one in case.shown],
         "seconds": [one.seconds for one in case.shown],
         "mean": case.before.mean.tolist(),
@@ -224,7 +225,7 @@ def _remembering(outcome: Outcome, everything: Sequence[Outcome], asked: Asked) 
     labels = basis["labels"]
     past = _past(labels, [one for one in everything if one.group != outcome.group])
     before = Prior(np.array(basis["mean"]), np.array(basis["covariance"]))
-    after = learned(before, past, asked.settings)
+    after = learned(before, past, asked.settings_for(basis["kind"]))
     belief = conditioned(after, np.array(basis["value"]), np.array(basis["noise"]), asked.seed)
     first = ranking(belief, basis["seconds"])[0]
     chosen = {**outcome.chosen, "combined, with past tasks": labels[first]}
