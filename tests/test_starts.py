@@ -453,16 +453,17 @@ def test_where_nobody_can_vote_a_vote_is_refused(
 
 def test_a_vote_is_the_mean_of_what_its_parts_held_out() -> None:
     rng, labels, rows = np.random.default_rng(0), np.arange(8) % 2, np.arange(8)
+    odds = np.eye(2)[labels]
     long, short = (
-        Shown(name, held=HeldOut(rng.standard_normal((n, 2)), np.resize(labels, n), rows[:n]))
+        Shown(name, held=HeldOut(odds[:n] + rng.standard_normal((n, 2)), labels[:n], rows[:n]))
         for name, n in (("nearest centroid", 8), ("random forest", 6))
     )
     found = together([long, short])
     assert found is not None
     assert long.held is not None
     assert short.held is not None
-    each = [one.held.log_odds[:6] / one.held.temperature for one in (long, short)]
-    assert np.exp(found.log_odds) == pytest.approx((softmax(each[0]) + softmax(each[1])) / 2)
+    each = [one.held.chances_apart()[:6] for one in (long, short)]
+    assert np.exp(found.log_odds) == pytest.approx((each[0] + each[1]) / 2)
     assert together([long, Shown("support vectors")]) is None
 
 
