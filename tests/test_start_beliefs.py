@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from metastore.starts import Accuracy
+from recommenders.starts.belief_settings import Settings
 from recommenders.starts.beliefs import (
     Prior,
-    Settings,
     away,
     conditioned,
     following,

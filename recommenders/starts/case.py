@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recommenders.starts.belief_settings import Settings, usual
 from recommenders.starts.beliefs import (
     Belief,
     Prior,
-    Settings,
     away,
     conditioned,
     following,
     learned,
     prior,
-    usual,
 )
 from recommenders.starts.candidates import BY_LINE, BY_STEPS, Shown, Trial
 from recommenders.starts.choice import FROM_SCRATCH

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recommenders.starts.belief_settings import Settings
 from recommenders.starts.beliefs import (
-    Settings,
     validated,
 )
 from recommenders.starts.candidates import BY_STEPS, Shown, Trial, show_linear, show_start

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recommenders.starts.beliefs import Settings, log_odds
+from recommenders.starts.belief_settings import Settings
+from recommenders.starts.beliefs import log_odds
 from recommenders.starts.cross_validation import FloatArray, HeldOut
 
 
