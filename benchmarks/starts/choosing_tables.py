@@ -44,7 +44,7 @@ FIXED = (*PLAIN, START)
 """What one could always take."""
 OURS = "combined"
 HALVES: dict[str, Callable[[str], bool]] = {
-    "all tables": lambda name: True,
+    "both halves": lambda name: True,
     "settings saw": settings_saw,
     "settings did not see": lambda name: not settings_saw(name),
 }
