@@ -564,7 +564,8 @@ def starts(
     target: Annotated[str | None, typer.Option(help="Of a table: what to predict.")] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="How many to show.")] = 3,
     seconds: Annotated[
-        float | None, typer.Option(min=0, help="After these nothing more is held out.")
+        float | None,
+        typer.Option(min=0, help="Of the processor, to hold rows out in; no limit by default."),
     ] = None,
     seed: Seed = 0,
     json: Json = False,
@@ -707,7 +708,7 @@ def finetune(
     ],
     target: Annotated[str | None, typer.Option(help="Of a table: what to predict.")] = None,
     start: Annotated[
-        str, typer.Option(help="A start's name, 'from scratch', a plain classifier, or auto.")
+        str, typer.Option(help="A start's name, 'from scratch', a plain classifier, vote, or auto.")
     ] = "auto",
     query: Annotated[
         str | None, typer.Option(help="Rows or images to predict, labelled or not.")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from metastore.starts import Accuracy
+from recommenders.starts.belief_settings import Settings
 from recommenders.starts.beliefs import (
     Prior,
-    Settings,
     away,
     conditioned,
     following,
@@ -79,7 +79,7 @@ def test_validation_is_taken_as_recorded_and_carried_to_other_shapes() -> None:
 def test_a_strange_task_lowers_and_loosens_what_validation_says() -> None:
     validation, raw = np.array([2.0, 2.0, np.nan]), np.array([False, False, True])
     found = prior(validation, np.array([1.0, 8.0, np.nan]), raw, 5, SETTINGS)
-    assert found.mean[0] == 2.0
+    assert found.mean[0] == 2.0 - SETTINGS.alike
     assert found.mean[1] < 2.0
     spread = np.diag(found.covariance)
     assert spread[1] > spread[0]
@@ -143,7 +143,7 @@ def test_held_out_rows_speak_as_much_as_there_are_and_shared_failures_cancel() -
     more, less = observed([held(right * 5)], 1.0, SETTINGS), observed([held(right)], 1.0, SETTINGS)
     assert more[1][0, 0] < less[1][0, 0]
     other = HeldOut(np.eye(2), np.arange(2), np.array([50, 51]))
-    assert observed([held(right), other], 1.0, SETTINGS)[1][0, 1] == 0.0
+    assert observed([held(right), other], 1.0, SETTINGS)[1][0, 1] == SETTINGS.together
 
 
 def test_a_better_held_out_candidate_overtakes_a_better_validated_one() -> None:

@@ -22,6 +22,7 @@ from learners.matching import Matching
 from learners.networks import MLP, Conv4
 from learners.protonet import ProtoNet
 from learners.samplers import ClassSampler, Shape
+from learners.set_encoder import SetEncoder
 from learners.siamese import Siamese
 from learners.training import Budget, Training, meta_train
 from metastore import MetaStore
@@ -35,6 +36,7 @@ from recommenders.starts import (
     candidates,
     case,
     finetune,
+    gathering,
     load,
     recommend,
 )
@@ -48,7 +50,7 @@ from recommenders.starts.backtest import (
     summary,
 )
 from recommenders.starts.candidates import Shown
-from recommenders.starts.choice import Chosen, Settings
+from recommenders.starts.choice import Chosen, Settings, choose
 from recommenders.starts.cross_validation import HeldOut, plan
 from recommenders.starts.evidence import embedded, held_out, novelty, task_embeddings
 from recommenders.starts.fitted import Vote, softmax
@@ -413,18 +415,55 @@ def test_a_vote_is_judged_by_what_it_answers_and_kept_as_it_was_judged(
     assert past_tasks(store, [("vote", None)]).shape == (1, 1)
 
 
+def test_a_vote_can_be_asked_for_by_name(
+    made: Path, tmp_path: Path, characters: np.ndarray
+) -> None:
+    shutil.copytree(made, tmp_path / "copy")
+    store = metastore.open(tmp_path / "copy")
+    support, query = drawn(characters, [3] * 4)
+    outcome = finetune(store, support, "vote", query, record=False)
+    assert isinstance(outcome.model.fitted.model, Vote)
+    asked = Settings("vote")
+    assert choose(store, support, asked).name == "vote"
+    with pytest.raises(InvalidInputError, match="fitted by its own rule"):
+        Settings("vote", trials=2)
+    with pytest.raises(InvalidInputError, match="fitted by its own rule"):
+        Settings("vote", tuning=STEPS)
+
+
+def test_a_tuning_that_was_asked_for_is_what_is_fitted(
+    made: Path, tmp_path: Path, characters: np.ndarray
+) -> None:
+    shutil.copytree(made, tmp_path / "copy")
+    store = metastore.open(tmp_path / "copy")
+    support, _ = drawn(characters, [3] * 4)
+    assert answer(store, support, Asked()).best.choice == "vote"
+    fitted = finetune(store, support, tuning=STEPS, record=False).model.fitted
+    assert not isinstance(fitted.model, Vote)
+
+
+def test_where_nobody_can_vote_a_vote_is_refused(
+    starts_store: MetaStore, characters: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    support, _ = drawn(characters, [3] * 4)
+    monkeypatch.setattr(gathering, "vote", lambda shown, expected, kind: None)
+    with pytest.raises(InvalidInputError, match="nothing can vote on characters"):
+        choose(starts_store, support, Settings("vote"))
+
+
 def test_a_vote_is_the_mean_of_what_its_parts_held_out() -> None:
     rng, labels, rows = np.random.default_rng(0), np.arange(8) % 2, np.arange(8)
+    odds = np.eye(2)[labels]
     long, short = (
-        Shown(name, held=HeldOut(rng.standard_normal((n, 2)), np.resize(labels, n), rows[:n]))
+        Shown(name, held=HeldOut(odds[:n] + rng.standard_normal((n, 2)), labels[:n], rows[:n]))
         for name, n in (("nearest centroid", 8), ("random forest", 6))
     )
     found = together([long, short])
     assert found is not None
     assert long.held is not None
     assert short.held is not None
-    each = [one.held.log_odds[:6] / one.held.temperature for one in (long, short)]
-    assert np.exp(found.log_odds) == pytest.approx((softmax(each[0]) + softmax(each[1])) / 2)
+    each = [one.held.chances_apart()[:6] for one in (long, short)]
+    assert np.exp(found.log_odds) == pytest.approx((each[0] + each[1]) / 2)
     assert together([long, Shown("support vectors")]) is None
 
 
@@ -432,12 +471,57 @@ def test_who_is_not_held_out_with_the_others_does_not_vote() -> None:
     labels = np.arange(8) % 2
     held = HeldOut(np.eye(2)[labels], labels, np.arange(8))
     part = HeldOut(held.log_odds[:4], labels[:4], np.arange(4))
-    names = ("nearest centroid", "support vectors", "logistic regression", "gradient boosting")
+    names = ("nearest centroid", "support vectors", "logistic regression", "from scratch")
     shown = [Shown(name, held=held) for name in names]
     shown[1] = Shown("support vectors", held=part)
     found = vote(shown, np.array([0.6, 0.9, 0.7, 0.8]))
     assert found is not None
     assert [one.choice for one in found.parts] == ["logistic regression", "nearest centroid"]
+
+
+def test_an_answer_does_not_choose_the_temperature_it_is_judged_at() -> None:
+    rng = np.random.default_rng(0)
+    rows = np.tile(np.arange(12), 2)
+    labels = (np.arange(12) % 3)[rows]
+    odds = rng.standard_normal((24, 3)) + np.eye(3)[labels]
+    found = HeldOut(odds, labels, rows).chances_apart()
+    assert found.sum(1) == pytest.approx(1.0)
+    for row in range(12):
+        own, others = rows == row, rows % 5 != row % 5
+        heat = HeldOut(odds[others], labels[others], rows[others]).temperature
+        assert found[own] == pytest.approx(softmax(odds[own] / heat))
+    wrong = np.where(rows == 4, (labels + 1) % 3, labels)
+    assert np.array_equal(HeldOut(odds, wrong, rows).chances_apart()[rows == 4], found[rows == 4])
+    assert not np.array_equal(HeldOut(odds, wrong, rows).chances_apart(), found)
+
+
+def test_unlike_classifiers_and_the_best_start_vote_on_a_table(tmp_path: Path) -> None:
+    store = metastore.open(tmp_path / "store", create=True)
+    learner = SetEncoder()
+    register(
+        store, learner, learner.init(0), name="any-columns", method="set_encoder", kind="tables",
+        n_way=None, accuracies=[Accuracy(3, 5, 0.8, 0.02, 100)],
+    )  # fmt: skip
+    x, y = load_wine(return_X_y=True)
+    rows = np.random.default_rng(0).permutation(len(y))
+    support = read_support((x[rows[:30]], y[rows[:30]]), name="wines")
+    query = read_query((x[rows[30:]], y[rows[30:]]), support)
+    ranked = answer(store, support, Asked(10)).ranked
+    together_ = next(one for one in ranked if one.choice == "vote")
+    names = {part.choice for part in together_.parts}
+    assert names == {"any-columns", "random forest", "support vectors", "gradient boosting"}
+    outcome = finetune(store, support, "vote", query)
+    assert outcome.accuracy > 0.85
+    kept = load(outcome.model.save(tmp_path / "model"))
+    assert kept.fitted.probabilities(query) == pytest.approx(outcome.probabilities, abs=1e-5)
+
+
+def test_nobody_votes_on_a_table_of_which_no_row_can_be_held_out(tmp_path: Path) -> None:
+    store = metastore.open(tmp_path / "store", create=True)
+    x, y = load_wine(return_X_y=True)
+    first = [int(np.argmax(y == label)) for label in range(3)]
+    ranked = answer(store, read_support((x[first], y[first]), name="three"), Asked(10)).ranked
+    assert "vote" not in {one.choice for one in ranked}
 
 
 def test_what_takes_long_is_tried_only_where_it_may_win(

@@ -38,6 +38,7 @@ from recommenders.starts.backtest import (
     remembering,
     summary,
 )
+from recommenders.starts.calibration import Calibration, calibration
 from recommenders.starts.fitted import VOTE
 from recommenders.starts.support_sets import read_query, read_support
 
@@ -47,6 +48,8 @@ SHAPES = ((5, 1), (5, 2), (5, 5), (10, 3))
 """Classes and examples a class of the tasks of every alphabet."""
 SHOTS = (1, 5, 10)
 """Examples of each digit."""
+COVERED = (0.75, 0.85)
+"""The share of tasks for which 80% intervals are to hold."""
 SEEN = 900
 """So many of the digits are left to whoever chooses settings."""
 
@@ -154,6 +157,34 @@ def judge(report: Report, rows: list[dict[str, Any]]) -> None:
     ]
 
 
+def judge_expectations(report: Report, found: list[Outcome]) -> None:
+    """Say whether what was expected came, over all tasks and by their shape."""
+    if not any(one.n_query for one in found):
+        return
+    shapes: dict[str, list[Outcome]] = {"all": found}
+    for one in found:
+        shapes.setdefault(one.task.partition(", ")[2], []).append(one)
+    rows = [{"of": shape, **_rounded(calibration(some))} for shape, some in shapes.items()]
+    print(table(rows))
+    report.results["expected and come"] = rows
+    whole = calibration(found)
+    lowest, highest = COVERED
+    report.verdict(
+        f"80% intervals, widened by what the queries leave to chance, hold for "
+        f"{lowest:.0%} to {highest:.0%} of the tasks: {whole.covered_by_draw:.0%} "
+        f"(as they stand {whole.covered:.0%})",
+        lowest <= whole.covered_by_draw <= highest,
+    )
+    report.verdict(
+        f"expected within a point of what came: {whole.expected:.4f}, and {whole.accuracy:.4f}",
+        abs(whole.expected - whole.accuracy) <= WITHIN,
+    )
+
+
+def _rounded(found: Calibration) -> dict[str, Any]:
+    return {name: round(value, 4) for name, value in asdict(found).items()}
+
+
 def _single(one: Outcome) -> float:
     """Return the accuracy of the best candidate in hindsight that is no vote."""
     return max(value for name, value in one.accuracy.items() if name != VOTE)
@@ -221,6 +252,7 @@ def main() -> None:
     print(table(by_examples(found)))
     report = Report("starts.choosing", told.small, {"n": told.n, "done": len(found)})
     judge(report, rows)
+    judge_expectations(report, found)
     single = np.array([_single(one) for one in found])
     ours = np.array([one.of("combined") for one in found])
     error = float((single - ours).std(ddof=1) / np.sqrt(len(found))) if len(found) > 1 else 0

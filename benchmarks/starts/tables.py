@@ -78,6 +78,14 @@ def fold_names(fold: int) -> tuple[str, ...]:
     return tuple(name for name, (its, _) in folds().items() if its == fold)
 
 
+def settings_saw(name: str) -> bool:
+    """Whether settings of the choice among candidates were chosen on a table, or on its like.
+
+    Half of the groups, by their hash; figures of the others alone are what counts.
+    """
+    return folds()[name][1] < N_PARTS // 2
+
+
 def _table(path: Path) -> Table | None:
     read = pq.read_table(path)
     columns = [name for name in read.schema.names if name != "target"]

@@ -19,8 +19,8 @@ import numpy as np
 from recommenders.starts.beliefs import Prior, conditioned, learned, log_odds
 from recommenders.starts.candidates import Shown
 from recommenders.starts.case import Asked, Case
+from recommenders.starts.choice import FROM_SCRATCH
 from recommenders.starts.cross_validation import FloatArray
-from recommenders.starts.fits import DEAR
 from recommenders.starts.fitted import Fitted, fitted_vote
 from recommenders.starts.fitting import fit_scratch, fit_start
 from recommenders.starts.gathering import gathered
@@ -67,6 +67,7 @@ class Outcome:
         expected: what the combination expected of its choice, with its 80% interval.
         seconds: of the recommendation.
         basis: what the combination knew, in JSON values, for `remembering`.
+        n_query: rows that accuracy was counted on; 0 where that is not known.
     """
 
     task: str
@@ -76,6 +77,7 @@ class Outcome:
     expected: tuple[float, float, float]
     seconds: float
     basis: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    n_query: int = 0
 
     def of(self, way: str) -> float:
         """Return the accuracy that a way of choosing, or a candidate always taken, gives."""
@@ -154,16 +156,18 @@ def met(store: MetaStore, task: Task, asked: Asked) -> Outcome:
     accuracy = {
         one.label: _worth(one, task, asked)
         for one in case.shown
-        if one.choice not in DEAR or one.held is not None
+        if one.choice != FROM_SCRATCH or one.held is not None
     }
     low, high = case.belief.interval()[best]
     expected = (float(case.belief.accuracy[best]), float(low), float(high))
-    return Outcome(task.name, task.group, accuracy, _chosen(case), expected, seconds, _basis(case))
+    chosen, known = _chosen(case), int((task.query.labels >= 0).sum())
+    return Outcome(task.name, task.group, accuracy, chosen, expected, seconds, _basis(case), known)
 
 
 def _basis(case: Case) -> dict[str, Any]:
     value, noise = case.said
     return {
+        "kind": case.trial.support.kind,
         "labels": [one.label for one in case.shown],
         "seconds": [one.seconds for one in case.shown],
         "mean": case.before.mean.tolist(),
@@ -221,7 +225,7 @@ def _remembering(outcome: Outcome, everything: Sequence[Outcome], asked: Asked) 
     labels = basis["labels"]
     past = _past(labels, [one for one in everything if one.group != outcome.group])
     before = Prior(np.array(basis["mean"]), np.array(basis["covariance"]))
-    after = learned(before, past, asked.settings)
+    after = learned(before, past, asked.settings_for(basis["kind"]))
     belief = conditioned(after, np.array(basis["value"]), np.array(basis["noise"]), asked.seed)
     first = ranking(belief, basis["seconds"])[0]
     chosen = {**outcome.chosen, "combined, with past tasks": labels[first]}

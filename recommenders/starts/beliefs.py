@@ -22,62 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastore.starts import Accuracy
+from recommenders.starts.belief_settings import Settings
 from recommenders.starts.cross_validation import FloatArray, IntArray
 
 _ROUNDS = 20
 _DRAWS = 4000
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How far what is believed beforehand is believed; chosen on images of no test.
-
-    Args:
-        task: standard deviation that all candidates share: how hard a task is.
-        start: of a start's own log-odds about what its validation says.
-        raw: what all candidates share that bring no weights: how far raw features tell classes.
-        unknown: of a candidate's own without validation.
-        per_way: what the logarithm of the number of classes adds to log-odds.
-        per_shot: what the logarithm of the examples a class adds.
-        drop: what the logarithm of novelty takes away from a start.
-        loosen: what it adds to a start's standard deviation.
-        steps: what gradient steps add to the log-odds of a start by its own rule.
-        steps_novel: what they add for each unit of the logarithm of novelty.
-        steps_spread: standard deviation of what they add.
-        line: what a linear head on its embeddings adds to the log-odds of a start.
-        line_novel: what it adds for each unit of the logarithm of novelty.
-        line_spread: standard deviation of what it adds.
-        vote: what a vote adds to the log-odds of the first that votes, who is expected to be best.
-        vote_spread: standard deviation of what it adds.
-        unheld: what those add to a vote that were not held out with the others.
-        remaining: what the other steps add where an untrained network took a third of them, on
-            images.
-        noise: variance of held-out log-odds beyond that of drawing rows.
-        mean_weight: of the prior mean, in past tasks.
-        spread_weight: of the prior covariance, in past tasks.
-    """
-
-    task: float = 0.7
-    start: float = 0.5
-    raw: float = 1.0
-    unknown: float = 1.5
-    per_way: float = -0.9
-    per_shot: float = 0.8
-    drop: float = 1.0
-    loosen: float = 0.75
-    steps: float = 0.3
-    steps_novel: float = 0.3
-    steps_spread: float = 0.5
-    line: float = 0.0
-    line_novel: float = 0.3
-    line_spread: float = 0.4
-    vote: float = 0.45
-    vote_spread: float = 0.25
-    unheld: float = 0.35
-    remaining: float = 0.7
-    noise: float = 0.05
-    mean_weight: float = 2.0
-    spread_weight: float = 6.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +118,8 @@ def prior(
     """
     known, far = np.isfinite(validation), away(novelty)
     half_way = log_odds(0.5 + 0.5 / max(n_way, 2), 100)
-    mean = np.where(known, validation - settings.drop * far, half_way)
+    lowered = validation - settings.alike - settings.drop * far
+    mean = np.where(known, lowered, half_way)
     own = np.where(known, settings.start + settings.loosen * far, settings.unknown)
     covariance = np.diag(own**2) + settings.task**2 + settings.raw**2 * np.outer(raw, raw)
     return Prior(mean, covariance)

@@ -29,6 +29,7 @@ from recommenders.starts.image_polarity import suited, turning
 from recommenders.starts.inputs import misfit, prepare
 from recommenders.starts.linear_heads import held_out_linear, linear_head
 from recommenders.starts.loading import LoadedStart, load_start
+from recommenders.starts.patience import Patience
 from recommenders.starts.support_set import SupportSet
 from recommenders.starts.transferability import h_score, leep, logme
 from recommenders.starts.tuning import LINEAR, Tuning
@@ -95,14 +96,14 @@ class Trial:
         support: what is learned from and held out.
         folds: of its rows.
         kept: share of all rows there are that a fold learns from.
-        deadline: of `time.monotonic`, after which nothing more is held out.
+        patience: after which nothing more is held out.
         seed: of whatever is left to chance.
     """
 
     support: SupportSet
     folds: Folds
     kept: float = 1.0
-    deadline: float = math.inf
+    patience: Patience = field(default_factory=Patience)
     seed: int = 0
 
     @property
@@ -112,7 +113,7 @@ class Trial:
 
     def late(self) -> bool:
         """Whether the time is spent."""
-        return time.monotonic() >= self.deadline
+        return self.patience.over()
 
 
 def show_start(

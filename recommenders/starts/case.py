@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recommenders.starts.belief_settings import Settings, usual
 from recommenders.starts.beliefs import (
     Belief,
     Prior,
-    Settings,
     away,
     conditioned,
     following,
@@ -43,11 +43,13 @@ class Asked:
         n: how many to return.
         modules: the user's own torch modules by the name of their start.
         seed: of folds and draws.
-        seconds: after which nothing more is held out; None for no limit.
+        seconds: of the processor, after which nothing more is held out (see
+            `recommenders.starts.patience`); None for no limit.
         without_starts: whether plain classifiers and training from scratch are candidates.
         by_steps: whether the best starts by gradient steps are candidates.
-        by_vote: whether several candidates together are one, of images.
-        settings: how far what is believed beforehand is believed.
+        by_vote: whether several candidates together are one.
+        settings: how far what is believed beforehand is believed; None for what is usual for
+            images or for tables.
     """
 
     n: int = 3
@@ -57,7 +59,11 @@ class Asked:
     without_starts: bool = True
     by_steps: bool = True
     by_vote: bool = True
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings | None = None
+
+    def settings_for(self, kind: str) -> Settings:
+        """Return the settings for support sets of a kind."""
+        return usual(kind) if self.settings is None else self.settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,26 +85,33 @@ class Case:
     validation: FloatArray
     asked: Asked
 
+    @property
+    def settings(self) -> Settings:
+        """How far what is believed beforehand is believed."""
+        return self.asked.settings_for(self.trial.support.kind)
+
     @cached_property
     def belief(self) -> Belief:
         """What to expect of each candidate: validation, past tasks and held-out rows."""
-        after = learned(self.before, self.past, self.asked.settings)
+        after = learned(self.before, self.past, self.settings)
         return conditioned(after, *self.said, self.asked.seed)
 
     @cached_property
     def before(self) -> Prior:
         """What is believed before past tasks and held-out rows."""
-        settings = self.asked.settings
+        settings = self.settings
         raw = np.array([one.start is None for one in self.shown])
         novelty = np.array([one.novelty for one in self.shown])
         alone = prior(self.validation, novelty, raw, self.trial.n_way, settings)
+        scratch = np.array([one.choice == FROM_SCRATCH for one in self.shown])
+        alone = Prior(alone.mean + settings.scratch * scratch, alone.covariance)
         gain, spread = self._gains(away(novelty))
         before = following(alone, self.own, gain, spread)
         return following(before, self._first_part, gain, spread)
 
     def _gains(self, far: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return what steps, lines and votes add to whom they follow, and its deviation `(J,)`."""
-        settings, kinds = self.asked.settings, [one.variant or one.choice for one in self.shown]
+        settings, kinds = self.settings, [one.variant or one.choice for one in self.shown]
         said = {
             BY_STEPS: (settings.steps, settings.steps_novel, settings.steps_spread),
             BY_LINE: (settings.line, settings.line_novel, settings.line_spread),
@@ -117,7 +130,7 @@ class Case:
     @cached_property
     def said(self) -> tuple[FloatArray, FloatArray]:
         """What held-out rows say of log-odds `(J,)`, NaN where nothing, and its covariance."""
-        settings = self.asked.settings
+        settings = self.settings
         held = [one.held for one in self.shown]
         value, covariance = observed(held, self.trial.kept, settings)
         # What more steps add was measured on images; on tables a third is judged as the whole is.

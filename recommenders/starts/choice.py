@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from metastore.errors import InvalidInputError, UnknownNameError
+from metastore.errors import InvalidInputError, MissingDependencyError, UnknownNameError
+from recommenders.starts.fitted import VOTE
 from recommenders.starts.inputs import misfit
 from recommenders.starts.plain_classifiers import PLAIN
 from recommenders.starts.support_set import SupportSet
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
 
     from metastore.starts import Start
     from metastore.store import MetaStore
-    from recommenders.starts.advice import Part
+    from recommenders.starts.advice import Part, StartAdvice
     from recommenders.starts.cross_validation import HeldOut
     from recommenders.starts.inputs import Preparation
 
 AUTO = "auto"
 FROM_SCRATCH = "from scratch"
 CHOOSING_SECONDS = 20.0
-"""Candidates are tried no longer than this before one is taken."""
+"""Candidates are tried no longer than so many processor seconds before one is taken."""
+_EVERY = 10_000
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Settings:
     """How a fine-tuning is done.
 
     Args:
-        start: a start's name or id, "from scratch", one of `PLAIN`, or "auto" for the one that
-            `recommenders.starts.recommend` puts first.
+        start: a start's name or id, "from scratch", one of `PLAIN`, "vote" for the best candidates
+            together, or "auto" for what `recommenders.starts.recommend` puts first.
         tuning: the settings; None for what the store's past fine-tunings recommend.
         trials: tunings to try and to record; the best by held-out rows is kept.
         device: "auto", "cpu" or "cuda".
@@ -58,6 +60,16 @@ class Settings:
             )
         if self.tuning is not None and self.trials > 1:
             raise InvalidInputError("give either a tuning or a number of trials, not both")
+        if self.start == VOTE and not self.may_vote:
+            raise InvalidInputError(
+                "each part of a vote is fitted by its own rule: leave out tuning and trials, or "
+                "name one start"
+            )
+
+    @property
+    def may_vote(self) -> bool:
+        """Whether nothing is asked for that a vote does not have: a tuning, or several."""
+        return self.tuning is None and self.trials == 1
 
 
 @dataclass(frozen=True)
@@ -89,17 +101,18 @@ def choose(store: MetaStore, support: SupportSet, asked: Settings) -> Chosen:
 
     Raises:
         UnknownNameError: if there is no such start.
-        InvalidInputError: if the named start does not take the support set.
+        InvalidInputError: if the named start does not take the support set, or there are not two
+            candidates that could vote.
     """
     name = asked.start
-    if name == AUTO:
+    if name in (AUTO, VOTE):
         return _recommended(store, support, asked)
     if name in (*PLAIN, FROM_SCRATCH):
         return Chosen(name, None, "as asked for")
     try:
         start = store.start(name)
     except UnknownNameError as error:
-        others = ", ".join(map(repr, (FROM_SCRATCH, *PLAIN)))
+        others = ", ".join(map(repr, (FROM_SCRATCH, *PLAIN, VOTE)))
         raise UnknownNameError(f"{error}. Besides starts there are: {others}") from error
     if reason := misfit(start, support):
         raise InvalidInputError(
@@ -110,12 +123,24 @@ def choose(store: MetaStore, support: SupportSet, asked: Settings) -> Chosen:
 
 def _recommended(store: MetaStore, support: SupportSet, asked: Settings) -> Chosen:
     if find_spec("torch") is None:
+        if asked.start == VOTE:
+            raise MissingDependencyError("a vote needs torch: pip install 'headstart[learners]'")
         return Chosen("logistic regression", None, "without torch there are no starts")
     from recommenders.starts.recommending import Asked, answer  # noqa: PLC0415 - only where nobody chose
 
-    # A vote has no tuning: whoever tries several wants one start.
-    question = Asked(1, asked.modules, asked.seed, CHOOSING_SECONDS, by_vote=asked.trials == 1)
-    best = answer(store, support, question).best
+    question = Asked(_EVERY, asked.modules, asked.seed, CHOOSING_SECONDS, by_vote=asked.may_vote)
+    ranked = answer(store, support, question).ranked
+    best = _the_vote(ranked, support) if asked.start == VOTE else ranked[0]
     return Chosen(
         best.choice, best.start, best.reason, best.tuning, best.preparation, best.parts, best.held
+    )
+
+
+def _the_vote(ranked: Sequence[StartAdvice], support: SupportSet) -> StartAdvice:
+    for one in ranked:
+        if one.choice == VOTE:
+            return one
+    raise InvalidInputError(
+        f"nothing can vote on {support.name or 'this'}: that takes two candidates at least that "
+        "are fitted quickly and were held out; ask for auto, or give it more time"
     )

@@ -20,7 +20,7 @@ from recommenders.starts.choice import FROM_SCRATCH
 from recommenders.starts.cross_validation import FloatArray, HeldOut
 from recommenders.starts.fitting import fit_scratch, fit_start
 from recommenders.starts.loading import load_start
-from recommenders.starts.plain_classifiers import PLAIN, fit_plain
+from recommenders.starts.plain_classifiers import BOOSTING, PLAIN, fit_plain
 from recommenders.starts.support_set import SupportSet
 from recommenders.starts.tuning import SCRATCH as UNTRAINED
 from recommenders.starts.tuning import Tuning
@@ -33,15 +33,6 @@ if TYPE_CHECKING:
 FROM_NOTHING = 2.0
 """Processor seconds after which no further fold is begun of steps from nothing or of trees."""
 
-DEAR = ("gradient boosting", FROM_SCRATCH)
-"""Candidates without a start that take longer than all others together."""
-
-
-def dear(support: SupportSet) -> tuple[str, ...]:
-    """Return those of `DEAR` that are candidates: trees are boosted on tables, not on pixels."""
-    return DEAR if support.kind != "images" else (FROM_SCRATCH,)
-
-
 SHORTENED = 3
 
 REPEATS = {"nearest centroid": 2}
@@ -49,25 +40,23 @@ REPEATS = {"nearest centroid": 2}
 
 
 def show_plain(trial: Trial) -> list[Shown]:
-    """Return what quick plain classifiers on raw features show; `DEAR` ones are left out."""
+    """Return what plain classifiers on raw features show; trees are not boosted on pixels."""
     return [
         _fitted(trial, name, partial(fit_plain, name, seed=trial.seed), REPEATS.get(name, 1))
         for name in PLAIN
-        if name not in DEAR
+        if name != BOOSTING or trial.support.kind != "images"
     ]
 
 
-def show_dear(trial: Trial, choice: str, tuning: Tuning = UNTRAINED) -> Shown:
-    """Return what one of `DEAR` shows, on as many folds of one repeat as time allows.
+def show_scratch(trial: Trial, tuning: Tuning = UNTRAINED) -> Shown:
+    """Return what an untrained network shows, on as many folds of one repeat as time allows.
 
-    An untrained network takes a third of its steps on every fold; `Settings.remaining` says what
-    the others are worth.
+    It takes a third of its steps on every fold; `Settings.remaining` says what the others are
+    worth.
     """
-    if choice != FROM_SCRATCH:
-        return _fitted(trial, choice, partial(fit_plain, choice, seed=trial.seed), 1)
     fewer = tuning.but(steps=max(1, tuning.steps // SHORTENED))
     fit = partial(fit_scratch, tuning=fewer, seed=trial.seed)
-    found = _fitted(trial, choice, fit, 1)
+    found = _fitted(trial, FROM_SCRATCH, fit, 1)
     return replace(found, tuning=tuning, seconds=found.seconds * SHORTENED)
 
 
@@ -102,10 +91,9 @@ def show_steps(trial: Trial, untried: Shown, module: nn.Module | None = None) ->
     return replace(untried, held=found.held, seconds=found.seconds, notes=notes)
 
 
-def not_tried(choice: str, why: str = "") -> Shown:
-    """Return one of `DEAR` of which nothing was seen."""
-    tuning = UNTRAINED if choice == FROM_SCRATCH else None
-    return Shown(choice, tuning=tuning, notes=(why,) if why else ())
+def untried_scratch() -> Shown:
+    """Return an untrained network of which nothing was seen."""
+    return Shown(FROM_SCRATCH, tuning=UNTRAINED)
 
 
 def _fitted(trial: Trial, choice: str, fit: Callable[[SupportSet], Fitted], repeats: int) -> Shown:

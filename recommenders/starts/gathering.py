@@ -8,15 +8,14 @@ so far, and as long as that chance is worth the time.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recommenders.starts.belief_settings import Settings
 from recommenders.starts.beliefs import (
-    Settings,
     validated,
 )
 from recommenders.starts.candidates import BY_STEPS, Shown, Trial, show_linear, show_start
@@ -25,12 +24,12 @@ from recommenders.starts.choice import FROM_SCRATCH
 from recommenders.starts.cross_validation import FloatArray, IntArray, plan
 from recommenders.starts.fits import (
     by_steps,
-    dear,
-    not_tried,
-    show_dear,
     show_plain,
+    show_scratch,
     show_steps,
+    untried_scratch,
 )
+from recommenders.starts.patience import Patience
 from recommenders.starts.record import past_tasks
 from recommenders.starts.support_set import SupportSet
 from recommenders.starts.tuning import GRADIENT, SCRATCH
@@ -58,15 +57,17 @@ def gathered(
     shown, refused = _shown(trial, store.starts(), asked)
     shown += _linear(trial, shown, asked)
     if asked.without_starts or not shown:
-        shown += [*show_plain(trial), *(not_tried(choice) for choice in dear(support))]
+        shown += [*show_plain(trial), untried_scratch()]
     case = _case(store, support, trial, shown, asked)
-    # What a vote adds was measured on images; on tables it was not.
-    voting = asked.by_vote and support.kind == "images"
-    if voting and (together := vote(case.shown, case.belief.accuracy)):
+    starts = [j for j, one in enumerate(shown) if one.start is not None]
+    scratch = _usual(store, support, FROM_SCRATCH, SCRATCH)
+    if len(trial.folds) and support.kind != "images":
+        # The best start votes with classifiers that are all held out.
+        case = _tried(case, starts, scratch)
+    if asked.by_vote and (together := vote(case.shown, case.belief.accuracy, support.kind)):
         case = _case(store, support, trial, [*case.shown, together], asked)
     if len(trial.folds):
-        scratch = _usual(store, support, FROM_SCRATCH, SCRATCH)
-        case = _tried(case, [j for j, one in enumerate(shown) if one.start is not None], scratch)
+        case = _tried(case, starts, scratch)
         if asked.by_steps and not trial.late() and not _step_together(case):
             steps = _by_steps(store, support, case)
             case = _case(store, support, trial, [*case.shown, *steps], asked)
@@ -85,7 +86,8 @@ def _case(
 ) -> Case:
     modes = [(one.choice, None if one.tuning is None else one.tuning.mode) for one in shown]
     past = past_tasks(store, modes, support)
-    return Case(trial, tuple(shown), past, _validation(shown, support, asked.settings), asked)
+    settings = asked.settings_for(support.kind)
+    return Case(trial, tuple(shown), past, _validation(shown, support, settings), asked)
 
 
 def _by_steps(store: MetaStore, support: SupportSet, case: Case) -> list[Shown]:
@@ -144,7 +146,7 @@ def _seen(case: Case, j: int, scratch: Tuning) -> Shown:
     """Return what a candidate shows whatever it takes."""
     one, trial = case.shown[j], case.trial
     if one.start is None:
-        return show_dear(trial, one.choice, scratch)
+        return show_scratch(trial, scratch)
     module = case.asked.modules.get(one.choice)
     if one.variant == BY_STEPS:
         return show_steps(trial, one, module)
@@ -153,11 +155,11 @@ def _seen(case: Case, j: int, scratch: Tuning) -> Shown:
 
 
 def _trial(support: SupportSet, asked: Asked) -> Trial:
-    deadline = math.inf if asked.seconds is None else time.monotonic() + asked.seconds
+    patience = Patience() if asked.seconds is None else Patience(asked.seconds)
     rows = _some(support, asked.seed)
     part = support if len(rows) == len(support) else support.take(rows)
     folds = plan(part.labels, REPEATS if len(part) < MOST_ROWS else 1, asked.seed)
-    return Trial(part, folds, folds.kept * len(part) / len(support), deadline, asked.seed)
+    return Trial(part, folds, folds.kept * len(part) / len(support), patience, asked.seed)
 
 
 def _some(support: SupportSet, seed: int) -> IntArray:

@@ -21,13 +21,8 @@ from recommenders.starts.inputs import Preparation, prepare
 from recommenders.starts.support_set import SupportSet
 from recommenders.threads import one_thread
 
-PLAIN = (
-    "logistic regression",
-    "nearest centroid",
-    "support vectors",
-    "random forest",
-    "gradient boosting",
-)
+FOREST, VECTORS, BOOSTING = "random forest", "support vectors", "gradient boosting"
+PLAIN = ("logistic regression", "nearest centroid", VECTORS, FOREST, BOOSTING)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +146,7 @@ def _boosting(seed: int, support: SupportSet) -> Any:
 _MADE: dict[str, Callable[[int, SupportSet], Any]] = {
     "logistic regression": _logistic,
     "nearest centroid": _centroid,
-    "support vectors": _vectors,
-    "random forest": _forest,
-    "gradient boosting": _boosting,
+    VECTORS: _vectors,
+    FOREST: _forest,
+    BOOSTING: _boosting,
 }

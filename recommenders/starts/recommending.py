@@ -74,7 +74,8 @@ def recommend(  # noqa: PLR0913 - what is asked, and how
         target: of a table: the column to predict.
         modules: the user's own torch modules by the name of their start.
         seed: of whatever is left to chance.
-        seconds: after which nothing more is held out; None for no limit.
+        seconds: of the processor, after which nothing more is held out; the clock may run three
+            times as long. None for no limit.
 
     Raises:
         InvalidInputError: if the support set cannot be used.

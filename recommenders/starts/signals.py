@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recommenders.starts.beliefs import Settings, log_odds
+from recommenders.starts.belief_settings import Settings
+from recommenders.starts.beliefs import log_odds
 from recommenders.starts.cross_validation import FloatArray, HeldOut
 
 
@@ -28,7 +29,7 @@ def observed(
     Args:
         held: held-out answers of each candidate; None where there are none.
         kept: share of the rows that were learned from; accuracy with all of them is higher.
-        settings: `per_shot` and `noise`.
+        settings: `per_shot`, `noise` and `together`.
 
     Returns:
         NaN, and infinite variance, where a candidate has no answers.
@@ -46,7 +47,8 @@ def observed(
             )
             likeness = 1.0 if a == b else _correlation(each[of_a], other[of_b])
             overlap = len(shared) / math.sqrt(len(each) * len(other))
-            covariance[a, b] = likeness * overlap * deviations[a] * deviations[b]
+            drawn = likeness * overlap * deviations[a] * deviations[b]
+            covariance[a, b] = drawn + settings.together
         covariance[a, a] += settings.noise
     return value, covariance
 

@@ -13,10 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from recommenders.starts.candidates import BY_STEPS, Shown
+from recommenders.starts.choice import FROM_SCRATCH
 from recommenders.starts.cross_validation import FloatArray, HeldOut
-from recommenders.starts.fits import DEAR, by_steps
-from recommenders.starts.fitted import VOTE, log_of, softmax
+from recommenders.starts.fits import by_steps
+from recommenders.starts.fitted import VOTE, log_of
 from recommenders.starts.loading import needs_module
+from recommenders.starts.plain_classifiers import BOOSTING, FOREST, VECTORS
 from recommenders.starts.tuning import GRADIENT
 
 VOTERS = 5
@@ -26,41 +28,58 @@ STEPPERS = 3
 FEW_STEPS = GRADIENT.but(steps=30, rate=2e-3)
 RAW = ("logistic regression", "support vectors")
 """They vote where no row can be held out, in case the images are like none that a start knows."""
+COMMITTEE = (FOREST, VECTORS, BOOSTING)
+"""They vote on tables beside the best start; on the tables that settings were chosen on, others
+add nothing to them that could be measured."""
 _STEP = 0.4
 """What a gradient step takes, in times of embedding the set."""
-_LEAST = -1e6
 
 
-def vote(shown: Sequence[Shown], expected: FloatArray) -> Shown | None:
+def vote(shown: Sequence[Shown], expected: FloatArray, kind: str = "images") -> Shown | None:
     """Return the vote of the best candidates that are fitted quickly, or None where there is one.
 
-    Starts by gradient steps vote, too, without being held out, which would take longer than all
-    the rest: what is known of the vote is what the others show together.
+    On tables who votes is given beforehand, since unlike candidates err on different rows: the
+    best start and `COMMITTEE`. On images the candidates that are expected to do best vote, and
+    starts by gradient steps, too, without being held out, which would take longer than all the
+    rest: what is known of the vote is what the others show together.
 
     Args:
         shown: the candidates.
         expected: accuracy of each.
+        kind: of the support set, "images" or "table".
     """
     order = [shown[j] for j in np.argsort(-expected, kind="stable")]
     able = [one for one in order if votes(one)]
     seen = max((_n_held(one) for one in able), default=0)
     # Where rows are held out, who had no time for all of them does not vote.
     able = [one for one in able if _n_held(one) == seen]
-    parts = able[:VOTERS]
-    if not seen:
-        parts += [one for one in able[VOTERS:] if one.choice in RAW]
+    parts = _best(able, seen) if kind == "images" else _committee(able, seen)
     if len(parts) < 2:
         return None
-    stepping = _stepping(able)
+    stepping = _stepping(able) if kind == "images" else []
     seconds = sum(one.seconds for one in parts if math.isfinite(one.seconds))
     seconds += sum(FEW_STEPS.steps * _STEP * one.seconds for one in stepping)
     by_few = [by_steps(one, FEW_STEPS) for one in stepping]
     return Shown(VOTE, held=together(parts), seconds=seconds, parts=(*parts, *by_few))
 
 
+def _best(able: Sequence[Shown], seen: int) -> list[Shown]:
+    """Return those that are expected to do best."""
+    parts = [*able[:VOTERS]]
+    if not seen:
+        parts += [one for one in able[VOTERS:] if one.choice in RAW]
+    return parts
+
+
+def _committee(able: Sequence[Shown], seen: int) -> list[Shown]:
+    """Return the best start and the committee, the best first; nobody where nothing is known."""
+    start = next((one for one in able if one.start is not None), None)
+    return [one for one in able if one is start or one.choice in COMMITTEE] if seen else []
+
+
 def votes(one: Shown) -> bool:
     """Whether a candidate may vote: one whose weights lie in the store, and without long steps."""
-    if one.choice in (VOTE, *DEAR) or one.variant == BY_STEPS:
+    if one.choice in (VOTE, FROM_SCRATCH) or one.variant == BY_STEPS:
         return False
     if one.tuning is not None and one.tuning.mode == "gradient":
         return False
@@ -68,13 +87,16 @@ def votes(one: Shown) -> bool:
 
 
 def together(parts: Sequence[Shown]) -> HeldOut | None:
-    """Return what a vote answers for the rows that all its parts held out."""
+    """Return what a vote answers for the rows that all its parts held out.
+
+    Every part answers at the temperature that the other rows ask for.
+    """
     held = [one.held for one in parts if one.held is not None]
     if len(held) < len(parts):
         return None
     # Folds come in one order, and some candidates had time for the first of them alone.
     n = min(len(one.rows) for one in held)
-    chances = [softmax(np.maximum(one.log_odds[:n], _LEAST) / one.temperature) for one in held]
+    chances = [one.chances_apart()[:n] for one in held]
     return HeldOut(log_of(np.mean(chances, axis=0)), held[0].labels[:n], held[0].rows[:n])
 
 
