@@ -27,8 +27,10 @@ from learners.episode import Episodes, Examples
 from learners.errors import LearnerError
 from learners.execution import Execution, over_episodes
 from learners.learner import Learner, Phase, State
-from learners.networks import Network
+from learners.losses import at_least_float32
+from learners.networks import Network, without_net
 from learners.recompute import through_steps
+from learners.settled import Settled, body_and_head
 
 _NORM = (".scale", ".shift")
 
@@ -133,9 +135,11 @@ class GradientLearner(Learner):
     def fit(self, state: State, support: Examples, n_way: int) -> State:
         """Return the adapted parameters after `prediction_steps`, and the support set."""
         steps = self.prediction_steps or self.loop.steps
-        fast = self._start(state)
+        fast, inner, read = self._start(state), self, support
+        if self._moves_head_alone:
+            inner, read, _ = self._over_features(state, support, None)
         for step in range(steps):
-            fast = self._step(state, fast, support, step, first_order=True)
+            fast = inner._step(state, fast, read, step, first_order=True)
         context = {f"fast.{name}": value for name, value in fast.items()}
         if self._leans_on_support:
             context |= {"support.x": support.x, "support.mask": support.mask}
@@ -157,6 +161,9 @@ class GradientLearner(Learner):
         self, state: State, support: Examples, query: Examples, n_way: int, phase: Phase
     ) -> Tensor:
         """Return the query loss after the last step, or the weighted sum over all steps."""
+        if self._moves_head_alone:
+            inner, read, asked = self._over_features(state, support, query)
+            return inner.loss(state, read, asked, n_way, phase)
         fast = self._start(state)
         total: Tensor | None = None
         for step in range(self.loop.steps):
@@ -180,10 +187,11 @@ class GradientLearner(Learner):
         """Return all episodes for plain layers; as many as stay in cache for convolutions."""
         if execution.chunk is not None or execution.device != "cpu":
             return super().chunk(episodes, execution)
-        if not self.network.normalises:
+        if not (self.network.normalises or isinstance(self.network, Settled)):
             return len(episodes)
         images = episodes.support.x.shape[1] + episodes.query.x.shape[1]
-        return max(1, min(16, 320 // (images * self.loop.steps)))
+        passes = 1 if self._moves_head_alone else self.loop.steps
+        return max(1, min(16, 320 // (images * passes)))
 
     def meta_gradient(
         self, state: State, episodes: Episodes, phase: Phase, execution: Execution
@@ -234,6 +242,36 @@ class GradientLearner(Learner):
     def _leans_on_support(self) -> bool:
         return self.network.normalises and not self.loop.query_statistics
 
+    @property
+    def _moves_head_alone(self) -> bool:
+        """Whether the layers before the head give the same features at every step."""
+        heads = all(prefix.startswith("head") for prefix in self.loop.adapts)
+        return heads and not self.loop.step_norm and body_and_head(self.network) is not None
+
+    def _over_features(
+        self, state: State, support: Examples, query: Examples | None
+    ) -> tuple[GradientLearner, Examples, Examples]:
+        """Return this learner over features, and both sets as features; no query is no rows."""
+        parts = body_and_head(self.network)
+        if parts is None:
+            raise LearnerError(f"{self.network} has no layer to tell from the others as its head")
+        body, head = parts
+        if query is None:
+            query = Examples(*(part[:0] for part in support))
+        n, params = support.x.shape[0], without_net(state)
+        if self._leans_on_support or not body.normalises:
+            x = torch.cat([support.x, query.x])
+            z = body(params, x, torch.cat([support.mask, torch.zeros_like(query.mask)]))
+            read, asked = z[:n], z[n:]
+        else:
+            read = body(params, support.x, support.mask)
+            asked = body(params, query.x, query.mask)
+        return (
+            replace(self, network=head),
+            support._replace(x=at_least_float32(read)),
+            query._replace(x=at_least_float32(asked)),
+        )
+
     def _start(self, state: State) -> State:
         return {
             name: state[f"net.{name}"] for name in _network_names(state) if self.loop.moves(name)
@@ -244,6 +282,9 @@ class GradientLearner(Learner):
     ) -> State:
         """Return phi_{t+1}; see the module's notation."""
         fixed, at = (_detached(state), _detached(fast)) if first_order else (state, fast)
+        if first_order:
+            # They can be features, which lead back to the state.
+            support = support._replace(x=support.x.detach())
 
         def support_loss(fast: State) -> Tensor:
             params = self._params(fixed, fast, step)

@@ -102,13 +102,14 @@ def train(options: argparse.Namespace) -> tuple[list[Trained], Omniglot | None]:
     data = None if options.benchmark == "sinusoid" else omniglot()
     if chosen.first is None or data is None:
         return [train_one(options, chosen, name, data)], data
-    # One name for every method that begins so: in one --work folder it is trained once.
-    first = train_one(options, chosen.first, f"first-{options.benchmark}", data)
+    # One name for all methods that begin with one network: in one --work folder it is trained once.
+    width = chosen.first.learner.init(0)["net.block0.scale"].shape[0]
+    first = train_one(options, chosen.first, f"first{width}-{options.benchmark}", data)
     if chosen.fixed:
         data = data.embedded(first)
     else:
-        net = {key for key in chosen.first.learner.init(0) if key.startswith("net.")}
-        start = {key: first.state[key] for key in net}
+        mine = chosen.learner.init(0)
+        start = {key: value for key, value in first.state.items() if key in mine}
         chosen = replace(chosen, training=replace(chosen.training, start=start))
     return [first, train_one(options, chosen, name, data)], data
 
