@@ -187,7 +187,9 @@ class GradientLearner(Learner):
         """Return all episodes for plain layers; as many as stay in cache for convolutions."""
         if execution.chunk is not None or execution.device != "cpu":
             return super().chunk(episodes, execution)
-        if not (self.network.normalises or isinstance(self.network, Settled)):
+        if isinstance(self.network, Settled):
+            return 1
+        if not self.network.normalises:
             return len(episodes)
         images = episodes.support.x.shape[1] + episodes.query.x.shape[1]
         passes = 1 if self._moves_head_alone else self.loop.steps
