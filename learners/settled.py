@@ -6,6 +6,12 @@ the parameters, which no step changes: those of a network that was trained and f
 (`learners.embedding`), given by `Training.start`. Then rows do not see each other, a query is
 read alone, and what an inner step moves is filters, scales, shifts and head.
 
+Features behind a ReLU are positive and share most of their length, so that a step on the head
+moves all classes together before it tells them apart. They are centred and scaled by fixed
+moments, too:
+
+    z = (f - mean) / sqrt(variance)      f: features `(n, d)`; mean `(d,)`; variance: a scalar
+
 Methods that take this network depart in it from their papers, which normalise by the episode.
 """
 
@@ -16,6 +22,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from learners.losses import at_least_float32
 from learners.networks import MLP, Conv4, Network, Params
 
 _MOMENTS = (".mean", ".variance")
@@ -23,7 +30,7 @@ _MOMENTS = (".mean", ".variance")
 
 @dataclass(frozen=True)
 class Settled:
-    """A `Conv4` with fixed moments of normalisation.
+    """A `Conv4` with fixed moments of normalisation, and features that are centred by some.
 
     Args:
         network: the layers.
@@ -46,15 +53,38 @@ class Settled:
             scale = params[f"block{i}.scale"]
             params[f"block{i}.mean"] = torch.zeros_like(scale)
             params[f"block{i}.variance"] = torch.ones_like(scale)
+        params["features.mean"] = torch.zeros(self.network.n_features)
+        params["features.variance"] = torch.ones(())
         return params
 
     def __call__(self, params: Params, x: Tensor, mask: Tensor) -> Tensor:
-        """Return outputs `(n, n_out)` for images `(n, c, side, side)`."""
+        """Return outputs `(n, n_out)`, or features `(n, d)`, for images `(n, c, side, side)`."""
         constant = {
             name: value.detach() if name.endswith(_MOMENTS) else value
             for name, value in params.items()
         }
-        return self.network(constant, x, mask)
+        features = at_least_float32(replace(self.network, n_out=0)(constant, x, mask))
+        z = (features - constant["features.mean"]) * constant["features.variance"].rsqrt()
+        if not self.network.n_out:
+            return z
+        return z @ params["head.weight"] + params["head.bias"]
+
+    def centred(self, params: Params, images: Tensor) -> Params:
+        """Return the parameters with the moments of the features of some images.
+
+        Args:
+            params: of the layers, the moments of their blocks among them.
+            images: `(n, c, side, side)`, of what is trained on.
+        """
+        plain = replace(self.network, n_out=0)
+        mask = torch.ones(len(images), dtype=torch.bool)
+        with torch.no_grad():
+            features = plain(params, images, mask)
+        moments = {
+            "features.mean": features.mean(0),
+            "features.variance": features.var(0, unbiased=False).mean(),
+        }
+        return {**params, **moments}
 
 
 def body_and_head(network: Network) -> tuple[Network, Network] | None:
@@ -67,11 +97,9 @@ def body_and_head(network: Network) -> tuple[Network, Network] | None:
     >>> body.n_out, head
     (0, MLP(sizes=(64, 5), activation='relu'))
     """
-    if isinstance(network, Settled):
-        found = body_and_head(network.network)
-        if found is None or not isinstance(found[0], Conv4):
-            return None
-        return Settled(found[0]), found[1]
-    if isinstance(network, Conv4) and network.n_out:
-        return replace(network, n_out=0), MLP((network.n_features, network.n_out))
-    return None
+    layers = network.network if isinstance(network, Settled) else network
+    if not isinstance(layers, Conv4) or not layers.n_out:
+        return None
+    bare = replace(layers, n_out=0)
+    body = Settled(bare) if isinstance(network, Settled) else bare
+    return body, MLP((layers.n_features, layers.n_out))

@@ -34,12 +34,16 @@ from learners.embedding import EmbeddingLearner
 from learners.evaluation import Score, evaluate
 from learners.execution import Execution
 from learners.inner_loop import GradientLearner
-from learners.learner import Learner
-from learners.networks import Conv4, Flatten
+from learners.learner import Learner, State
+from learners.networks import Conv4, Flatten, under_net, without_net
 from learners.relation import Relation
 from learners.samplers import ClassSampler, Sampler, Shape, Stages
+from learners.settled import Settled
 from learners.sinusoid import SinusoidSampler
 from learners.training import Budget, Trained, meta_train
+
+SOME = 20
+"""One character in so many gives the moments of features: 220 of them, 20 drawings each."""
 
 
 def scores(
@@ -96,14 +100,23 @@ def printed(report: Report) -> None:
 
 def begun(chosen: Recipe, options: argparse.Namespace, data: Omniglot) -> Score:
     """Return the validation score of what a method begins with, before it trains itself."""
-    shape = chosen.train or Shape(*SETTINGS[options.benchmark], 5)
-    tested = replace(shape, n_query=5)
-    _, validation, _ = samplers(shape, tested, options.seed, data)
+    shape = Shape(*SETTINGS[options.benchmark], 5)
+    _, validation, _ = samplers(shape, shape, options.seed, data)
     state = chosen.learner.init(options.seed) | dict(chosen.training.start)
     with chosen.training.execution.prepared():
         found = evaluate(chosen.learner, state, validation, chosen.training.validation_episodes)
     print(f"begins at {found} on validation characters", flush=True)
     return found
+
+
+def started(learner: Learner, trained: State, data: Omniglot) -> State:
+    """Return what a learner takes over from a trained embedding, and moments of its features."""
+    network = getattr(learner, "network", None)
+    if isinstance(network, Settled):
+        some = data.train[::SOME].flatten(0, 1).float() / 255
+        trained = under_net(network.centred(without_net(trained), some))
+    mine = learner.init(0)
+    return {key: value for key, value in trained.items() if key in mine}
 
 
 def train(options: argparse.Namespace) -> tuple[list[Trained], Omniglot | None, Score | None]:
@@ -124,8 +137,7 @@ def train(options: argparse.Namespace) -> tuple[list[Trained], Omniglot | None, 
     if chosen.fixed:
         data = data.embedded(first)
     else:
-        mine = chosen.learner.init(0)
-        start = {key: value for key, value in first.state.items() if key in mine}
+        start = started(chosen.learner, first.state, data)
         chosen = replace(chosen, training=replace(chosen.training, start=start))
         score = begun(chosen, options, data)
     return [first, train_one(options, chosen, name, data)], data, score

@@ -9,7 +9,7 @@ from learners.anil import anil
 from learners.episode import Episodes, Examples
 from learners.fomaml import fomaml
 from learners.inner_loop import GradientLearner
-from learners.networks import MLP, Conv4, ModuleNetwork, under_net
+from learners.networks import MLP, Conv4, ModuleNetwork, under_net, without_net
 from learners.protonet import ProtoNet
 from learners.reptile import Reptile
 from learners.samplers import ClassSampler, Shape
@@ -24,7 +24,8 @@ NET = Conv4(3, filters=4, strided=True)
 def trained(glyph_episodes: Episodes) -> dict[str, torch.Tensor]:
     """A finished embedding: its parameters and their moments."""
     first = ProtoNet(Conv4(0, filters=4, strided=True))
-    return first.finish(first.init(0), glyph_episodes)
+    params = without_net(first.finish(first.init(0), glyph_episodes))
+    return under_net(Settled(NET).centred(params, glyph_episodes.support.x.flatten(0, 1)))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_no_step_changes_the_moments_and_steps_change_the_rest(
     settings = Training(2, 0.1, "adam" if adam else "sgd", progress=False, start=trained)
     state = meta_train(learner, ClassSampler(glyphs, Shape(3, 2, 2)), Budget(3), settings).state
     moments = [name for name in trained if name.endswith((".mean", ".variance"))]
-    assert len(moments) == 8
+    assert len(moments) == 10
     for name in moments:
         assert torch.equal(state[name], trained[name])
     assert not torch.equal(state["net.block3.weight"], trained["net.block3.weight"])
@@ -51,14 +52,17 @@ def test_no_step_changes_the_moments_and_steps_change_the_rest(
 
 
 def test_it_is_the_network_by_the_moments_of_training(trained, glyph_episodes) -> None:
-    """The features of a finished embedding, whatever the other rows are."""
-    x, _, mask = in_double(glyph_episodes).support
-    params = {name.removeprefix("net."): value.double() for name, value in trained.items()}
+    """The features of a finished embedding, whatever the other rows are, moved and scaled."""
+    x, _, mask = (part.flatten(0, 1) for part in in_double(glyph_episodes).support)
+    params = {name: value.double() for name, value in without_net(trained).items()}
     embedding = Conv4(0, filters=4, strided=True)
-    found = Settled(embedding)(params, x[0], mask[0])
-    torch.testing.assert_close(found, embedding(params, x[0], mask[0]))
-    alone = Settled(embedding)(params, x[0, :1], mask[0, :1])
-    torch.testing.assert_close(alone, found[:1])
+    found = Settled(embedding)(params, x, mask)
+    plain = embedding(params, x, mask)
+    factor = params["features.variance"].rsqrt()
+    torch.testing.assert_close(torch.pdist(found), torch.pdist(plain) * factor)
+    torch.testing.assert_close(found.mean(0), torch.zeros(4).double(), atol=1e-5, rtol=0)
+    assert float(found.var(0, unbiased=False).mean()) == pytest.approx(1, rel=1e-4)
+    torch.testing.assert_close(Settled(embedding)(params, x[:1], mask[:1]), found[:1])
 
 
 @pytest.mark.parametrize("network", [NET, Conv4(3, filters=4), Settled(NET)])
