@@ -72,7 +72,7 @@ class Quadratics:
     seed: int = 0
     regression: bool = True
     meta_batch: int = 64
-    iterations: int = 700
+    iterations: int = 714
     schedule: str = "constant"
 
     def sample(self, index: int, n_episodes: int) -> Episodes:

@@ -13,7 +13,8 @@ from learners.episode import Examples
 from learners.errors import LearnerError
 from learners.execution import Execution
 from learners.fomaml import fomaml
-from learners.inner_loop import GradientLearner, InnerLoop, step_weights
+from learners.inner_loop import GradientLearner, InnerLoop
+from learners.inner_settings import step_weights
 from learners.maml import maml
 from learners.maml_plus_plus import Annealing, maml_plus_plus
 from learners.meta_sgd import meta_sgd
