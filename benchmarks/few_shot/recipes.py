@@ -144,7 +144,7 @@ def _anil(way: int, shot: int) -> Recipe:
     the moments of normalisation stay as they were.
     """
     learner = anil(Settled(Conv4(way)), steps=10, rate=0.2)
-    training = Training(8, 2e-5, schedule="cosine", validate_every=50)
+    training = Training(8, 2e-5, schedule="cosine", validate_every=100)
     return Recipe(
         learner,
         training,
