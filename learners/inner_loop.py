@@ -17,7 +17,7 @@ First order: every dL_s/dphi is a constant, so d phi_T / d theta is the identity
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -26,61 +26,14 @@ from torch.func import grad
 from learners.episode import Episodes, Examples
 from learners.errors import LearnerError
 from learners.execution import Execution, over_episodes
+from learners.inner_settings import NORM, InnerLoop, step_weights
 from learners.learner import Learner, Phase, State
-from learners.networks import Network
+from learners.losses import at_least_float32
+from learners.networks import Network, without_net
 from learners.recompute import through_steps
+from learners.settled import Settled, body_and_head
 
-_NORM = (".scale", ".shift")
-
-
-@dataclass(frozen=True)
-class InnerLoop:
-    """Which parameters adapt, how far, and which losses count.
-
-    Args:
-        steps: gradient steps on the support set.
-        rate: step size, or its first value where step sizes are learned.
-        adapts: prefixes of the parameter names that adapt; `("",)` for all, `("head",)` for
-            the last layer.
-        learned_rates: "none"; "weight", one step size a weight (Meta-SGD); "layer_step", one
-            a tensor and step (MAML++).
-        first_order: whether inner gradients count as constants.
-        first_order_until: meta-iterations at the start that are first-order.
-        multi_step_until: meta-iterations over which the loss moves from all steps to the last;
-            0 counts the last alone.
-        step_norm: one scale and shift of each normalisation for every step; these do not
-            adapt (MAML++).
-        query_statistics: True normalises a query set by its own batch statistics, as
-            published (transductive: a prediction depends on the other queries); False by
-            those of the support set under the adapted parameters.
-    """
-
-    steps: int = 1
-    rate: float = 0.4
-    adapts: tuple[str, ...] = ("",)
-    learned_rates: str = "none"
-    first_order: bool = False
-    first_order_until: int = 0
-    multi_step_until: int = 0
-    step_norm: bool = False
-    query_statistics: bool = False
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.rate <= 0 or not self.adapts:
-            raise LearnerError(
-                "an inner loop needs at least one step, a positive rate and a prefix that "
-                f"adapts; got steps={self.steps}, rate={self.rate}, adapts={self.adapts}"
-            )
-        if self.learned_rates not in ("none", "weight", "layer_step"):
-            raise LearnerError(
-                f"learned_rates is 'none', 'weight' or 'layer_step', got {self.learned_rates!r}"
-            )
-
-    def moves(self, name: str) -> bool:
-        """Whether the parameter `name` of the network adapts."""
-        if self.step_norm and name.endswith(_NORM):
-            return False
-        return name.startswith(self.adapts)
+__all__ = ["GradientLearner", "InnerLoop"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +48,7 @@ class GradientLearner(Learner):
     """
 
     network: Network
-    loop: InnerLoop = InnerLoop()
+    loop: InnerLoop = field(default_factory=InnerLoop)
     regression: bool = False
     prediction_steps: int | None = None
 
@@ -119,7 +72,7 @@ class GradientLearner(Learner):
             )
         state: State = {}
         for name, value in params.items():
-            per_step = self.loop.step_norm and name.endswith(_NORM)
+            per_step = self.loop.step_norm and name.endswith(NORM)
             state[f"net.{name}"] = (
                 value.expand(self.loop.steps, *value.shape).clone() if per_step else value
             )
@@ -133,9 +86,11 @@ class GradientLearner(Learner):
     def fit(self, state: State, support: Examples, n_way: int) -> State:
         """Return the adapted parameters after `prediction_steps`, and the support set."""
         steps = self.prediction_steps or self.loop.steps
-        fast = self._start(state)
+        fast, inner, read = self._start(state), self, support
+        if self._moves_head_alone:
+            inner, read, _ = self._over_features(state, support, None)
         for step in range(steps):
-            fast = self._step(state, fast, support, step, first_order=True)
+            fast = inner._step(state, fast, read, step, first_order=True)
         context = {f"fast.{name}": value for name, value in fast.items()}
         if self._leans_on_support:
             context |= {"support.x": support.x, "support.mask": support.mask}
@@ -157,6 +112,9 @@ class GradientLearner(Learner):
         self, state: State, support: Examples, query: Examples, n_way: int, phase: Phase
     ) -> Tensor:
         """Return the query loss after the last step, or the weighted sum over all steps."""
+        if self._moves_head_alone:
+            inner, read, asked = self._over_features(state, support, query)
+            return inner.loss(state, read, asked, n_way, phase)
         fast = self._start(state)
         total: Tensor | None = None
         for step in range(self.loop.steps):
@@ -180,10 +138,13 @@ class GradientLearner(Learner):
         """Return all episodes for plain layers; as many as stay in cache for convolutions."""
         if execution.chunk is not None or execution.device != "cpu":
             return super().chunk(episodes, execution)
+        if isinstance(self.network, Settled):
+            return 1
         if not self.network.normalises:
             return len(episodes)
         images = episodes.support.x.shape[1] + episodes.query.x.shape[1]
-        return max(1, min(16, 320 // (images * self.loop.steps)))
+        passes = 1 if self._moves_head_alone else self.loop.steps
+        return max(1, min(16, 320 // (images * passes)))
 
     def meta_gradient(
         self, state: State, episodes: Episodes, phase: Phase, execution: Execution
@@ -234,6 +195,36 @@ class GradientLearner(Learner):
     def _leans_on_support(self) -> bool:
         return self.network.normalises and not self.loop.query_statistics
 
+    @property
+    def _moves_head_alone(self) -> bool:
+        """Whether the layers before the head give the same features at every step."""
+        heads = all(prefix.startswith("head") for prefix in self.loop.adapts)
+        return heads and not self.loop.step_norm and body_and_head(self.network) is not None
+
+    def _over_features(
+        self, state: State, support: Examples, query: Examples | None
+    ) -> tuple[GradientLearner, Examples, Examples]:
+        """Return this learner over features, and both sets as features; no query is no rows."""
+        parts = body_and_head(self.network)
+        if parts is None:
+            raise LearnerError(f"{self.network} has no layer to tell from the others as its head")
+        body, head = parts
+        if query is None:
+            query = Examples(*(part[:0] for part in support))
+        n, params = support.x.shape[0], without_net(state)
+        if self._leans_on_support or not body.normalises:
+            x = torch.cat([support.x, query.x])
+            z = body(params, x, torch.cat([support.mask, torch.zeros_like(query.mask)]))
+            read, asked = z[:n], z[n:]
+        else:
+            read = body(params, support.x, support.mask)
+            asked = body(params, query.x, query.mask)
+        return (
+            replace(self, network=head),
+            support._replace(x=at_least_float32(read)),
+            query._replace(x=at_least_float32(asked)),
+        )
+
     def _start(self, state: State) -> State:
         return {
             name: state[f"net.{name}"] for name in _network_names(state) if self.loop.moves(name)
@@ -244,6 +235,9 @@ class GradientLearner(Learner):
     ) -> State:
         """Return phi_{t+1}; see the module's notation."""
         fixed, at = (_detached(state), _detached(fast)) if first_order else (state, fast)
+        if first_order:
+            # They can be features, which lead back to the state.
+            support = support._replace(x=support.x.detach())
 
         def support_loss(fast: State) -> Tensor:
             params = self._params(fixed, fast, step)
@@ -265,7 +259,7 @@ class GradientLearner(Learner):
         params = {}
         for name in _network_names(state):
             value = fast.get(name, state[f"net.{name}"])
-            if self.loop.step_norm and name.endswith(_NORM):
+            if self.loop.step_norm and name.endswith(NORM):
                 value = value[min(step, self.loop.steps - 1)]
             params[name] = value
         return params
@@ -285,20 +279,6 @@ class GradientLearner(Learner):
         x = torch.cat([support.x, query.x])
         mask = torch.cat([support.mask, torch.zeros_like(query.mask)])
         return self.network(params, x, mask)[support.x.shape[0] :]
-
-
-def step_weights(iteration: int, loop: InnerLoop) -> Tensor:
-    """Return the weights of the multi-step loss at a meta-iteration (Antoniou et al. 2019, 4).
-
-    All steps start at 1/T; earlier ones fall linearly to 0.03/T and the last takes the rest.
-
-    >>> step_weights(0, InnerLoop(steps=2, multi_step_until=10))
-    tensor([0.5000, 0.5000])
-    """
-    share = 1.0 / loop.steps
-    earlier = max(share * (1 - iteration / loop.multi_step_until), 0.03 * share)
-    last = 1.0 - (loop.steps - 1) * earlier
-    return torch.tensor([earlier] * (loop.steps - 1) + [last])
 
 
 def _network_names(state: State) -> list[str]:

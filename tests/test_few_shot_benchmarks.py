@@ -14,11 +14,13 @@ from benchmarks.few_shot import run, table
 from benchmarks.few_shot.omniglot import Omniglot, embedded
 from benchmarks.few_shot.published import ASKED, PUBLISHED
 from benchmarks.few_shot.recipes import COMPARING, GRADIENT, METHODS, SETTINGS, Recipe, recipe
+from learners.anil import anil
 from learners.embedding import EmbeddingLearner
 from learners.evaluation import evaluate
 from learners.networks import Conv4, Flatten
 from learners.protonet import ProtoNet
 from learners.samplers import ClassSampler, Shape, class_images
+from learners.settled import Settled
 from learners.siamese import Siamese
 from learners.snail import Snail
 from learners.training import Trained, Training
@@ -83,9 +85,28 @@ def test_a_run_writes_what_it_found_and_what_came_first(
     assert result["command"] == said
     assert set(result["scores"]) == {"5w1s"} and result["iterations"] == 3
     assert [one["iterations"] for one in result["first"]] == [2]
+    assert result["begun"]["n_episodes"] == 2
     assert result["cpu_seconds"] > 0 and result["first"][0]["cpu_seconds"] > 0
     assert str(tmp_path) not in json.dumps(result)
     assert table.cpu_seconds(result) == result["cpu_seconds"] + result["first"][0]["cpu_seconds"]
+
+
+def test_a_run_that_goes_on_from_an_embedding_says_what_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, realdata
+) -> None:
+    realdata("omniglot/omniglot_28x28.npz")
+    quick = Training(1, validation_episodes=4)
+    first = Recipe(ProtoNet(SMALL), quick, Shape(5, 1, 1), iterations=2)
+    learner = anil(Settled(replace(SMALL, n_out=5)), steps=20)
+    made = Recipe(learner, replace(quick, rate=1e-6), Shape(5, 1, 1), iterations=1, first=first)
+    monkeypatch.setattr(run, "recipe", lambda method, benchmark: made)
+    folders = ["--work", str(tmp_path / "work"), "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["run", "anil", "5w1s", "--episodes", "4", *folders])
+    run.main()
+    result = json.loads((tmp_path / "anil-5w1s-0.json").read_text())
+    # A step of no length to speak of leaves what it began with, on the same validation episodes.
+    assert result["begun"] == result["history"][-1]["validation"]
+    assert set(result["scores"]) == {"5w1s"}
 
 
 def test_the_table_has_every_method_and_its_published_row(tmp_path: Path, capsys) -> None:
@@ -96,6 +117,7 @@ def test_the_table_has_every_method_and_its_published_row(tmp_path: Path, capsys
     result = {
         "scores": {"5w1s": score},
         "first": [earlier],
+        "begun": score,
         "iterations": 10,
         "seconds": 90.0,
         "cpu_seconds": 48.0,
@@ -106,7 +128,8 @@ def test_the_table_has_every_method_and_its_published_row(tmp_path: Path, capsys
     found = table.results(tmp_path)
     lines = list(table.rows(found))
     mine = next(line for line in lines if line[0] == "matching")
-    expected = ["5 + 10 iterations, 1.0 CPU min", "87.5 ± 1.0", *["not run"] * 3]
+    cost = "5 + 10 iterations, 1.0 CPU min, begun at 87.5 on validation characters"
+    expected = [cost, "87.5 ± 1.0", *["not run"] * 3]
     assert mine == ["matching", *expected]
     assert {line[0] for line in lines} >= set(METHODS)
     assert ["published", "", "98.1", "98.9", "93.8", "98.5"] in lines

@@ -8,7 +8,8 @@ What trains, on which episodes and for how many iterations is in `recipes.py`; `
 another number, over which the outer rate's schedule then runs. A run that was cut goes on from its
 checkpoint in --work. `--device cuda` runs the same on a GPU. `cpu_seconds` are those of training
 and validation in all calls of a run that was resumed; where other jobs share the machine they say
-what a row cost, and wall seconds do not. Lines of `first` are trainings that came before.
+what a row cost, and wall seconds do not. Lines of `first` are trainings that came before; `begun`
+is the score on validation characters with which the method itself then began.
 """
 
 from __future__ import annotations
@@ -33,12 +34,16 @@ from learners.embedding import EmbeddingLearner
 from learners.evaluation import Score, evaluate
 from learners.execution import Execution
 from learners.inner_loop import GradientLearner
-from learners.learner import Learner
-from learners.networks import Conv4, Flatten
+from learners.learner import Learner, State
+from learners.networks import Conv4, Flatten, under_net, without_net
 from learners.relation import Relation
 from learners.samplers import ClassSampler, Sampler, Shape, Stages
+from learners.settled import Settled
 from learners.sinusoid import SinusoidSampler
 from learners.training import Budget, Trained, meta_train
+
+SOME = 20
+"""One character in so many gives the moments of features: 220 of them, 20 drawings each."""
 
 
 def scores(
@@ -81,7 +86,7 @@ def scores(
     for name in names:
         sampler = ClassSampler(images, Shape(*SETTINGS[name], 5), 20_000 + options.seed)
         test(name, learner, sampler)
-        if isinstance(learner, GradientLearner):
+        if isinstance(learner, GradientLearner) and learner.network.normalises:
             loop = replace(learner.loop, query_statistics=True)
             test(f"{name}, transductive", replace(learner, loop=loop), sampler)
     return found
@@ -93,24 +98,49 @@ def printed(report: Report) -> None:
     print(f"{line}, {time.process_time():.0f} CPU s", flush=True)
 
 
-def train(options: argparse.Namespace) -> tuple[list[Trained], Omniglot | None]:
-    """Return what was trained, the method itself last, and the characters as it takes them."""
+def begun(chosen: Recipe, options: argparse.Namespace, data: Omniglot) -> Score:
+    """Return the validation score of what a method begins with, before it trains itself."""
+    shape = Shape(*SETTINGS[options.benchmark], 5)
+    _, validation, _ = samplers(shape, shape, options.seed, data)
+    state = chosen.learner.init(options.seed) | dict(chosen.training.start)
+    with chosen.training.execution.prepared():
+        found = evaluate(chosen.learner, state, validation, chosen.training.validation_episodes)
+    print(f"begins at {found} on validation characters", flush=True)
+    return found
+
+
+def started(learner: Learner, trained: State, data: Omniglot) -> State:
+    """Return what a learner takes over from a trained embedding, and moments of its features."""
+    network = getattr(learner, "network", None)
+    if isinstance(network, Settled):
+        some = data.train[::SOME].flatten(0, 1).float() / 255
+        trained = under_net(network.centred(without_net(trained), some))
+    mine = learner.init(0)
+    return {key: value for key, value in trained.items() if key in mine}
+
+
+def train(options: argparse.Namespace) -> tuple[list[Trained], Omniglot | None, Score | None]:
+    """Return what was trained, the method itself last, the characters as it takes them, and
+    the validation score that it began with, where another method's network was its start.
+    """
     chosen = recipe(options.method, options.benchmark)
     if options.iterations:
         chosen = replace(chosen, iterations=options.iterations)
     name = f"{options.method}-{options.benchmark}"
     data = None if options.benchmark == "sinusoid" else omniglot()
     if chosen.first is None or data is None:
-        return [train_one(options, chosen, name, data)], data
-    # One name for every method that begins so: in one --work folder it is trained once.
-    first = train_one(options, chosen.first, f"first-{options.benchmark}", data)
+        return [train_one(options, chosen, name, data)], data, None
+    # One name for all methods that begin with one network: in one --work folder it is trained once.
+    width = chosen.first.learner.init(0)["net.block0.scale"].shape[0]
+    first = train_one(options, chosen.first, f"first{width}-{options.benchmark}", data)
+    score = None
     if chosen.fixed:
         data = data.embedded(first)
     else:
-        net = {key for key in chosen.first.learner.init(0) if key.startswith("net.")}
-        start = {key: first.state[key] for key in net}
+        start = started(chosen.learner, first.state, data)
         chosen = replace(chosen, training=replace(chosen.training, start=start))
-    return [first, train_one(options, chosen, name, data)], data
+        score = begun(chosen, options, data)
+    return [first, train_one(options, chosen, name, data)], data, score
 
 
 def train_one(
@@ -182,7 +212,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/few_shot"))
     parser.add_argument("--out", type=Path, default=Path("build/few_shot"))
     options = parser.parse_args()
-    (*first, trained), data = train(options)
+    (*first, trained), data, start = train(options)
     torch.set_num_threads(1)
     row = trained_row(trained)
     result = {
@@ -192,6 +222,7 @@ def main() -> None:
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "scores": scores(trained, options, data.test if data else torch.empty(0)),
         "first": [trained_row(one) for one in first],
+        "begun": asdict(start) if start else None,
         **row,
     }
     options.out.mkdir(parents=True, exist_ok=True)

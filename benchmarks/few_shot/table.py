@@ -45,7 +45,9 @@ def budget(result: Result) -> str:
     iterations = " + ".join(f"{one['iterations']:,}" for one in (*result.get("first", ()), result))
     cpu = cpu_seconds(result)
     spent = f"{result['seconds'] / 60:.0f} min wall" if cpu is None else f"{cpu / 60:.1f} CPU min"
-    return f"{iterations} iterations, {spent}"
+    begun = result.get("begun")
+    after = f", begun at {100 * begun['mean']:.1f} on validation characters" if begun else ""
+    return f"{iterations} iterations, {spent}{after}"
 
 
 def cells(found: list[Result], suffix: str) -> list[str]:

@@ -13,12 +13,14 @@ from learners.episode import Examples
 from learners.errors import LearnerError
 from learners.execution import Execution
 from learners.fomaml import fomaml
-from learners.inner_loop import GradientLearner, InnerLoop, step_weights
+from learners.inner_loop import GradientLearner, InnerLoop
+from learners.inner_settings import step_weights
 from learners.maml import maml
 from learners.maml_plus_plus import Annealing, maml_plus_plus
 from learners.meta_sgd import meta_sgd
 from learners.networks import MLP, Conv4
 from learners.reptile import Reptile
+from learners.settled import Settled
 from tests.learners.contract import LearnerContract, in_double
 
 SMALL = Conv4(3, filters=4, strided=True)
@@ -31,6 +33,9 @@ IMAGE_LEARNERS = {
     "meta_sgd": meta_sgd(SMALL),
     "maml++": maml_plus_plus(SMALL, steps=2),
     "reptile": Reptile(SMALL, steps=2, batch=0, prediction_steps=3),
+    "settled fomaml": fomaml(Settled(SMALL), steps=2, rate=0.1),
+    "settled anil": anil(Settled(SMALL), steps=2),
+    "settled reptile": Reptile(Settled(SMALL), steps=2, batch=0, prediction_steps=3),
 }
 WAVE_LEARNERS = {
     "maml": maml(WAVE, rate=0.01, steps=2, regression=True),
