@@ -24,12 +24,18 @@ g = b^2 / s^2, A the covariance of the k observed, c = A^-1 1 and S = 1' c
 
 Only k x k systems are solved, and C enters by D x P deviations: no P x P matrix is ever made.
 
-Notation: A active datasets, P configs, k observed, B spreads, J kinds, H heavy components.
+Kinds that differ in their noise v and their prior alone are a *family*: means, levels and
+covariance are theirs together, and their systems are solved at once.
+
+Notation: A active datasets, P configs, k observed, B spreads, J kinds of a family, M means that it
+has (one a dataset, or a single one), H heavy components.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 
@@ -109,14 +115,15 @@ def _excess(ahead: FloatArray, scale: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """One kind, conditioned on what was observed.
+    """A family, conditioned on what was observed.
 
-    `log` `(B, M)` are log posterior weights up to a constant, M the means it has (one a dataset,
-    or a single one); `factor` `(B, M)` the common factor of its covariance; `inverse` `(k, k)`;
-    `level` `(B, M)` and `residual` `(B, M, k)` in merits.
+    `kind` is one of its kinds; `noises` `(J,)` their standard deviations v; `log` `(J, B, M)` log
+    posterior weights up to a constant; `factor` `(J, B, M)` the common factor of the covariance;
+    `inverse` `(J, k, k)`; `level` `(J, B, M)` and `residual` `(B, M, k)` in merits.
     """
 
     kind: Kind
+    noises: FloatArray
     log: FloatArray
     factor: FloatArray
     inverse: FloatArray
@@ -142,7 +149,8 @@ class Conditioned:
 
     def posterior(self, left: IntArray) -> Posterior:
         """Return what to expect of the configs `left`, `(L,)`."""
-        fitted = [self._fit(kind) for kind in self.kinds]
+        families = groupby(self.kinds, lambda kind: replace(kind, noise=0.0, prior=1.0))
+        fitted = [self._fit(kind, list(members)) for kind, members in families]
         logs = np.concatenate([one.log.ravel() for one in fitted])
         weights = np.exp(logs - logs.max())
         weights /= weights.sum()
@@ -152,27 +160,25 @@ class Conditioned:
         for one in fitted:
             share = weights[start : start + one.log.size].reshape(one.log.shape)
             start += one.log.size
-            told = share.sum(axis=0)
+            told = share.sum(axis=(0, 1))
             datasets += told if len(told) > 1 else told * self.prior.weights
-            spread, which = np.nonzero(share >= least)
-            if len(spread):
-                ahead, deviation = self._predict(one, spread, which, left)
-                parts.append((share[spread, which], ahead, deviation))
+            places = np.nonzero(share >= least)
+            if len(places[0]):
+                ahead, deviation = self._predict(one, places, left)
+                parts.append((share[places], ahead, deviation))
         weight, ahead, deviation = (np.concatenate(part) for part in zip(*parts, strict=True))
         return Posterior(weight / weight.sum(), ahead, deviation, datasets)
 
-    def _means(
-        self, kind: Kind, columns: IntArray, which: IntArray | slice = slice(None)
-    ) -> FloatArray:
-        """Return the prior means `(M, n)` of a kind on some configs, or some of these rows."""
+    def _means(self, kind: Kind, columns: IntArray) -> FloatArray:
+        """Return the prior means `(M, n)` of a kind on some configs."""
         prior = self.prior
         if kind.cold:
-            return np.full((1, len(columns)), prior.mean.mean())[which]
+            return np.full((1, len(columns)), prior.mean.mean())
         mean = prior.mean[columns]
         if kind.width == 1:
-            return (2 * prior.mean.mean() - mean if kind.reverse else mean)[None][which]
+            return (2 * prior.mean.mean() - mean if kind.reverse else mean)[None]
         keep = np.sqrt(1 - kind.width**2)
-        means: FloatArray = prior.merits[:, columns][which]
+        means: FloatArray = prior.merits[:, columns]
         return means if keep == 1 else mean + keep * (means - mean)
 
     def _levels(self, kind: Kind) -> FloatArray:
@@ -194,48 +200,66 @@ class Conditioned:
             covariance += kind.width**2 * prior.covariance(one, other)
         return covariance
 
-    def _fit(self, kind: Kind) -> _Fitted:
+    def _fit(self, kind: Kind, members: Sequence[Kind]) -> _Fitted:
+        """Condition a family; `kind` is any of its members."""
         prior, k = self.prior, len(self.columns)
         scale = prior.within if kind.cold else prior.between
+        noises = np.array([one.noise for one in members])
         gram = self._covariance(kind, self.columns, self.columns)
-        gram[np.diag_indices(k)] += kind.noise**2 * scale + TINY
-        inverse = np.asarray(np.linalg.inv(gram), dtype=np.float64)
-        ones = inverse.sum(axis=0)
+        grams = gram + (noises[:, None, None] ** 2 * scale + TINY) * np.eye(k)
+        inverse = np.asarray(np.linalg.inv(grams), dtype=np.float64)
+        ones = inverse.sum(axis=1)
         flat = prior.spreads**2 / prior.uncertainty
         means, levels = self._means(kind, self.columns), self._levels(kind)
         scores = self.scores[None] - levels[:, None]
         residual = scores[None] / prior.spreads[:, None, None] - means[None]
-        level: FloatArray = (residual @ ones) / (ones.sum() + flat)[:, None]
-        squares = ((residual @ inverse) * residual).sum(axis=2)
-        squares -= level * (residual @ ones)
+        shape = (len(members), *residual.shape[:2])
+        rows = residual.reshape(-1, k)
+        # S + g, (J, B, 1), and c' r, (J, B, M)
+        total = (ones.sum(axis=1)[:, None] + flat)[:, :, None]
+        along = (ones @ rows.T).reshape(shape)
+        level: FloatArray = along / total
+        squares = ((rows @ inverse) * rows).sum(axis=2).reshape(shape)
+        squares -= level * along
         degrees = DEGREES + k - np.isinf(prior.uncertainty)
         squares = np.maximum(squares, 0) + DEGREES
-        log: FloatArray = -0.5 * (np.linalg.slogdet(gram)[1] + degrees * np.log(squares))
-        log -= (0.5 * np.log(ones.sum() + flat) + (k - 1) * np.log(prior.spreads))[:, None]
-        log += np.log(kind.prior)
+        volume = np.linalg.slogdet(grams)[1][:, None, None]
+        log: FloatArray = -0.5 * (volume + degrees * np.log(squares) + np.log(total))
+        log -= (k - 1) * np.log(prior.spreads)[:, None]
+        log += np.log([one.prior for one in members])[:, None, None]
         if len(means) > 1:
             log += np.log(prior.weights)
         factor: FloatArray = squares / degrees
-        return _Fitted(kind, log, factor, inverse, level, residual)
+        return _Fitted(kind, noises, log, factor, inverse, level, residual)
 
     def _predict(
-        self, one: _Fitted, spread: IntArray, which: IntArray, left: IntArray
+        self, one: _Fitted, places: tuple[IntArray, ...], left: IntArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Return how far ahead of the best score components put configs, and deviations."""
-        prior, kind = self.prior, one.kind
+        """Return how far ahead of the best score components put configs, and deviations.
+
+        Args:
+            one: a family.
+            places: of H components in its `(J, B, M)` weights, in that order.
+            left: `(L,)` configs.
+        """
+        prior, kind, (member, spread, which) = self.prior, one.kind, places
         scale = prior.within if kind.cold else prior.between
         cross = self._covariance(kind, self.columns, left)
         solved = one.inverse @ cross
-        variance = kind.residual * scale - (solved * cross).sum(axis=0)
+        variance = kind.residual * scale - (solved * cross).sum(axis=1)
         if not kind.cold and kind.width:
             variance += kind.width**2 * (prior.deviations[:, left] ** 2).sum(axis=0)
-        ones, worth = one.inverse.sum(axis=0), prior.spreads[spread]
-        spare = 1 / (ones.sum() + worth**2 / prior.uncertainty)
-        offset = spare[:, None] * (1 - ones @ cross) ** 2
-        variance = np.maximum(variance, 0) + offset + kind.noise**2 * scale
-        deviation = worth[:, None] * np.sqrt(variance * one.factor[spread, which][:, None])
-        level = one.level[spread, which][:, None]
-        merit = self._means(kind, left, which) + level
-        merit += (one.residual[spread, which] - level) @ solved
+        variance = np.maximum(variance, 0) + one.noises[:, None] ** 2 * scale
+        ones, worth = one.inverse.sum(axis=1), prior.spreads[spread]
+        spare = 1 / (ones.sum(axis=1)[member] + worth**2 / prior.uncertainty)
+        offset = spare[:, None] * ((1 - ones @ cross) ** 2)[member]
+        factor = one.factor[places][:, None]
+        deviation = worth[:, None] * np.sqrt((variance[member] + offset) * factor)
+        level = one.level[places][:, None]
+        merit = self._means(kind, left)[which] + level
+        apart = one.residual[spread, which] - level
+        for number in range(len(one.noises)):
+            mine = member == number
+            merit[mine] += apart[mine] @ solved[number]
         expected = worth[:, None] * merit + self._levels(kind)[which][:, None]
         return expected - self.scores.max(), deviation
