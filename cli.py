@@ -316,6 +316,10 @@ def backtest(
     ] = None,
     budget: Annotated[int, typer.Option(min=1, help="Configs tried on each dataset.")] = 25,
     seed: Seed = 0,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes; by default one a processor where that pays."),
+    ] = None,
     json: Json = False,
     csv: Csv = False,
     table: Table = False,
@@ -339,9 +343,8 @@ def backtest(
         make(name)
     view = _open(store).view(metric, algorithm or None)
     with _bar("leaving datasets out") as advance:
-        found = measure(
-            view, recommender or list(usual()), budget=budget, seed=seed, progress=advance
-        )
+        names = recommender or list(usual())
+        found = measure(view, names, budget=budget, seed=seed, jobs=jobs, progress=advance)
     if form is Form.JSON:
         _out(render_one(found.to_dict()))
     elif form is Form.CSV:

@@ -4,13 +4,15 @@ Every dataset is left out in turn, with its near-duplicates; each recommender is
 rest and recommends one config at a time out of those that ran there, told the score of each.
 Regrets are those of `recommenders.replay`, standard errors are of the mean over datasets with
 near-duplicates counted as one draw (cluster-robust).
+
+Groups are left out in several processes where that pays; the numbers are the same.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,12 @@ from recommenders.tasks import resolve
 from recommenders.threads import one_thread
 
 REPEATS = 5
+
+PAYS_SECONDS = 10.0
+"""What is left to do must take so long for other processes to be worth starting."""
+
+PORTIONS = 8
+"""What each process gets its share of groups in: fewer say less often how far they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +136,7 @@ def backtest(  # noqa: PLR0913 - every option has a default and a name
     budget: int = 25,
     seed: int = 0,
     repeats: int = REPEATS,
+    jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> BacktestResult:
     """Leave one near-duplicate group out, recommend for each of its datasets, and compare.
@@ -138,23 +147,38 @@ def backtest(  # noqa: PLR0913 - every option has a default and a name
         budget: how many configs are tried on each dataset.
         seed: fixes whatever is left to chance.
         repeats: how many seeds are averaged for the random recommender.
+        jobs: how many processes share the work; None for one a processor where that pays. It
+            does not change the result.
         progress: called with the number of datasets done and in all.
 
     Raises:
-        InvalidInputError: if fewer than two groups could be left out, or the budget is not
-            positive.
+        InvalidInputError: if fewer than two groups could be left out, or the budget or the number
+            of processes is not positive.
         UnknownNameError: if a recommender is not known.
     """
     if budget < 1:
         raise InvalidInputError(f"budget: expected a positive number of configs, got {budget}")
-    with one_thread():
-        bench = _Bench(Past.of(view), tuple(dict.fromkeys(names)), budget, seed, max(1, repeats))
-        return bench.run(progress)
+    if jobs is not None and jobs < 1:
+        raise InvalidInputError(f"jobs: expected a positive number of processes, got {jobs}")
+    bench = _Bench(Past.of(view), tuple(dict.fromkeys(names)), budget, seed, max(1, repeats))
+    return bench.run(jobs, progress)
 
 
 @dataclass(eq=False)
+class _Fold:
+    """What came of one group: for each of its datasets in order, by recommender's name."""
+
+    datasets: list[str]
+    random: list[FloatArray] = field(default_factory=list)
+    single: list[float] = field(default_factory=list)
+    paths: dict[str, FloatArray] = field(default_factory=dict)
+    held: dict[str, IntArray] = field(default_factory=dict)
+    spent: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class _Bench:
-    """The state of one backtest."""
+    """One backtest."""
 
     past: Past
     names: tuple[str, ...]
@@ -162,72 +186,100 @@ class _Bench:
     seed: int
     repeats: int
 
-    def run(self, progress: Callable[[int, int], None] | None) -> BacktestResult:
-        names, groups = self._left_out()
-        paths: dict[str, list[FloatArray]] = {name: [] for name in self.names}
-        self.held = dict.fromkeys(self.names, np.zeros(2, dtype=np.int64))
-        self.spent = dict.fromkeys(self.names, 0.0)
-        random, single = [], []
-        for group in dict.fromkeys(groups):
-            members = [n for n, g in zip(names, groups, strict=True) if g == group]
-            fold = self.past.without(members)
-            first = make("best_on_average").fit_past(fold)
-            answers = [Answers.of(self.past.view, name) for name in members]
-            for name, one in zip(members, answers, strict=True):
-                session = first.session(resolve(name, fold.view), fold.table(one.keys))
-                single.append(one.regret[replay(session, one, 1).columns[0]])
-                random.append(random_regret(one.regret, self.budget))
-            for name in self.names:
-                paths[name] += self._replayed(name, fold, members, answers)
+    def run(self, jobs: int | None, progress: Callable[[int, int], None] | None) -> BacktestResult:
+        groups = self._left_out()
+        count = sum(map(len, groups))
+        folds: list[_Fold] = []
+        done = 0
+        for fold in self._folds(groups, jobs):
+            folds.append(fold)
+            done += len(fold.datasets)
             if progress:
-                progress(len(random), len(names))
-        order = [
-            n for g in dict.fromkeys(groups) for n, h in zip(names, groups, strict=True) if h == g
-        ]
+                progress(done, count)
         return BacktestResult(
             self.past.view.metric,
             self.budget,
-            tuple(order),
-            np.array(sorted(groups, key=list(dict.fromkeys(groups)).index)),
-            np.array(random),
-            np.array(single),
-            tuple(
-                Measured(
-                    name,
-                    np.array(paths[name]),
-                    int(self.held[name][0]),
-                    int(self.held[name][1]),
-                    self.spent[name],
-                )
-                for name in self.names
-            ),
+            tuple(name for fold in folds for name in fold.datasets),
+            np.repeat(np.arange(len(folds)), [len(fold.datasets) for fold in folds]),
+            np.array([path for fold in folds for path in fold.random]),
+            np.array([regret for fold in folds for regret in fold.single]),
+            tuple(_measured(name, folds) for name in self.names),
         )
 
-    def _left_out(self) -> tuple[list[str], list[int]]:
-        """Return the datasets that have a choice to offer, and their groups."""
+    def _left_out(self) -> list[list[str]]:
+        """Return the datasets that have a choice to offer, near-duplicates together."""
         wide = np.flatnonzero(np.diff(self.past.cells[0]) > 1)
-        groups = self.past.groups[wide].tolist()
+        groups: dict[int, list[str]] = {}
+        for row in wide.tolist():
+            groups.setdefault(int(self.past.groups[row]), []).append(self.past.datasets[row])
         if len(set(self.past.groups.tolist())) < 2 or not groups:
             raise InvalidInputError(
                 f"backtest: expected runs of at least two configs on at least two datasets that "
-                f"are not near-duplicates, got {len(set(groups))}; record more runs first"
+                f"are not near-duplicates, got {len(groups)}; record more runs first"
             )
-        return [self.past.datasets[i] for i in wide], groups
+        return list(groups.values())
 
-    def _replayed(
-        self, name: str, fold: Past, members: list[str], answers: list[Answers]
-    ) -> list[FloatArray]:
-        """Return the regrets of one recommender on the datasets of one group."""
+    def _folds(self, groups: list[list[str]], jobs: int | None) -> Iterator[_Fold]:
+        """Yield what came of each group, in order."""
+        at, started = 0, time.perf_counter()
+        while jobs is None and at < len(groups):
+            yield from self.folds(groups[at : at + 1])
+            at += 1
+            # How long the others would take is known from those that are done.
+            if (time.perf_counter() - started) / at * (len(groups) - at) > PAYS_SECONDS:
+                from joblib import cpu_count  # noqa: PLC0415 - slow to import, seldom needed
+
+                jobs = cpu_count()
+        if at < len(groups):
+            yield from self._shared(groups[at:], jobs or 1)
+
+    def _shared(self, groups: list[list[str]], jobs: int) -> Iterator[_Fold]:
+        """Yield what came of each group, in order, from several processes."""
+        from joblib import Parallel, delayed  # noqa: PLC0415 - slow to import, seldom needed
+
+        size = max(1, len(groups) // (jobs * PORTIONS))
+        portions = [groups[i : i + size] for i in range(0, len(groups), size)]
+        share = Parallel(n_jobs=jobs, return_as="generator")
+        for folds in share(delayed(self.folds)(portion) for portion in portions):
+            yield from folds
+
+    def folds(self, groups: Sequence[Sequence[str]]) -> list[_Fold]:
+        """Return what came of some groups."""
+        with one_thread():
+            return [self._fold(list(members)) for members in groups]
+
+    def _fold(self, members: list[str]) -> _Fold:
+        """Leave a group out and ask every recommender about its datasets."""
+        past = self.past.without(members)
+        first = make("best_on_average").fit_past(past)
+        answers = [Answers.of(self.past.view, name) for name in members]
+        found = _Fold(members)
+        for name, one in zip(members, answers, strict=True):
+            session = first.session(resolve(name, past.view), past.table(one.keys))
+            found.single.append(one.regret[replay(session, one, 1).columns[0]])
+            found.random.append(random_regret(one.regret, self.budget))
+        for name in self.names:
+            self._replay(name, past, answers, found)
+        return found
+
+    def _replay(self, name: str, past: Past, answers: list[Answers], found: _Fold) -> None:
+        """Add what came of one recommender on the datasets of one group."""
         start = time.perf_counter()
         seeds = range(self.seed, self.seed + (self.repeats if name == "random" else 1))
-        paths = np.zeros((len(members), self.budget))
+        paths = np.zeros((len(answers), self.budget))
+        held = np.zeros(2, dtype=np.int64)
         for seed in seeds:
-            recommender = make(name, seed=seed).fit_past(fold)
-            for i, (dataset, one) in enumerate(zip(members, answers, strict=True)):
-                task = resolve(dataset, fold.view)
-                trace = replay(recommender.session(task, fold.table(one.keys)), one, self.budget)
+            recommender = make(name, seed=seed).fit_past(past)
+            for i, (dataset, one) in enumerate(zip(found.datasets, answers, strict=True)):
+                task = resolve(dataset, past.view)
+                trace = replay(recommender.session(task, past.table(one.keys)), one, self.budget)
                 paths[i] += best_so_far(one.regret, trace.columns, self.budget) / len(seeds)
-                held = np.array([trace.held.sum(), len(trace.held)])
-                self.held[name] = self.held[name] + held
-        self.spent[name] += time.perf_counter() - start
-        return list(paths)
+                held += np.array([trace.held.sum(), len(trace.held)])
+        found.paths[name], found.held[name] = paths, held
+        found.spent[name] = time.perf_counter() - start
+
+
+def _measured(name: str, folds: list[_Fold]) -> Measured:
+    held, intervals = np.sum([fold.held[name] for fold in folds], axis=0).tolist()
+    regret = np.concatenate([fold.paths[name] for fold in folds])
+    return Measured(name, regret, held, intervals, sum(fold.spent[name] for fold in folds))

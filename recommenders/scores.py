@@ -17,7 +17,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -355,25 +355,39 @@ def _surrogates(view: View) -> Surrogates:
     """Return surrogates over at most `MAX_ENCODED` runs of the view, spread over the scores."""
     count = max(1, view.n_datasets)
     most = int(np.clip(min(MAX_ENCODED // count, MAX_PREDICTED // count**2), 8, MAX_OWN))
+    some = _SomeRuns(view, most)
+    return Surrogates(some.own, some.encoder, ard=view.n_datasets <= MAX_ARD_DATASETS)
 
-    @cache
-    def ordered() -> tuple[IntArray, IntArray]:
+
+@dataclass(frozen=True, eq=False)
+class _SomeRuns:
+    """At most so many runs of each dataset of a view, spread over the scores."""
+
+    view: View
+    most: int
+
+    @cached_property
+    def ordered(self) -> tuple[IntArray, IntArray]:
+        """Cells by dataset, and where each dataset's start."""
+        view = self.view
         order = grouped(view.cell_dataset, view.cell_score, view.cell_config)
         return order, np.searchsorted(view.cell_dataset[order], np.arange(view.n_datasets + 1))
 
-    def cells(dataset: int) -> IntArray:
-        order, starts = ordered()
-        return spread_over(order[starts[dataset] : starts[dataset + 1]], most)
-
-    def own(dataset: str) -> OwnRuns:
-        chosen = cells(view.datasets.index(dataset))
+    def own(self, dataset: str) -> OwnRuns:
+        """Return the runs of one dataset."""
+        view = self.view
+        chosen = self._cells(view.datasets.index(dataset))
         score = view.cell_score[chosen]
         regrets = _regret(score, score.max(), score.min())
         return OwnRuns(_keys(view, view.cell_config[chosen]), regrets)
 
-    def encoder() -> Encoder:
-        used = [cells(i) for i in range(view.n_datasets)]
+    def encoder(self) -> Encoder:
+        """Return an encoder of the configs of all datasets."""
+        view = self.view
+        used = [self._cells(i) for i in range(view.n_datasets)]
         columns = np.unique(view.cell_config[np.concatenate(used)])
         return Encoder.infer(_keys(view, spread_over(columns, MAX_ENCODER)))
 
-    return Surrogates(own, encoder, ard=view.n_datasets <= MAX_ARD_DATASETS)
+    def _cells(self, dataset: int) -> IntArray:
+        order, starts = self.ordered
+        return spread_over(order[starts[dataset] : starts[dataset + 1]], self.most)

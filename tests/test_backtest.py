@@ -68,6 +68,38 @@ def test_same_answers_as_through_recommend(name: str) -> None:
     assert result.measured[0].regret == pytest.approx(by_hand(name, 5))
 
 
+def test_several_processes_find_the_same() -> None:
+    view = replace(example(), groups={"d0": 3, "d2": 3})
+    done: list[tuple[int, int]] = []
+    names = ["random", "auto"]
+    alone = backtest(view, names, budget=5, jobs=1)
+    shared = backtest(view, names, budget=5, jobs=2, progress=lambda *at: done.append(at))
+    assert done[-1] == (len(shared.datasets),) * 2
+    assert shared.datasets == alone.datasets
+    assert shared.groups.tolist() == alone.groups.tolist()
+    for one, other in zip(shared.measured, alone.measured, strict=True):
+        assert one.name == other.name
+        assert one.regret.tolist() == other.regret.tolist()
+        assert (one.held, one.intervals) == (other.held, other.intervals)
+    assert shared.random.tolist() == alone.random.tolist()
+    assert shared.single.tolist() == alone.single.tolist()
+
+
+def test_processes_are_started_where_much_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = backtest(example(), ["nearest"], budget=3)
+    monkeypatch.setattr("recommenders.backtest.PAYS_SECONDS", 0.0)
+    asked = []
+    monkeypatch.setattr("joblib.cpu_count", lambda: asked.append(True) or 2)
+    shared = backtest(example(), ["nearest"], budget=3)
+    assert asked
+    assert shared.measured[0].regret.tolist() == alone.measured[0].regret.tolist()
+
+
+def test_no_processes_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match="jobs: expected a positive number"):
+        backtest(example(), ["nearest"], jobs=0)
+
+
 def test_near_duplicates_are_left_out_together_and_counted_as_one_draw() -> None:
     scores = np.random.default_rng(0).random((6, 5))
     scores[1] = scores[0]
