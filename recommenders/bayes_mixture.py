@@ -1,7 +1,7 @@
 """A mixture of Gaussian processes whose means and covariance are those of past datasets.
 
 Scores of configs on a new dataset, in merits (regret times -1, so 0 is the best): y = a + b f.
-The components differ in what they take f to be (`Kind`):
+The components differ in what they take f to be (`recommenders.bayes_kinds.Kind`):
 
     f ~ N(m_d, h^2 C + r t M + v^2 t I),    m_d = m + sqrt(1 - h^2) (Y_d - m)
 
@@ -22,52 +22,34 @@ g = b^2 / s^2, A the covariance of the k observed, c = A^-1 1 and S = 1' c
     q = r' A^-1 r - (c' r)^2 / (S + g)
     log p(y) = -1/2 log|A| - 1/2 log(1 + S / g) - k log b - (DEGREES + k)/2 log(DEGREES + q)
 
-Only k x k systems are solved, and C enters by D x P deviations: no P x P matrix is ever made.
+Only k x k systems are solved, and C enters by D x P deviations: no P x P matrix is ever made. Kinds
+with a mean for each dataset are solved at once, and so are those with a single one. With
+u = y - A_d and m = m_d,
 
-Kinds that differ in their noise v and their prior alone are a *family*: means, levels and
-covariance are theirs together, and their systems are solved at once.
+    r' A^-1 r = u' A^-1 u / b^2 - 2 u' A^-1 m / b + m' A^-1 m
 
-Notation: A active datasets, P configs, k observed, B spreads, J kinds of a family, M means that it
-has (one a dataset, or a single one), H heavy components.
+so that no product is taken for each spread.
+
+Notation: A active datasets, P configs, k observed, B spreads, J kinds solved at once, M means they
+have (one a dataset, or a single one), H heavy components, L configs asked about.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
+from dataclasses import dataclass
 
 import numpy as np
 
 from metastore.view import FloatArray, IntArray
+from recommenders.bayes_kinds import Kind, Kinds
 from recommenders.bayes_prior import TINY, Prior
 
 DEGREES = 3.0
 COMPONENTS = 256
+HEAVY = 0.999
+"""The heaviest components that weigh so much together are looked at, `COMPONENTS` at most."""
+
 LOGISTIC = float(np.sqrt(3) / np.pi)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What a component takes scores to be.
-
-    Args:
-        width: h, the share of the standard deviation between datasets that is left to chance.
-        residual: r, variance by encoded configs, as a share of the mean variance.
-        noise: v, standard deviation of every config on its own, likewise a share.
-        prior: prior probability, up to a constant.
-        cold: whether past scores do not matter.
-        reverse: whether what was good is taken to be bad; needs a width of 1.
-        learned: whether M is the kernel that past datasets taught; the prior must have it.
-    """
-
-    width: float
-    residual: float
-    noise: float
-    prior: float
-    cold: bool = False
-    reverse: bool = False
-    learned: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,22 +95,27 @@ def _excess(ahead: FloatArray, scale: FloatArray) -> FloatArray:
     return excess
 
 
+def _least(weights: FloatArray) -> float:
+    """Return what components weigh at least that are looked at, all weights adding up to 1."""
+    heavy = -np.sort(-weights)[:COMPONENTS]
+    count = int(np.searchsorted(np.cumsum(heavy), HEAVY)) + 1
+    # What is equal but for rounding stays together.
+    return float(heavy[min(count, len(heavy)) - 1]) * (1 - 1e-9)
+
+
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """A family, conditioned on what was observed.
+    """Some kinds, conditioned on what was observed.
 
-    `kind` is one of its kinds; `noises` `(J,)` their standard deviations v; `log` `(J, B, M)` log
-    posterior weights up to a constant; `factor` `(J, B, M)` the common factor of the covariance;
-    `inverse` `(J, k, k)`; `level` `(J, B, M)` and `residual` `(B, M, k)` in merits.
+    `log` `(J, B, M)` are log posterior weights up to a constant, `factor` `(J, B, M)` the common
+    factor of the covariance, `inverse` `(J, k, k)`, `level` `(J, B, M)` in merits.
     """
 
-    kind: Kind
-    noises: FloatArray
+    kinds: Kinds
     log: FloatArray
     factor: FloatArray
     inverse: FloatArray
     level: FloatArray
-    residual: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +124,7 @@ class Conditioned:
 
     Args:
         prior: what past datasets say.
-        kinds: J kinds.
+        kinds: what components take scores to be.
         columns: `(k,)` observed configs, at least one.
         scores: `(k,)` their scores, larger-is-better.
     """
@@ -149,19 +136,19 @@ class Conditioned:
 
     def posterior(self, left: IntArray) -> Posterior:
         """Return what to expect of the configs `left`, `(L,)`."""
-        families = groupby(self.kinds, lambda kind: replace(kind, noise=0.0, prior=1.0))
-        fitted = [self._fit(kind, list(members)) for kind, members in families]
+        each = tuple(kind for kind in self.kinds if kind.width < 1 and not kind.cold)
+        single = tuple(kind for kind in self.kinds if kind.width == 1 or kind.cold)
+        fitted = [self._fit(Kinds(self.prior, some)) for some in (each, single) if some]
         logs = np.concatenate([one.log.ravel() for one in fitted])
         weights = np.exp(logs - logs.max())
         weights /= weights.sum()
-        heavy = len(weights) - min(COMPONENTS, len(weights))
-        least = np.partition(weights, heavy)[heavy]
+        least = _least(weights)
         parts, datasets, start = [], np.zeros(len(self.prior.rows)), 0
         for one in fitted:
             share = weights[start : start + one.log.size].reshape(one.log.shape)
             start += one.log.size
             told = share.sum(axis=(0, 1))
-            datasets += told if len(told) > 1 else told * self.prior.weights
+            datasets += told if one.kinds.each else told * self.prior.weights
             places = np.nonzero(share >= least)
             if len(places[0]):
                 ahead, deviation = self._predict(one, places, left)
@@ -169,68 +156,48 @@ class Conditioned:
         weight, ahead, deviation = (np.concatenate(part) for part in zip(*parts, strict=True))
         return Posterior(weight / weight.sum(), ahead, deviation, datasets)
 
-    def _means(self, kind: Kind, columns: IntArray) -> FloatArray:
-        """Return the prior means `(M, n)` of a kind on some configs."""
-        prior = self.prior
-        if kind.cold:
-            return np.full((1, len(columns)), prior.mean.mean())
-        mean = prior.mean[columns]
-        if kind.width == 1:
-            return (2 * prior.mean.mean() - mean if kind.reverse else mean)[None]
-        keep = np.sqrt(1 - kind.width**2)
-        means: FloatArray = prior.merits[:, columns]
-        return means if keep == 1 else mean + keep * (means - mean)
-
-    def _levels(self, kind: Kind) -> FloatArray:
-        """Return the prior levels `(M,)` of a kind."""
-        prior = self.prior
-        if kind.cold or kind.width == 1:
-            return np.array([prior.level])
-        levels: FloatArray = prior.level + np.sqrt(1 - kind.width**2) * (prior.levels - prior.level)
-        return levels
-
-    def _covariance(self, kind: Kind, one: IntArray, other: IntArray) -> FloatArray:
-        """Return the prior covariance of a kind, less the noise of each config on its own."""
-        prior = self.prior
-        scale = prior.within if kind.cold else prior.between
-        covariance = np.zeros((len(one), len(other)))
-        if kind.residual:
-            covariance += kind.residual * scale * prior.likeness(one, other, kind.learned)
-        if not kind.cold and kind.width:
-            covariance += kind.width**2 * prior.covariance(one, other)
-        return covariance
-
-    def _fit(self, kind: Kind, members: Sequence[Kind]) -> _Fitted:
-        """Condition a family; `kind` is any of its members."""
+    def _fit(self, kinds: Kinds) -> _Fitted:
+        """Condition some kinds."""
         prior, k = self.prior, len(self.columns)
-        scale = prior.within if kind.cold else prior.between
-        noises = np.array([one.noise for one in members])
-        gram = self._covariance(kind, self.columns, self.columns)
-        grams = gram + (noises[:, None, None] ** 2 * scale + TINY) * np.eye(k)
+        grams = kinds.covariance(self.columns, self.columns)
+        grams += (kinds.own + TINY)[:, None, None] * np.eye(k)
         inverse = np.asarray(np.linalg.inv(grams), dtype=np.float64)
         ones = inverse.sum(axis=1)
-        flat = prior.spreads**2 / prior.uncertainty
-        means, levels = self._means(kind, self.columns), self._levels(kind)
-        scores = self.scores[None] - levels[:, None]
-        residual = scores[None] / prior.spreads[:, None, None] - means[None]
-        shape = (len(members), *residual.shape[:2])
-        rows = residual.reshape(-1, k)
-        # S + g, (J, B, 1), and c' r, (J, B, M)
-        total = (ones.sum(axis=1)[:, None] + flat)[:, :, None]
-        along = (ones @ rows.T).reshape(shape)
+        means, levels = kinds.means(self.columns), self._levels(kinds)[:, None]
+        worth = prior.spreads[:, None]
+        # c' and A^-1 with y, with m and with 1, over J, B and M as far as they hang on them.
+        total = ones.sum(axis=1)[:, None, None]
+        of_scores = (ones @ self.scores)[:, None, None]
+        of_means = (means @ ones[:, :, None])[:, None, :, 0]
+        solved = inverse @ self.scores
+        scored = (solved @ self.scores)[:, None, None]
+        scored = scored - 2 * levels * of_scores + levels**2 * total
+        mixed = (means @ solved[:, :, None])[:, None, :, 0] - levels * of_means
+        squares = ((means @ inverse) * means).sum(axis=2)[:, None]
+        squares = scored / worth**2 - 2 * mixed / worth + squares
+        along = (of_scores - levels * total) / worth - of_means
+        total = total + worth**2 / prior.uncertainty
         level: FloatArray = along / total
-        squares = ((rows @ inverse) * rows).sum(axis=2).reshape(shape)
         squares -= level * along
         degrees = DEGREES + k - np.isinf(prior.uncertainty)
         squares = np.maximum(squares, 0) + DEGREES
         volume = np.linalg.slogdet(grams)[1][:, None, None]
         log: FloatArray = -0.5 * (volume + degrees * np.log(squares) + np.log(total))
-        log -= (k - 1) * np.log(prior.spreads)[:, None]
-        log += np.log([one.prior for one in members])[:, None, None]
-        if len(means) > 1:
+        log -= (k - 1) * np.log(worth)
+        log += np.log([kind.prior for kind in kinds.members])[:, None, None]
+        if kinds.each:
             log += np.log(prior.weights)
         factor: FloatArray = squares / degrees
-        return _Fitted(kind, noises, log, factor, inverse, level, residual)
+        return _Fitted(kinds, log, factor, inverse, level)
+
+    def _levels(self, kinds: Kinds) -> FloatArray:
+        """Return the prior levels `(J, M)`; where any is as likely as another, that of the scores.
+
+        So the squares of what is left do not drown in that of the level.
+        """
+        if np.isinf(self.prior.uncertainty):
+            return np.full((len(kinds.members), 1), self.scores.mean())
+        return kinds.levels
 
     def _predict(
         self, one: _Fitted, places: tuple[IntArray, ...], left: IntArray
@@ -238,28 +205,27 @@ class Conditioned:
         """Return how far ahead of the best score components put configs, and deviations.
 
         Args:
-            one: a family.
-            places: of H components in its `(J, B, M)` weights, in that order.
+            one: some kinds.
+            places: of H components in their `(J, B, M)` weights, in that order.
             left: `(L,)` configs.
         """
-        prior, kind, (member, spread, which) = self.prior, one.kind, places
-        scale = prior.within if kind.cold else prior.between
-        cross = self._covariance(kind, self.columns, left)
+        kinds, (member, spread, which) = one.kinds, places
+        cross = kinds.covariance(self.columns, left)
         solved = one.inverse @ cross
-        variance = kind.residual * scale - (solved * cross).sum(axis=1)
-        if not kind.cold and kind.width:
-            variance += kind.width**2 * (prior.deviations[:, left] ** 2).sum(axis=0)
-        variance = np.maximum(variance, 0) + one.noises[:, None] ** 2 * scale
-        ones, worth = one.inverse.sum(axis=1), prior.spreads[spread]
-        spare = 1 / (ones.sum(axis=1)[member] + worth**2 / prior.uncertainty)
-        offset = spare[:, None] * ((1 - ones @ cross) ** 2)[member]
+        variance = kinds.variance(left) - (solved * cross).sum(axis=1)
+        variance = np.maximum(variance, 0) + kinds.own[:, None]
+        ones, worth = one.inverse.sum(axis=1), self.prior.spreads[spread]
+        spare = 1 / (ones.sum(axis=1)[member] + worth**2 / self.prior.uncertainty)
+        offset = spare[:, None] * ((1 - (ones[:, None] @ cross)[:, 0]) ** 2)[member]
         factor = one.factor[places][:, None]
         deviation = worth[:, None] * np.sqrt((variance[member] + offset) * factor)
-        level = one.level[places][:, None]
-        merit = self._means(kind, left)[which] + level
-        apart = one.residual[spread, which] - level
-        for number in range(len(one.noises)):
+        level, levels = one.level[places][:, None], self._levels(kinds)
+        levels = np.broadcast_to(levels, (len(levels), one.log.shape[2]))[member, which][:, None]
+        apart = (self.scores - levels) / worth[:, None]
+        apart -= kinds.means_of(member, which, self.columns) + level
+        merit = kinds.means_of(member, which, left) + level
+        for number in np.unique(member).tolist():
             mine = member == number
             merit[mine] += apart[mine] @ solved[number]
-        expected = worth[:, None] * merit + self._levels(kind)[which][:, None]
+        expected = worth[:, None] * merit + levels
         return expected - self.scores.max(), deviation

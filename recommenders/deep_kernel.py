@@ -26,7 +26,8 @@ class DeepKernelSearch(SurrogateSearch):
 
     def train(self, episodes: list[Runs]) -> Surrogate:
         """Return the process that past datasets' runs teach."""
-        from recommenders.deep_surrogate import Plan, train  # noqa: PLC0415 - needs torch
+        from recommenders.deep_surrogate import train  # noqa: PLC0415 - needs torch
+        from recommenders.surrogate_training import Plan  # noqa: PLC0415
 
         plan = Plan(self.iterations, self.seed, self.device, self.cache, self.progress)
         return train(episodes, plan)

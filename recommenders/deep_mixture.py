@@ -35,7 +35,7 @@ import numpy as np
 
 from metastore.errors import InvalidInputError
 from metastore.view import FloatArray, IntArray
-from recommenders.bayes_mixture import Kind
+from recommenders.bayes_kinds import Kind
 from recommenders.empirical_bayes import GUARDS, PREDICTED_KINDS, EmpiricalBayes, Lesson, Lessons
 from recommenders.own_pools import SHARED
 from recommenders.past_runs import runs_of
@@ -141,7 +141,8 @@ class DeepMixture(EmpiricalBayes):
 
     def _learned(self, spoilt: bool) -> LearnedKernel | None:
         try:
-            from recommenders.learned_kernel import ITERATIONS, learn  # noqa: PLC0415 - needs torch
+            from recommenders.learned_kernel import learn  # noqa: PLC0415 - needs torch
+            from recommenders.surrogate_training import Plan  # noqa: PLC0415
         except ImportError as error:
             raise InvalidInputError(
                 f"recommender 'deep_mixture' needs torch ({error}); install headstart[learners]"
@@ -151,10 +152,7 @@ class DeepMixture(EmpiricalBayes):
             return None
         return learn(
             episodes,
-            iterations=self.iterations or ITERATIONS,
-            seed=self.seed,
-            cache=self.cache,
-            progress=self.progress,
+            Plan(self.iterations, self.seed, cache=self.cache, progress=self.progress),
         )
 
     def _episodes(self, spoilt: bool) -> list[tuple[FloatArray, FloatArray]]:

@@ -5,58 +5,32 @@ The one bridge from past runs to `learners.deep_kernel`. Kept apart, for it need
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from learners.deep_kernel import DeepKernel, predict_distribution
-from learners.episode import Episodes, Examples, examples
+from learners.episode import Episodes, Examples
 from learners.execution import Execution
 from learners.learner import Phase, State
 from learners.networks import MLP
-from learners.training import Budget, Training, meta_train
 from metastore.view import FloatArray
 from recommenders.run_episodes import Runs, episodes_of
 from recommenders.surrogate_search import Predict
+from recommenders.surrogate_training import PastRuns, Plan, run_set, tensors
 
 WIDTH = 64
 FEATURES = 16
 RUNS = 50
 """Runs of one dataset in an episode, as in the paper."""
 
-META_BATCH = 16
 RATE = 1e-3
 FINE_TUNE_RATE = 1e-3
-MOST = 4_000
-FEWEST = 100
 LEAST = 1e-3
 """Smallest deviation that an expected improvement is given, in units of the observed range."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How to train: see `recommenders.deep_kernel.DeepKernelSearch`."""
-
-    iterations: int
-    seed: int
-    device: str
-    cache: Path | None
-    progress: bool
-
-    def steps(self, runs: int) -> int:
-        """Return how many meta-iterations there are."""
-        return self.iterations or int(np.clip(runs // 4, FEWEST, MOST))
-
-    def on(self) -> str:
-        """Return the device."""
-        if self.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        return self.device
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +108,7 @@ class DeepSurrogate:
         return {name: value.detach() for name, value in state.items()}
 
 
-def train(episodes: Sequence[tuple[FloatArray, FloatArray]], plan: Plan) -> DeepSurrogate:
+def train(episodes: PastRuns, plan: Plan) -> DeepSurrogate:
     """Return the process that past datasets teach, from the cache where it is there.
 
     Args:
@@ -145,43 +119,7 @@ def train(episodes: Sequence[tuple[FloatArray, FloatArray]], plan: Plan) -> Deep
     learner = DeepKernel(
         MLP((columns, WIDTH, WIDTH, FEATURES)), FEATURES, regression=True, noise=0.01
     )
-    tables = [
-        (torch.from_numpy(points).float(), torch.from_numpy(np.asarray(scores)).float())
-        for points, scores in episodes
-    ]
     iterations = plan.steps(sum(len(scores) for _, scores in episodes))
-    path = None
-    if plan.cache is not None:
-        plan.cache.mkdir(parents=True, exist_ok=True)
-        settings = (iterations, plan.seed, WIDTH, FEATURES, RUNS)
-        path = plan.cache / f"deep-kernel-{digest(episodes, settings)}.json"
-    trained = meta_train(
-        learner,
-        RescaledRuns(tables, plan.seed),
-        Budget(iterations),
-        Training(
-            meta_batch=META_BATCH,
-            rate=RATE,
-            schedule="cosine",
-            clip=10.0,
-            seed=plan.seed,
-            checkpoint=path,
-            progress=plan.progress,
-            execution=Execution(device=plan.on()),
-        ),
-    )
-    return DeepSurrogate(learner, {name: value.cpu() for name, value in trained.state.items()})
-
-
-def run_set(points: FloatArray, scores: FloatArray) -> Examples:
-    """Return runs as a set to learn from: points `(n, d)` and scores `(n,)`."""
-    return examples(torch.from_numpy(points).float(), torch.from_numpy(scores).float())
-
-
-def digest(episodes: Sequence[tuple[FloatArray, FloatArray]], settings: tuple[float, ...]) -> str:
-    """Return what a surrogate is kept by: a hash of what it learned from, and how."""
-    found = hashlib.sha256("|".join(map(str, settings)).encode())
-    for points, scores in episodes:
-        found.update(np.ascontiguousarray(points).tobytes())
-        found.update(np.ascontiguousarray(scores).tobytes())
-    return found.hexdigest()[:24]
+    path = plan.kept("deep-kernel", episodes, (iterations, plan.seed, WIDTH, FEATURES, RUNS))
+    sampler = RescaledRuns(tensors(episodes), plan.seed)
+    return DeepSurrogate(learner, plan.train(learner, sampler, iterations, path, RATE))

@@ -44,7 +44,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastore.view import FloatArray, IntArray
-from recommenders.bayes_mixture import Conditioned, Kind
+from recommenders.bayes_kinds import Kind
+from recommenders.bayes_mixture import Conditioned
 from recommenders.bayes_prior import TINY, Prior, upper_half
 from recommenders.nearest import Nearest
 from recommenders.portfolio import covering

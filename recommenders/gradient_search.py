@@ -31,8 +31,8 @@ class GradientSearch(SurrogateSearch):
 
     def train(self, episodes: list[Runs]) -> Surrogate:
         """Return the network that past datasets' runs teach."""
-        from recommenders.deep_surrogate import Plan  # noqa: PLC0415 - needs torch
-        from recommenders.gradient_surrogate import train  # noqa: PLC0415
+        from recommenders.gradient_surrogate import train  # noqa: PLC0415 - needs torch
+        from recommenders.surrogate_training import Plan  # noqa: PLC0415
 
         plan = Plan(self.iterations, self.seed, self.device, self.cache, self.progress)
         return train(episodes, plan)

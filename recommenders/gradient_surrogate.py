@@ -14,22 +14,19 @@ from torch import Tensor
 
 from learners.episode import Episodes
 from learners.evaluation import evaluate
-from learners.execution import Execution
 from learners.inner_loop import GradientLearner
 from learners.learner import State
 from learners.maml import maml
 from learners.networks import MLP
-from learners.training import Budget, Training, meta_train
 from metastore.view import FloatArray
-from recommenders.deep_surrogate import Plan, digest, run_set
 from recommenders.run_episodes import Runs, episodes_of
 from recommenders.surrogate_search import Predict
+from recommenders.surrogate_training import PastRuns, Plan, run_set, tensors
 
 WIDTH = 64
 RUNS = 50
 """Runs of one dataset in an episode at most: half to adapt to, half to be right about."""
 
-META_BATCH = 16
 RATE = 1e-3
 INNER_RATE = 0.05
 INNER_STEPS = 5
@@ -107,7 +104,7 @@ class GradientSurrogate:
         return predict
 
 
-def train(episodes: Sequence[tuple[FloatArray, FloatArray]], plan: Plan) -> GradientSurrogate:
+def train(episodes: PastRuns, plan: Plan) -> GradientSurrogate:
     """Return the network that past datasets teach, from the cache where it is there.
 
     Args:
@@ -116,32 +113,10 @@ def train(episodes: Sequence[tuple[FloatArray, FloatArray]], plan: Plan) -> Grad
     """
     network = MLP((episodes[0][0].shape[1], WIDTH, WIDTH, 1))
     learner = maml(network, steps=INNER_STEPS, rate=INNER_RATE, regression=True)
-    tables = [
-        (torch.from_numpy(points).float(), torch.from_numpy(np.asarray(scores)).float())
-        for points, scores in episodes
-    ]
+    tables = tensors(episodes)
     iterations = plan.iterations or min(MOST, plan.steps(sum(len(y) for _, y in episodes)))
-    path = None
-    if plan.cache is not None:
-        plan.cache.mkdir(parents=True, exist_ok=True)
-        settings = (iterations, plan.seed, WIDTH, RUNS, INNER_RATE, INNER_STEPS)
-        path = plan.cache / f"maml-{digest(episodes, settings)}.json"
-    sampler = StandardisedRuns(tables, plan.seed)
-    trained = meta_train(
-        learner,
-        sampler,
-        Budget(iterations),
-        Training(
-            meta_batch=META_BATCH,
-            rate=RATE,
-            schedule="cosine",
-            clip=10.0,
-            seed=plan.seed,
-            checkpoint=path,
-            progress=plan.progress,
-            execution=Execution(device=plan.on()),
-        ),
-    )
-    state = {name: value.cpu() for name, value in trained.state.items()}
+    settings = (iterations, plan.seed, WIDTH, RUNS, INNER_RATE, INNER_STEPS)
+    path = plan.kept("maml", episodes, settings)
+    state = plan.train(learner, StandardisedRuns(tables, plan.seed), iterations, path, RATE)
     judged = evaluate(learner, state, StandardisedRuns(tables, plan.seed + 1), JUDGED)
     return GradientSurrogate(learner, state, float(np.sqrt(judged.mean)))

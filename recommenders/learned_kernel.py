@@ -18,10 +18,8 @@ Notation: n runs of a dataset, d columns of an encoded config.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -29,17 +27,15 @@ from torch import Tensor
 
 from learners.deep_kernel import DeepKernel, ScaleFreeDeepKernel
 from learners.episode import Episodes
-from learners.execution import Execution
 from learners.learner import State
 from learners.networks import MLP
-from learners.training import Budget, Training, meta_train
 from metastore.view import FloatArray
 from recommenders.run_episodes import Runs, episodes_of
+from recommenders.surrogate_training import META_BATCH, PastRuns, Plan, tensors
 
 WIDTH = 64
 FEATURES = 16
 RUNS = 50
-META_BATCH = 16
 ITERATIONS = 1_000
 """Longer training, or a wider network, explained new datasets no better."""
 
@@ -87,14 +83,7 @@ class LearnedKernel:
         return features
 
 
-def learn(
-    episodes: Sequence[tuple[FloatArray, FloatArray]],
-    *,
-    iterations: int = ITERATIONS,
-    seed: int = 0,
-    cache: Path | None = None,
-    progress: bool = False,
-) -> LearnedKernel:
+def learn(episodes: PastRuns, plan: Plan) -> LearnedKernel:
     """Return the kernel that past datasets teach, from the cache where it is there.
 
     Always on the processor and on one thread: the network is too small for anything else to pay.
@@ -102,46 +91,19 @@ def learn(
     Args:
         episodes: points `(n, d)` and scores `(n,)`, larger-is-better and not all equal, of each
             past dataset.
-        iterations: meta-training steps.
-        seed: of the network and the episodes.
-        cache: folder to keep what was learned in, by content; training that was killed goes on.
-        progress: whether to show a progress bar.
+        plan: how to train; `ITERATIONS` unless it says how many.
     """
-    columns = episodes[0][0].shape[1]
-    network = MLP((columns, WIDTH, WIDTH, FEATURES))
+    network = MLP((episodes[0][0].shape[1], WIDTH, WIDTH, FEATURES))
     learner = ScaleFreeDeepKernel(network, FEATURES)
-    tables = [
-        # The level does not matter, but its digits would be lost to the scores.
-        (torch.from_numpy(points).float(), torch.from_numpy(_standardised(scores)).float())
-        for points, scores in episodes
-    ]
-    path = None
-    if cache is not None:
-        cache.mkdir(parents=True, exist_ok=True)
-        path = cache / f"learned-kernel-{_digest(episodes, iterations, seed)}.json"
-    settings = Training(
-        meta_batch=META_BATCH,
-        rate=RATE,
-        schedule="cosine",
-        clip=10.0,
-        seed=seed,
-        checkpoint=path,
-        progress=progress,
-        execution=Execution(),
-    )
-    trained = meta_train(learner, Subsets(tables, seed), Budget(iterations), settings)
-    return LearnedKernel(learner, trained.state)
+    plan = replace(plan, device="cpu", iterations=plan.iterations or ITERATIONS)
+    settings = (plan.iterations, plan.seed, WIDTH, FEATURES, RUNS, META_BATCH, RATE)
+    path = plan.kept("learned-kernel", episodes, settings)
+    # The level does not matter, but its digits would be lost to the scores.
+    tables = tensors([(points, _standardised(scores)) for points, scores in episodes])
+    sampler = Subsets(tables, plan.seed)
+    return LearnedKernel(learner, plan.train(learner, sampler, plan.iterations, path, RATE))
 
 
 def _standardised(scores: FloatArray) -> FloatArray:
     standardised: FloatArray = (scores - scores.mean()) / scores.std()
     return standardised
-
-
-def _digest(episodes: Sequence[tuple[FloatArray, FloatArray]], iterations: int, seed: int) -> str:
-    about = f"{iterations}|{seed}|{WIDTH}|{FEATURES}|{RUNS}|{META_BATCH}|{RATE}"
-    digest = hashlib.sha256(about.encode())
-    for points, scores in episodes:
-        digest.update(np.ascontiguousarray(points).tobytes())
-        digest.update(np.ascontiguousarray(scores).tobytes())
-    return digest.hexdigest()[:24]

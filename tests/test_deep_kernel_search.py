@@ -12,7 +12,8 @@ import recommenders
 from metastore.errors import InvalidInputError
 from metastore.types import Observation
 from recommenders.deep_kernel import DeepKernelSearch
-from recommenders.deep_surrogate import Plan, RescaledRuns, train
+from recommenders.deep_surrogate import RescaledRuns, train
+from recommenders.surrogate_training import Plan
 from tests.views import small_view
 
 torch = pytest.importorskip("torch")

@@ -26,6 +26,7 @@ from tests.views import small_view, view_from_parquet
 torch = pytest.importorskip("torch")
 
 from recommenders.learned_kernel import Subsets, learn  # noqa: E402 - needs torch
+from recommenders.surrogate_training import Plan  # noqa: E402
 
 RUNS = 30
 
@@ -66,7 +67,7 @@ def waves() -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def test_configs_that_scored_alike_on_past_datasets_are_alike() -> None:
-    kernel = learn(waves(), iterations=300)
+    kernel = learn(waves(), Plan(300))
     features = kernel.features(np.array([[-0.8], [0.8], [0.0]]))
     alike = matern(features, features)
     assert alike[0, 1] > 0.8 > alike[0, 2]
@@ -74,7 +75,7 @@ def test_configs_that_scored_alike_on_past_datasets_are_alike() -> None:
 
 def test_level_and_scale_of_a_dataset_do_not_matter() -> None:
     changed = [(points, (3.0 + i) * scores - i) for i, (points, scores) in enumerate(waves())]
-    found = [learn(some, iterations=20).features(waves()[0][0]) for some in (waves(), changed)]
+    found = [learn(some, Plan(20)).features(waves()[0][0]) for some in (waves(), changed)]
     alike = [matern(features, features) for features in found]
     np.testing.assert_allclose(alike[0], alike[1], atol=0.02)
 
@@ -92,13 +93,13 @@ def test_episodes_are_of_2_to_50_runs_and_depend_on_their_number_alone() -> None
 
 
 def test_what_was_learned_is_kept_by_what_it_was_learned_from(tmp_path: Path) -> None:
-    first = learn(waves(), iterations=20, cache=tmp_path)
+    first = learn(waves(), Plan(20, cache=tmp_path))
     (kept,) = tmp_path.glob("*.json")
     before = kept.stat().st_mtime_ns
-    second = learn(waves(), iterations=20, cache=tmp_path)
+    second = learn(waves(), Plan(20, cache=tmp_path))
     assert all(torch.equal(first.state[name], second.state[name]) for name in first.state)
     assert kept.stat().st_mtime_ns == before
-    learn([(points, -scores) for points, scores in waves()], iterations=20, cache=tmp_path)
+    learn([(points, -scores) for points, scores in waves()], Plan(20, cache=tmp_path))
     assert len(list(tmp_path.glob("*.json"))) == 2
 
 

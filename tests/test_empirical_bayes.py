@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import recommenders
 from metastore.view import View
-from recommenders.bayes_mixture import DEGREES, Conditioned, Kind
+from recommenders.bayes_kinds import Kind
+from recommenders.bayes_mixture import DEGREES, HEAVY, Conditioned
 from recommenders.bayes_prior import TINY, Prior, upper_half
 from recommenders.empirical_bayes import KINDS as KINDS_AS_MADE
 from recommenders.empirical_bayes import PREDICTED_KINDS, EmpiricalBayes
@@ -94,7 +95,9 @@ def test_every_component_is_the_dense_gaussian(seed: int, kind: Kind, observed: 
     prior = Prior.of(case, points)
     left = np.flatnonzero(~case.seen.taken)
     conditioned = Conditioned(prior, (kind,), case.seen.columns, case.seen.scores)
-    found = conditioned.posterior(left)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recommenders.bayes_mixture.HEAVY", 2.0)
+        found = conditioned.posterior(left)
     rows = range(D) if not kind.cold and kind.width < 1 else range(1)
     means, deviations, logs = [], [], []
     for spread in prior.spreads:
@@ -110,6 +113,20 @@ def test_every_component_is_the_dense_gaussian(seed: int, kind: Kind, observed: 
     assert found.ahead == pytest.approx(np.array(means), rel=1e-6, abs=1e-9)
     assert found.deviation == pytest.approx(np.array(deviations), rel=1e-6, abs=1e-9)
     assert found.datasets.sum() == pytest.approx(1)
+
+
+def test_light_components_are_not_looked_at() -> None:
+    case, points = case_of(3)
+    left = np.flatnonzero(~case.seen.taken)
+    conditioned = Conditioned(Prior.of(case, points), KINDS, case.seen.columns, case.seen.scores)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recommenders.bayes_mixture.HEAVY", 2.0)
+        whole = np.sort(conditioned.posterior(left).weight)[::-1]
+    some = conditioned.posterior(left)
+    share = np.cumsum(whole)[len(some.weight) - 1]
+    assert HEAVY <= share < HEAVY + whole[len(some.weight) - 1]
+    assert some.weight.sum() == pytest.approx(1)
+    assert some.datasets.sum() == pytest.approx(1)
 
 
 def test_without_levels_the_level_of_scores_does_not_matter() -> None:

@@ -21,10 +21,11 @@ import numpy as np
 from benchmarks.recommend.own_tables import load
 from benchmarks.results import Report, Spread, table
 from metastore.view import FloatArray
-from recommenders.deep_surrogate import MOST, Plan, train
+from recommenders.deep_surrogate import train
 from recommenders.learned_kernel import ITERATIONS, learn
 from recommenders.past_runs import runs_of
 from recommenders.scores import Past, spread_over
+from recommenders.surrogate_training import MOST, Plan
 
 DATASETS, RUNS = 94, 500
 SIZES = ((94, 500), (94, 125), (24, 500), (24, 125))
@@ -39,7 +40,7 @@ def _published(tables: Tables, iterations: int) -> None:
 
 
 def _learned(tables: Tables, iterations: int) -> None:
-    learn(tables, iterations=iterations or ITERATIONS)
+    learn(tables, Plan(iterations))
 
 
 METHODS: dict[str, Callable[[Tables, int], None]] = {
