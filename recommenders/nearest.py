@@ -13,6 +13,7 @@ alike, as in the portfolio, and the evidence says so.
 from __future__ import annotations
 
 from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -21,8 +22,22 @@ from recommenders.agreement import explain, improving
 from recommenders.distances import Support, distances, kernel_weights, squash
 from recommenders.portfolio import covering
 from recommenders.recommender import AskedTask
+from recommenders.scores import Past
 from recommenders.sessions import Belief, Case, Choice
 from recommenders.table_recommender import TableRecommender
+
+_SUPPORTS: WeakKeyDictionary[Past, tuple[Support, FloatArray]] = WeakKeyDictionary()
+"""What was learned from each past in use: several recommenders share one past."""
+
+
+def _supported(past: Past) -> tuple[Support, FloatArray]:
+    """Return where past datasets lie, and the squashed z `(D, P)` of all of them."""
+    if past not in _SUPPORTS:
+        values = past.view.meta.aligned(past.datasets)
+        described = np.isfinite(values).any(axis=1)
+        support = Support.fit(values[described], past.groups[described])
+        _SUPPORTS[past] = support, squash(support.scaling(values))
+    return _SUPPORTS[past]
 
 
 class Nearest(TableRecommender):
@@ -42,11 +57,7 @@ class Nearest(TableRecommender):
 
     def prepare(self) -> None:
         """Learn how meta-features are scaled and how near past datasets are to each other."""
-        past = self.past
-        values = past.view.meta.aligned(past.datasets)
-        described = np.isfinite(values).any(axis=1)
-        self._support = Support.fit(values[described], past.groups[described])
-        self._z = squash(self._support.scaling(values))
+        self._support, self._z = _supported(self.past)
 
     def _scaled(self, meta_features: FloatArray) -> FloatArray:
         return squash(self._support.scaling(meta_features))
