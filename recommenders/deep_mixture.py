@@ -36,10 +36,10 @@ import numpy as np
 from metastore.errors import InvalidInputError
 from metastore.view import FloatArray, IntArray
 from recommenders.bayes_kinds import Kind
+from recommenders.cells import spread_over
 from recommenders.empirical_bayes import GUARDS, PREDICTED_KINDS, EmpiricalBayes, Lesson, Lessons
 from recommenders.own_pools import SHARED
 from recommenders.past_runs import runs_of
-from recommenders.scores import spread_over
 from recommenders.sessions import Case
 
 if TYPE_CHECKING:

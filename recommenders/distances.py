@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metastore.view import FloatArray, IntArray
-from recommenders.scores import spread_over
+from recommenders.cells import spread_over
 
 SQUASH = 3.0
 MIN_SHARED = 1 / 3

@@ -47,9 +47,9 @@ from metastore.view import FloatArray, IntArray
 from recommenders.bayes_kinds import Kind
 from recommenders.bayes_mixture import Conditioned
 from recommenders.bayes_prior import TINY, Prior, upper_half
+from recommenders.cells import spread_over
 from recommenders.nearest import Nearest
 from recommenders.portfolio import covering
-from recommenders.scores import spread_over
 from recommenders.sessions import Case, Choice
 
 SHARPEN = 2.0

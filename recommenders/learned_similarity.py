@@ -22,11 +22,12 @@ from typing import ClassVar
 import numpy as np
 
 from metastore.view import FloatArray
+from recommenders.cells import spread_over
 from recommenders.distances import distances
 from recommenders.metric_fitting import Pairs, chosen, metric_can_be_learned
 from recommenders.nearest import Nearest
 from recommenders.rank_quantiles import rank_quantiles
-from recommenders.scores import Past, spread_over
+from recommenders.scores import Past
 
 MOST = 192
 """Datasets that a metric is learned from: memory and time grow with their square."""

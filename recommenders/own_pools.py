@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from metastore.view import FloatArray, IntArray
-from recommenders.scores import Past, Table, spread_over
+from recommenders.cells import spread_over
+from recommenders.scores import Past, Table
 
 CELLS = 32_000
 PREDICTED = 500_000

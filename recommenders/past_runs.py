@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from metastore.view import FloatArray
+from recommenders.cells import spread_over
 from recommenders.encoding import Key
-from recommenders.scores import Past, spread_over
+from recommenders.scores import Past
 
 
 def runs_of(past: Past, row: int, most: int) -> tuple[list[Key], FloatArray]:

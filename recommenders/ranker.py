@@ -44,12 +44,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastore.view import FloatArray, IntArray
+from recommenders.cells import spread_over
 from recommenders.nearest import Nearest
 from recommenders.own_pools import left_out_rows, own_pool
 from recommenders.portfolio import covering
 from recommenders.rank_model import Lists, RankModel, required
 from recommenders.recommender import AskedTask
-from recommenders.scores import Past, Table, spread_over
+from recommenders.scores import Past, Table
 from recommenders.sessions import Case, Choice, Session, Strategy, TableSession
 
 FOLDS = 4

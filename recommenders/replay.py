@@ -2,7 +2,8 @@
 
 The pool is the configs that ran there. Regret after k configs is `(best - best of the first k)
 / (best - worst)`, best and worst over the pool's completed runs; a failed run counts as the
-worst. Where all scores are equal every regret is 0.
+worst. Where all scores are equal every regret is 0. What a view without heavy tails
+(`recommenders.heavy_tails`) has is what counts: one run that diverged makes no others alike.
 """
 
 from __future__ import annotations

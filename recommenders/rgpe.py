@@ -29,11 +29,11 @@ from typing import ClassVar
 import numpy as np
 
 from metastore.view import FloatArray, IntArray
+from recommenders.cells import spread_over
 from recommenders.encoding import Encoder
 from recommenders.past_runs import runs_of
 from recommenders.portfolio import covering
 from recommenders.posteriors import Posterior, expected_improvement
-from recommenders.scores import spread_over
 from recommenders.sessions import Case, Choice
 from recommenders.table_recommender import TableRecommender
 

@@ -23,18 +23,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastore.view import FloatArray, IntArray, View
-from recommenders.encoding import Encoder, Key, carried
-from recommenders.surrogates import OwnRuns, Surrogates
+from recommenders.cells import (
+    MAX_ENCODED,
+    MAX_PREDICTED,
+    grouped,
+    keys_of,
+    regret_of,
+    surrogates_of,
+)
+from recommenders.encoding import Key, carried
+from recommenders.heavy_tails import unbounded, without_tails
+from recommenders.surrogates import Surrogates
 
 MAX_POOL = 1_000
 MAX_DENSE_CELLS = 4_000_000
 MIN_DENSITY = 0.1
-MAX_ENCODED = 60_000
-MAX_ENCODER = 10_000
 MAX_KEPT = 64
-MAX_PREDICTED = 30_000_000
-MAX_OWN = 500
-MAX_ARD_DATASETS = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +121,8 @@ class Past:
         best: `(D,)` best score of each dataset.
         worst: `(D,)` worst score of each dataset.
         surrogates: predict what did not run; shared by the pasts of narrowed views.
+        recorded: the view as it was recorded; `view` has its heavy tails cut
+            (`recommenders.heavy_tails`).
     """
 
     view: View
@@ -124,14 +130,16 @@ class Past:
     best: FloatArray
     worst: FloatArray
     surrogates: Surrogates
+    recorded: View
     _tables: dict[tuple[Key, ...], Table] = field(default_factory=dict)
     _at: dict[bytes, Table] = field(default_factory=dict)
 
     @classmethod
     def of(cls, view: View) -> Past:
         """Return the past of a view; datasets that have failures only are left out."""
-        base = cls(view, (), np.empty(0), np.empty(0), _surrogates(view))
-        return base._narrowed(view)
+        told = without_tails(view)
+        base = cls(told, (), np.empty(0), np.empty(0), surrogates_of(told), view)
+        return base._narrowed(told)
 
     def without(self, datasets: Sequence[str]) -> Past:
         """Return the past less these datasets and their near-duplicates."""
@@ -154,6 +162,11 @@ class Past:
             _at={},
         )
 
+    @cached_property
+    def tailed(self) -> bool:
+        """Whether the metric has no bound on its bad side."""
+        return unbounded(self.view)
+
     @property
     def spread(self) -> FloatArray:
         """`(D,)` best less worst score of each dataset."""
@@ -163,6 +176,22 @@ class Past:
         """Return the scores `(D, P)`, larger-is-better, that the regrets stand for."""
         scores: FloatArray = self.best[:, None] - table.regret * self.spread[:, None]
         return scores
+
+    def value(self, row: int, key: Key, regret: float) -> float:
+        """Return what a config that ran on a dataset has there, in the metric's own direction.
+
+        Args:
+            row: the dataset.
+            key: the config.
+            regret: its regret there, 1 also where it lies further below than counts.
+        """
+        if self.tailed and regret >= 1:
+            whole, name = self.recorded, self.datasets[row]
+            mine = np.flatnonzero(whole.cell_dataset == whole.datasets.index(name))
+            keys = keys_of(whole, whole.cell_config[mine])
+            if key in keys:
+                return whole.value(float(whole.cell_score[mine[keys.index(key)]]))
+        return self.view.value(float(self.best[row] - regret * self.spread[row]))
 
     @cached_property
     def rows(self) -> IntArray:
@@ -181,7 +210,7 @@ class Past:
     def cells(self) -> tuple[IntArray, IntArray, FloatArray]:
         """Cells by dataset, the best first: `(D + 1,)` starts, `(N,)` numbers and regrets."""
         at = self.rows[self.view.cell_dataset]
-        regret = _regret(self.view.cell_score, self.best[at], self.worst[at])
+        regret = regret_of(self.view.cell_score, self.best[at], self.worst[at])
         order = grouped(at, regret, self.view.cell_config)
         starts = np.searchsorted(at[order], np.arange(len(self.datasets) + 1))
         return starts, order, regret[order]
@@ -211,14 +240,14 @@ class Past:
 
     def keys_of(self, configs: IntArray) -> list[Key]:
         """Return the keys of configs of the view, by their numbers there."""
-        return _keys(self.view, configs)
+        return keys_of(self.view, configs)
 
     def table_at(self, configs: IntArray) -> Table:
         """Return what the past says of configs of the view, by their numbers there."""
         name = configs.tobytes()
         found = self._at.get(name)
         if found is None:
-            keys = _keys(self.view, configs)
+            keys = keys_of(self.view, configs)
             order = sorted(range(len(keys)), key=keys.__getitem__)
             found = self._table(tuple(keys[i] for i in order), configs[order])
             if len(self._at) < MAX_KEPT:
@@ -229,7 +258,7 @@ class Past:
         """Return the numbers of configs in the view, -1 where they are not in it."""
         texts = {text for _, text in keys}
         places = [i for i, text in enumerate(self.view.config_texts) if text in texts]
-        found = dict(zip(_keys(self.view, np.array(places, dtype=np.int64)), places, strict=True))
+        found = dict(zip(keys_of(self.view, np.array(places, dtype=np.int64)), places, strict=True))
         return np.array([found.get(key, -1) for key in keys], dtype=np.int64)
 
     def table(self, keys: tuple[Key, ...]) -> Table:
@@ -273,7 +302,7 @@ class Past:
         score[at[inside], to[inside]] = view.cell_score[inside]
         seconds[at[inside], to[inside]] = view.cell_seconds[inside]
         repeats[at[inside], to[inside]] = view.cell_repeats[inside]
-        regret = _regret(score, self.best[:, None], self.worst[:, None])
+        regret = regret_of(score, self.best[:, None], self.worst[:, None])
         regret[failed & np.isnan(score)] = 1.0
         known = ~np.isnan(regret)
         return Table(keys, self._filled(keys, regret, known), known, seconds, repeats)
@@ -294,50 +323,6 @@ SHRINK = 5.0
 """How many datasets a config must have run on to weigh as much as a dataset's own runs."""
 
 
-def spread_over(items: IntArray, most: int) -> IntArray:
-    """Return at most `most` of the items, evenly spaced, the first and the last among them."""
-    places = np.linspace(0, len(items) - 1, min(len(items), most)).round().astype(np.int64)
-    return items[places] if len(items) else items
-
-
-def grouped(group: IntArray, value: FloatArray, number: IntArray) -> IntArray:
-    """Return the order by group, in it by value, and of equal values by number.
-
-    The cells of a view stand by dataset, and in it by config: then each dataset is sorted alone,
-    which takes a fifth of the time.
-    """
-    if not len(group):
-        return np.empty(0, np.int64)
-    stays = group[1:] == group[:-1]
-    starts = np.concatenate([[0], np.flatnonzero(~stays) + 1])
-    split = len(set(group[starts].tolist())) < len(starts)
-    if split or not (~stays | (number[1:] > number[:-1])).all():
-        return np.lexsort((number, value, group))
-    ends = [*starts[1:].tolist(), len(group)]
-    runs = sorted(zip(group[starts].tolist(), starts.tolist(), ends, strict=True))
-    return np.concatenate([_sorted(value, start, end) for _, start, end in runs])
-
-
-def _sorted(value: FloatArray, start: int, end: int) -> IntArray:
-    mine = value[start:end]
-    order = np.argsort(mine)
-    if (np.diff(mine[order]) == 0).any():
-        order = np.argsort(mine, kind="stable")
-    return start + order
-
-
-def _regret(score: FloatArray, best: FloatArray, worst: FloatArray) -> FloatArray:
-    spread = best - worst
-    regret: FloatArray = (best - score) / np.where(spread > 0, spread, 1.0)
-    return regret
-
-
-def _keys(view: View, columns: IntArray) -> list[Key]:
-    names, texts = view.algorithms, view.config_texts
-    which = view.config_algorithms[columns].tolist()
-    return [(names[a], str(texts[i])) for a, i in zip(which, columns.tolist(), strict=True)]
-
-
 def _pool_columns(past: Past) -> IntArray:
     """Return which configs of the view make the pool when nobody names one."""
     view = past.view
@@ -349,45 +334,3 @@ def _pool_columns(past: Past) -> IntArray:
     starts, order, _ = past.cells
     place = np.arange(len(order)) - np.repeat(starts[:-1], np.diff(starts))
     return np.unique(view.cell_config[order[place < each]])
-
-
-def _surrogates(view: View) -> Surrogates:
-    """Return surrogates over at most `MAX_ENCODED` runs of the view, spread over the scores."""
-    count = max(1, view.n_datasets)
-    most = int(np.clip(min(MAX_ENCODED // count, MAX_PREDICTED // count**2), 8, MAX_OWN))
-    some = _SomeRuns(view, most)
-    return Surrogates(some.own, some.encoder, ard=view.n_datasets <= MAX_ARD_DATASETS)
-
-
-@dataclass(frozen=True, eq=False)
-class _SomeRuns:
-    """At most so many runs of each dataset of a view, spread over the scores."""
-
-    view: View
-    most: int
-
-    @cached_property
-    def ordered(self) -> tuple[IntArray, IntArray]:
-        """Cells by dataset, and where each dataset's start."""
-        view = self.view
-        order = grouped(view.cell_dataset, view.cell_score, view.cell_config)
-        return order, np.searchsorted(view.cell_dataset[order], np.arange(view.n_datasets + 1))
-
-    def own(self, dataset: str) -> OwnRuns:
-        """Return the runs of one dataset."""
-        view = self.view
-        chosen = self._cells(view.datasets.index(dataset))
-        score = view.cell_score[chosen]
-        regrets = _regret(score, score.max(), score.min())
-        return OwnRuns(_keys(view, view.cell_config[chosen]), regrets)
-
-    def encoder(self) -> Encoder:
-        """Return an encoder of the configs of all datasets."""
-        view = self.view
-        used = [self._cells(i) for i in range(view.n_datasets)]
-        columns = np.unique(view.cell_config[np.concatenate(used)])
-        return Encoder.infer(_keys(view, spread_over(columns, MAX_ENCODER)))
-
-    def _cells(self, dataset: int) -> IntArray:
-        order, starts = self.ordered
-        return spread_over(order[starts[dataset] : starts[dataset + 1]], self.most)

@@ -10,7 +10,7 @@ Notation: D datasets, P configs of the pool, k observed configs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from metastore.view import FloatArray, IntArray
 from recommenders.forecast import Calibration, Forecast, forecast
+from recommenders.heavy_tails import telling
 from recommenders.recommender import AskedTask, Evidence, Neighbour
 from recommenders.scores import Past, Table
 
@@ -140,8 +141,13 @@ class TableSession:
 
     def step(self, seen: Seen, n: int) -> Step:
         """Return at most `n` configs to run next; none when there is no past."""
-        weights = self.belief.weights
-        case = Case(self.task.name, self.table, self.past.spread, weights, seen, self.past.best)
+        past, weights = self.past, self.belief.weights
+        best: FloatArray | None = past.best
+        if past.tailed and len(seen.scores):
+            told, level = telling(seen.scores, past.best, past.spread)
+            seen = replace(seen, columns=seen.columns[told], scores=seen.scores[told])
+            best = best if level else None
+        case = Case(self.task.name, self.table, past.spread, weights, seen, best)
         choice = self.strategy(case, n)
         expected, observed = self._expected(choice, seen), len(seen.columns)
         low, high = self.calibration().interval(expected, observed)
@@ -187,14 +193,13 @@ def _neighbour(past: Past, table: Table, step: Step, row: int, column: int) -> N
     known = bool(table.known[row, column])
     runs = int(table.repeats[row, column])
     regret = float(table.regret[row, column])
-    score = float(past.best[row] - regret * past.spread[row])
     ran = known and runs > 0
     return Neighbour(
         dataset=past.datasets[row],
         distance=float(step.belief.distance[row]),
         weight=float(step.choice.weights[row]),
         runs=max(runs, 1) if known else len(cells),
-        value=past.view.value(score) if ran else float("nan"),
+        value=past.value(row, table.keys[column], regret) if ran else float("nan"),
         rank=int(np.searchsorted(regrets, regret - 1e-12)) + 1 if ran else 0,
         configs=len(cells),
     )

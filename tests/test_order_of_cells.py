@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommenders.scores import grouped
+from recommenders.cells import grouped
 
 CELLS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=30)
 

@@ -21,10 +21,11 @@ import numpy as np
 from benchmarks.recommend.own_tables import load
 from benchmarks.results import Report, Spread, table
 from metastore.view import FloatArray
+from recommenders.cells import spread_over
 from recommenders.deep_surrogate import train
 from recommenders.learned_kernel import ITERATIONS, learn
 from recommenders.past_runs import runs_of
-from recommenders.scores import Past, spread_over
+from recommenders.scores import Past
 from recommenders.surrogate_training import MOST, Plan
 
 DATASETS, RUNS = 94, 500

@@ -98,8 +98,9 @@ def referenced(past: Past, datasets: tuple[str, ...]) -> dict[str, FloatArray]:
         scores = fold.best[:, None] - told.regret * fold.spread[:, None]
         values = fold.view.meta.aligned(fold.datasets)
         asked = fold.view.meta.of(name)
-        support = Support.fit(values, fold.groups)
-        apart = np.full(len(scores), np.nan) if asked is None else support.distances(asked)
+        apart = np.full(len(scores), np.nan)
+        if asked is not None and values.size:
+            apart = Support.fit(values, fold.groups).distances(asked)
         # A failed run counts as the worst, as it does in the regret.
         truth = np.where(np.isnan(answers.score), np.nanmin(answers.score), answers.score)
         for reference, order in REFERENCES.items():
