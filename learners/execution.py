@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import ctypes
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.func import vmap
 
 from learners.errors import LearnerError
+
+Part = TypeVar("Part")
+Done = TypeVar("Done")
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
@@ -46,6 +50,7 @@ class Execution:
     device: str = "cpu"
     threads: int = 1
     recompute: bool = False
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         if self.recompute and self.compiled:
@@ -55,6 +60,15 @@ class Execution:
         """Return the context in which networks run."""
         enabled = self.dtype == "bfloat16"
         return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=enabled)
+
+    def each(self, function: Callable[[Part], Done], parts: Sequence[Part]) -> Iterator[Done]:
+        """Yield what `function` makes of each part, in their order."""
+        workers = min(self.workers or 1, len(parts))
+        if workers == 1:
+            yield from map(function, parts)
+            return
+        with ThreadPoolExecutor(workers) as pool:
+            yield from pool.map(function, parts)
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
@@ -69,6 +83,7 @@ class Execution:
 
 
 _TOGETHER: ContextVar[bool] = ContextVar("together", default=False)
+_ON_TAPE: ContextVar[bool] = ContextVar("on_tape", default=False)
 
 
 def alone() -> bool:
@@ -77,6 +92,24 @@ def alone() -> bool:
     Under `vmap` they cannot, and a compiler fuses kernels by itself.
     """
     return not (torch.compiler.is_compiling() or _TOGETHER.get())
+
+
+def on_tape() -> bool:
+    """Whether gradients come from PyTorch's own tape, and not from `torch.func`.
+
+    Functions with a derivative of their own can then stand in for many operators.
+    """
+    return alone() and _ON_TAPE.get()
+
+
+@contextmanager
+def taped() -> Iterator[None]:
+    """Say that what runs inside is differentiated by PyTorch's own tape, if at all."""
+    token = _ON_TAPE.set(True)
+    try:
+        yield
+    finally:
+        _ON_TAPE.reset(token)
 
 
 def over_episodes(function: Callable[..., Any], *batches: Any) -> Any:

@@ -17,13 +17,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as nnf
 
+from learners.conv_block import EPSILON, convolved_rows, normalised_rows
 from learners.errors import LearnerError
-from learners.execution import alone
+from learners.execution import alone, on_tape
 from learners.losses import at_least_float32
 
 Params = dict[str, Tensor]
-
-_EPSILON = 1e-5
 
 
 class Network(Protocol):
@@ -171,7 +170,7 @@ class Conv4:
         features = self._features(params, x, mask, None)
         if not self.n_out:
             return features
-        return features @ params["head.weight"] + params["head.bias"]
+        return features @ params["head.weight"] + params["head.bias"].unsqueeze(-2)
 
     def statistics(self, params: Params, x: Tensor, mask: Tensor) -> Params:
         """Return the batch mean and variance of each block, under the names that fix them."""
@@ -181,6 +180,8 @@ class Conv4:
 
     def _features(self, params: Params, x: Tensor, mask: Tensor, seen: Params | None) -> Tensor:
         stride = 2 if self.strided else 1
+        if seen is None and _by_blocks(params, x):
+            return self._by_blocks(params, x, mask, stride)
         for i in range(4):
             block = f"block{i}"
             x = convolved(x, params[f"{block}.weight"], stride)
@@ -191,6 +192,36 @@ class Conv4:
                 x = nnf.max_pool2d(x, 2)
             x = x.relu()
         return x.mean((2, 3)) if self.strided else x.flatten(1)
+
+    def _by_blocks(self, params: Params, x: Tensor, mask: Tensor, stride: int) -> Tensor:
+        """Return features of one episode, or of several that have parameters of their own each."""
+        single = x.ndim == 4
+        if single:
+            x, mask = x[None], mask[None]
+        real = None if bool(mask.all()) else mask
+        x = x.permute(0, 1, 3, 4, 2)
+        for i in range(4):
+            weight, scale, shift = (
+                value if value.ndim > n else value.expand(len(x), *value.shape)
+                for value, n in zip(_of_block(params, f"block{i}"), (4, 1, 1), strict=True)
+            )
+            x = normalised_rows(convolved_rows(x, weight, stride), scale, shift, real)
+            if not self.strided and i < self.n_pooled:
+                first = x.flatten(0, 1).permute(0, 3, 1, 2)
+                pooled = nnf.max_pool2d(first, 2).permute(0, 2, 3, 1)
+                x = pooled.view(*x.shape[:2], *pooled.shape[1:])
+        features = x.mean((2, 3)) if self.strided else x.movedim(-1, -3).flatten(2)
+        return features[0] if single else features
+
+
+def _of_block(params: Params, block: str) -> tuple[Tensor, Tensor, Tensor]:
+    return params[f"{block}.weight"], params[f"{block}.scale"], params[f"{block}.shift"]
+
+
+def _by_blocks(params: Params, x: Tensor) -> bool:
+    """Whether rows of blocks are computed: in float32 on a CPU, normalised by the batch."""
+    plain = on_tape() and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    return plain and "block0.mean" not in params
 
 
 def convolved(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
@@ -236,10 +267,10 @@ def normalised(
     mean, variance = params.get(f"{block}.mean"), params.get(f"{block}.variance")
     if seen is None and alone() and (mean is not None or bool(mask.all())):
         # All rows count alike: one kernel does it.
-        return nnf.batch_norm(x, mean, variance, scale, shift, mean is None, 0.0, _EPSILON)
+        return nnf.batch_norm(x, mean, variance, scale, shift, mean is None, 0.0, EPSILON)
     if mean is None or variance is None:
         mean, variance = batch_statistics(x, mask)
-    gain = scale * torch.rsqrt(variance + _EPSILON)
+    gain = scale * torch.rsqrt(variance + EPSILON)
     if seen is not None:
         seen |= {f"{block}.mean": mean, f"{block}.variance": variance}
     return x * gain[:, None, None] + (shift - mean * gain)[:, None, None]
