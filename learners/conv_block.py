@@ -9,8 +9,8 @@ and passes over rows that lie in cache. There are two functions.
 **Convolution** is linear in images and in filters, so its derivatives are itself and its adjoints:
 
     y = conv(x, W)
-    of a cotangent dy:                       dx = images(dy, W),  dW = filters(dy, x)
-    and of cotangents (a, V) of (dx, dW):    conv(a, W) + conv(x, V),  images(dy, V),  filters(dy, a)
+    of a cotangent dy:               dx = images(dy, W),  dW = filters(dy, x)
+    of (a, V), cotangents of those:  conv(a, W) + conv(x, V),  images(dy, V),  filters(dy, a)
 
 **Normalisation and ReLU** of rows y `(B, M, c)`; every episode and channel for itself:
 
@@ -34,18 +34,68 @@ derivatives commute, so what is asked for is the derivative of (out, dy, dscale)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as nnf
 
 from learners.patches import Convolution
 
 EPSILON = 1e-5
 """What every normalisation adds to a variance."""
 
+_AXES = (4, 1, 1)
+"""Axes of the filters, scale and shift of one episode."""
+
+_AT_ONCE = 2**19
+"""Numbers in the largest activations up to which several episodes are computed at once."""
+
 Found = tuple[Tensor | None, ...]
+
+
+def features_by_rows(
+    blocks: Sequence[tuple[Tensor, ...]], x: Tensor, mask: Tensor, stride: int, n_pooled: int
+) -> Tensor:
+    """Return the features of convolutional blocks, twice differentiable on PyTorch's tape.
+
+    Args:
+        blocks: filters `(c', c, 3, 3)`, scale `(c',)` and shift `(c',)` of each block; of several
+            episodes each its own, by a leading axis, or one for all.
+        x: images `(n, c, h, w)` of one episode, or `(B, n, c, h, w)` of several.
+        mask: images that count in batch statistics `(n,)`, or `(B, n)`.
+        stride: of the convolutions; the mean over space is taken where it is not 1.
+        n_pooled: blocks that end in 2 x 2 max-pooling, the first ones.
+
+    Returns:
+        `(n, d)`, or `(B, n, d)`.
+    """
+    if x.ndim == 4:
+        return features_by_rows(blocks, x[None], mask[None], stride, n_pooled)[0]
+    b, n, _, h, w = x.shape
+    own = [
+        tuple(
+            value.expand(b, *value.shape[value.ndim - k :])
+            for value, k in zip(of, _AXES, strict=True)
+        )
+        for of in blocks
+    ]
+    if b > 1 and n * h * w * own[0][0].shape[1] > _AT_ONCE * stride**2:
+        # Many images of several episodes at once would not stay in cache.
+        parts = [[torch.split(value, 1) for value in of] for of in own]
+        each = [
+            features_by_rows([tuple(v[i] for v in of) for of in parts], *one, stride, n_pooled)
+            for i, one in enumerate(zip(torch.split(x, 1), torch.split(mask, 1), strict=True))
+        ]
+        return torch.cat(each)
+    real = None if bool(mask.all()) else mask
+    x = x.movedim(2, -1)
+    for i, (filters, scale, shift) in enumerate(own):
+        x = normalised_rows(convolved_rows(x, filters, stride), scale, shift, real)
+        x = _pooled(x) if i < n_pooled else x
+    return x.mean((2, 3)) if stride > 1 else x.movedim(-1, 2).flatten(2)
 
 
 def convolved_rows(x: Tensor, filters: Tensor, stride: int) -> Tensor:
@@ -60,7 +110,7 @@ def convolved_rows(x: Tensor, filters: Tensor, stride: int) -> Tensor:
         `(B, n, h', w', c')`.
     """
     conv = Convolution(tuple(x.shape), tuple(filters.shape), stride)
-    y: Tensor = _Convolved.apply(x, filters, conv)
+    y: Tensor = _Convolved.apply(x, filters, conv)  # type: ignore[no-untyped-call]
     return y.view(conv.output)
 
 
@@ -80,7 +130,7 @@ def normalised_rows(y: Tensor, scale: Tensor, shift: Tensor, mask: Tensor | None
         real = mask.to(y.dtype)
         share = (real / (real.sum(1, keepdim=True) * h * w)).repeat_interleave(h * w, 1)[..., None]
     rows = y.reshape(b, n * h * w, c)
-    out: Tensor = _Normalised.apply(rows, scale[:, None], shift[:, None], share)
+    out: Tensor = _Normalised.apply(rows, scale[:, None], shift[:, None], share)  # type: ignore[no-untyped-call]
     return out.view(y.shape)
 
 
@@ -108,8 +158,8 @@ class _Adjoints(torch.autograd.Function):
         dy, x, filters, patches, conv, wanted = given
         ctx.conv = conv
         ctx.save_for_backward(dy, x, filters, patches)
-        dx = conv.to_images(dy, filters) if wanted else None
-        return dx, conv.to_filters(dy, x, patches)
+        found: Found = conv.adjoints(dy, x, patches, filters, wanted)
+        return found
 
     @staticmethod
     @once_differentiable
@@ -121,7 +171,7 @@ class _Adjoints(torch.autograd.Function):
             return to_dy, *(None,) * 5
         more = conv.patches(of_images)
         to_dy += conv.of(of_images, more, filters)
-        to_x, to_filters = conv.to_images(dy, of_filters), conv.to_filters(dy, of_images, more)
+        to_x, to_filters = conv.adjoints(dy, of_images, more, of_filters, True)
         return to_dy, to_x, to_filters, None, None, None
 
 
@@ -167,6 +217,12 @@ class _Slopes(torch.autograd.Function):
         to_y = _without(z * g_dash, share, away)
         to_scale = r_dash * q + r * q_dash
         return _where_positive(to_cotangent, out), to_y, to_scale, *(None,) * 4
+
+
+def _pooled(x: Tensor) -> Tensor:
+    """Return `(B, n, h // 2, w // 2, c)`, the largest of every four pixels."""
+    rows = nnf.max_pool2d(x.flatten(0, 1).movedim(-1, 1), 2).movedim(1, -1)
+    return rows.reshape(*x.shape[:2], *rows.shape[1:])
 
 
 def _mean(y: Tensor, share: Tensor) -> Tensor:

@@ -42,6 +42,10 @@ class Execution:
         recompute: whether the derivative through inner steps runs each step again instead of
             keeping its activations: memory for one step, for one more forward pass. It is for
             gradient-based learners, and not to be had compiled.
+        workers: threads of this process that share the chunks of a batch on the CPU, each with
+            `threads` of torch. The gradient is the same to the bit whatever their number. None
+            takes, within `prepared`, what torch had as threads before it where convolutional
+            networks adapt by gradients, and otherwise one.
     """
 
     chunk: int | None = None
@@ -53,6 +57,8 @@ class Execution:
     workers: int | None = None
 
     def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise LearnerError(f"workers is 1 or more, or None; got {self.workers}")
         if self.recompute and self.compiled:
             raise LearnerError("choose one of recompute and compiled")
 
@@ -61,29 +67,42 @@ class Execution:
         enabled = self.dtype == "bfloat16"
         return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=enabled)
 
-    def each(self, function: Callable[[Part], Done], parts: Sequence[Part]) -> Iterator[Done]:
-        """Yield what `function` makes of each part, in their order."""
-        workers = min(self.workers or 1, len(parts))
-        if workers == 1:
-            yield from map(function, parts)
-            return
-        with ThreadPoolExecutor(workers) as pool:
-            yield from pool.map(function, parts)
-
     @contextmanager
     def prepared(self) -> Iterator[None]:
         """Set the process up for a long run: threads for its duration, freed memory kept."""
         keep_freed_memory()
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
+        token = _SPARE.set(max(1, before // self.threads))
         try:
             yield
         finally:
+            _SPARE.reset(token)
             torch.set_num_threads(before)
 
 
 _TOGETHER: ContextVar[bool] = ContextVar("together", default=False)
 _ON_TAPE: ContextVar[bool] = ContextVar("on_tape", default=False)
+_SPARE: ContextVar[int] = ContextVar("spare", default=1)
+
+
+def spare_workers() -> int:
+    """Return how many workers may share a batch: what torch might use, within `prepared`.
+
+    Under torchrun that is one, for it gives each process one thread.
+    """
+    return _SPARE.get()
+
+
+def in_turn(
+    function: Callable[[Part], Done], parts: Sequence[Part], workers: int
+) -> Iterator[Done]:
+    """Yield what `function` makes of each part, in their order, by as many threads."""
+    if min(workers, len(parts)) == 1:
+        yield from map(function, parts)
+        return
+    with ThreadPoolExecutor(min(workers, len(parts))) as pool:
+        yield from pool.map(function, parts)
 
 
 def alone() -> bool:

@@ -26,7 +26,7 @@ from torch.func import grad
 
 from learners.episode import Episodes, Examples
 from learners.errors import LearnerError
-from learners.execution import Execution, on_tape, over_episodes
+from learners.execution import Execution, on_tape, over_episodes, spare_workers
 from learners.inner_settings import NORM, InnerLoop, step_weights
 from learners.learner import Learner, Phase, State
 from learners.losses import at_least_float32
@@ -157,6 +157,12 @@ class GradientLearner(Learner):
         plain = execution.device == "cpu" and execution.dtype == "float32"
         computes = isinstance(self.network, Conv4) and not self._moves_head_alone
         return computes and plain and not (execution.compiled or execution.recompute)
+
+    def workers(self, execution: Execution) -> int:
+        """Return as many as there may be where convolutions on a CPU take most of the time."""
+        if execution.workers is None and self.several(execution):
+            return spare_workers()
+        return super().workers(execution)
 
     def meta_gradient(
         self, state: State, episodes: Episodes, phase: Phase, execution: Execution

@@ -23,7 +23,7 @@ from torch.func import grad_and_value
 
 from learners.episode import Episodes, Examples
 from learners.errors import LearnerError
-from learners.execution import Execution, over_episodes, taped
+from learners.execution import Execution, in_turn, over_episodes, taped
 from learners.losses import cross_entropy, mean_squared_error
 
 State = dict[str, Tensor]
@@ -101,6 +101,14 @@ class Learner(ABC):
         Then it returns their losses `(B,)`, and `vmap` is not needed.
         """
         return False
+
+    def workers(self, execution: Execution) -> int:
+        """Return how many threads share the chunks of a batch: one, unless said otherwise.
+
+        What is compiled, and a GPU, are for one thread alone.
+        """
+        alone = execution.compiled or execution.device != "cpu"
+        return 1 if alone else execution.workers or 1
 
     def meta_gradient(
         self, state: State, episodes: Episodes, phase: Phase, execution: Execution
@@ -223,10 +231,10 @@ def chunked_gradient(
     total = {name: torch.zeros_like(value) for name, value in state.items()}
     losses = []
     parts = list(episodes.split(learner.chunk(episodes, execution)))
-    for gradient, each in execution.each(of, parts):
+    for gradient, each in in_turn(of, parts, learner.workers(execution)):
         losses.append(each)
-        for name, value in total.items():
-            value += gradient[name]
+        for name in state:
+            total[name] += gradient[name]
     return {name: value / len(episodes) for name, value in total.items()}, torch.cat(losses)
 
 

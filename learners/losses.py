@@ -19,7 +19,7 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def cross_entropy(scores: Tensor, y: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean cross-entropy in nats of `scores` `(..., n, n_way)` against `y` `(..., n)`."""
+    """Return the mean cross-entropy in nats of `scores` `(..., n, n_way)`; `y` is `(..., n)`."""
     rows = at_least_float32(scores).flatten(0, -2)
     each = nnf.cross_entropy(rows, y.flatten(), reduction="none")
     return masked_mean(each.view(y.shape), mask)

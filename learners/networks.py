@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as nnf
 
-from learners.conv_block import EPSILON, convolved_rows, normalised_rows
+from learners.conv_block import EPSILON, features_by_rows
 from learners.errors import LearnerError
 from learners.execution import alone, on_tape
 from learners.losses import at_least_float32
@@ -180,8 +180,12 @@ class Conv4:
 
     def _features(self, params: Params, x: Tensor, mask: Tensor, seen: Params | None) -> Tensor:
         stride = 2 if self.strided else 1
-        if seen is None and _by_blocks(params, x):
-            return self._by_blocks(params, x, mask, stride)
+        if seen is None and _by_rows(params, x):
+            blocks = [
+                tuple(params[f"block{i}.{of}"] for of in ("weight", "scale", "shift"))
+                for i in range(4)
+            ]
+            return features_by_rows(blocks, x, mask, stride, 0 if self.strided else self.n_pooled)
         for i in range(4):
             block = f"block{i}"
             x = convolved(x, params[f"{block}.weight"], stride)
@@ -193,33 +197,9 @@ class Conv4:
             x = x.relu()
         return x.mean((2, 3)) if self.strided else x.flatten(1)
 
-    def _by_blocks(self, params: Params, x: Tensor, mask: Tensor, stride: int) -> Tensor:
-        """Return features of one episode, or of several that have parameters of their own each."""
-        single = x.ndim == 4
-        if single:
-            x, mask = x[None], mask[None]
-        real = None if bool(mask.all()) else mask
-        x = x.permute(0, 1, 3, 4, 2)
-        for i in range(4):
-            weight, scale, shift = (
-                value if value.ndim > n else value.expand(len(x), *value.shape)
-                for value, n in zip(_of_block(params, f"block{i}"), (4, 1, 1), strict=True)
-            )
-            x = normalised_rows(convolved_rows(x, weight, stride), scale, shift, real)
-            if not self.strided and i < self.n_pooled:
-                first = x.flatten(0, 1).permute(0, 3, 1, 2)
-                pooled = nnf.max_pool2d(first, 2).permute(0, 2, 3, 1)
-                x = pooled.view(*x.shape[:2], *pooled.shape[1:])
-        features = x.mean((2, 3)) if self.strided else x.movedim(-1, -3).flatten(2)
-        return features[0] if single else features
 
-
-def _of_block(params: Params, block: str) -> tuple[Tensor, Tensor, Tensor]:
-    return params[f"{block}.weight"], params[f"{block}.scale"], params[f"{block}.shift"]
-
-
-def _by_blocks(params: Params, x: Tensor) -> bool:
-    """Whether rows of blocks are computed: in float32 on a CPU, normalised by the batch."""
+def _by_rows(params: Params, x: Tensor) -> bool:
+    """Whether `learners.conv_block` computes: in float32 on a CPU, normalised by the batch."""
     plain = on_tape() and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     return plain and "block0.mean" not in params
 

@@ -69,25 +69,32 @@ class Convolution:
         each = [nnf.conv2d(one, of, stride=self.stride, padding=1) for one, of in pairs]
         return torch.stack([y.permute(0, 2, 3, 1).flatten(0, 2) for y in each])
 
-    def to_filters(self, dy: Tensor, x: Tensor, patches: Tensor | None) -> Tensor:
-        """Return dy^T X in the filters' shape, channels last in memory."""
-        b, c_out, c, *_ = self.filters
-        if patches is not None:
-            found = torch.bmm(dy.mT, patches).view(b, c_out, 3, 3, c)
-            return found.permute(0, 1, 4, 2, 3)
-        like = _last_in_memory(dy.new_empty(1, c_out, c, 3, 3))[0]
-        pairs = zip(self._images_of(dy), _first(x), strict=True)
-        each = [self._backward(of, one, like, 1).permute(0, 2, 3, 1) for of, one in pairs]
-        return torch.stack(each).permute(0, 1, 4, 2, 3)
+    def adjoints(
+        self, dy: Tensor, x: Tensor, patches: Tensor | None, filters: Tensor, both: bool
+    ) -> tuple[Tensor | None, Tensor]:
+        """Return the adjoints of y in x, if `both`, and in the filters, at dy `(B, M, c')`.
 
-    def to_images(self, dy: Tensor, filters: Tensor) -> Tensor:
-        """Return the adjoint of `of` in x: dy W, each patch added in its place."""
-        if self.by_patches:
-            return self._spread(torch.bmm(dy, _matrix(filters)))
-        like = _first(dy.new_empty(1, *self.images[1:]))[0]
-        pairs = zip(self._images_of(dy), _last_in_memory(filters), strict=True)
-        each = [self._backward(of, like, one, 0).permute(0, 2, 3, 1) for of, one in pairs]
-        return torch.stack(each)
+        The first is dy W, each patch added in its place; the second dy^T X, with channels last in
+        memory.
+        """
+        if patches is not None:
+            b, c_out, c, *_ = self.filters
+            # Of few channels the long side goes last: MKL is several times slower the other way.
+            product = torch.bmm(dy.mT, patches) if c > 3 else torch.bmm(patches.mT, dy).mT
+            found = product.reshape(b, c_out, 3, 3, c).permute(0, 1, 4, 2, 3)
+            return self._spread(torch.bmm(dy, _matrix(filters))) if both else None, found
+        sides = ([self.stride] * 2, [1, 1], [1, 1])
+        each = [
+            torch.ops.aten.convolution_backward(
+                *one, None, *sides, False, [0, 0], 1, [both, True, False]
+            )
+            for one in zip(
+                _first(dy.view(self.output)), _first(x), _last_in_memory(filters), strict=True
+            )
+        ]
+        to_x = torch.stack([found[0].permute(0, 2, 3, 1) for found in each]) if both else None
+        to_filters = torch.stack([found[1].permute(0, 2, 3, 1) for found in each])
+        return to_x, to_filters.permute(0, 1, 4, 2, 3)
 
     def _spread(self, patches: Tensor) -> Tensor:
         b, n, h, w, c = self.images
@@ -98,18 +105,6 @@ class Convolution:
         for k, part in enumerate(patches.view(*size[:3], 9, c).unbind(3)):
             padded.as_strided(size, strides, k // 3 * row + k % 3 * pixel).add_(part)
         return padded[:, 1:-1, 1:-1].reshape(self.images)
-
-    def _images_of(self, dy: Tensor) -> Tensor:
-        return _first(dy.view(self.output))
-
-    def _backward(self, dy: Tensor, x: Tensor, filters: Tensor, which: int) -> Tensor:
-        """Return PyTorch's derivative of one episode's convolution: 0 in x, 1 in the filters."""
-        sides = ([self.stride] * 2, [1, 1], [1, 1])
-        wanted = [which == 0, which == 1, False]
-        found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
-            dy, x, filters, None, *sides, False, [0, 0], 1, wanted
-        )
-        return found[which]
 
 
 def _first(x: Tensor) -> Tensor:
