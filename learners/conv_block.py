@@ -50,9 +50,6 @@ EPSILON = 1e-5
 _AXES = (4, 1, 1)
 """Axes of the filters, scale and shift of one episode."""
 
-_AT_ONCE = 2**19
-"""Numbers in the largest activations up to which several episodes are computed at once."""
-
 Found = tuple[Tensor | None, ...]
 
 
@@ -74,80 +71,51 @@ def features_by_rows(
     """
     if x.ndim == 4:
         return features_by_rows(blocks, x[None], mask[None], stride, n_pooled)[0]
-    b, n, _, h, w = x.shape
+    b = len(x)
     own = [
-        tuple(
-            value.expand(b, *value.shape[value.ndim - k :])
-            for value, k in zip(of, _AXES, strict=True)
-        )
+        tuple(v.expand(b, *v.shape[v.ndim - k :]) for v, k in zip(of, _AXES, strict=True))
         for of in blocks
     ]
-    if b > 1 and n * h * w * own[0][0].shape[1] > _AT_ONCE * stride**2:
-        # Many images of several episodes at once would not stay in cache.
-        parts = [[torch.split(value, 1) for value in of] for of in own]
-        each = [
-            features_by_rows([tuple(v[i] for v in of) for of in parts], *one, stride, n_pooled)
-            for i, one in enumerate(zip(torch.split(x, 1), torch.split(mask, 1), strict=True))
-        ]
-        return torch.cat(each)
-    real = None if bool(mask.all()) else mask
     x = x.movedim(2, -1)
     for i, (filters, scale, shift) in enumerate(own):
-        x = normalised_rows(convolved_rows(x, filters, stride), scale, shift, real)
+        conv = Convolution(tuple(x.shape), tuple(filters.shape), stride)
+        y = _Convolved.apply(x, filters, conv)  # type: ignore[no-untyped-call]
+        rows = _Normalised.apply(  # type: ignore[no-untyped-call]
+            y, scale[:, None], shift[:, None], _shares(mask, conv.output, y)
+        )
+        x = rows.view(conv.output)
         x = _pooled(x) if i < n_pooled else x
     return x.mean((2, 3)) if stride > 1 else x.movedim(-1, 2).flatten(2)
 
 
-def convolved_rows(x: Tensor, filters: Tensor, stride: int) -> Tensor:
-    """Return 3 x 3 convolutions, padded by 1, twice differentiable on PyTorch's tape.
-
-    Args:
-        x: `(B, n, h, w, c)`, channels last.
-        filters: `(B, c', c, 3, 3)`; fastest with channels c last in memory, too.
-        stride: of the convolution.
-
-    Returns:
-        `(B, n, h', w', c')`.
-    """
-    conv = Convolution(tuple(x.shape), tuple(filters.shape), stride)
-    y: Tensor = _Convolved.apply(x, filters, conv)  # type: ignore[no-untyped-call]
-    return y.view(conv.output)
-
-
-def normalised_rows(y: Tensor, scale: Tensor, shift: Tensor, mask: Tensor | None) -> Tensor:
-    """Return `relu(batch_norm(y))`, twice differentiable on PyTorch's tape.
-
-    Args:
-        y: `(B, n, h, w, c)`.
-        scale: `(B, c)`.
-        shift: `(B, c)`.
-        mask: images that count in the batch statistics `(B, n)`; None for all.
-    """
-    b, n, h, w, c = y.shape
-    if mask is None:
-        share = y.new_full((1, 1, 1), 1 / (n * h * w))
-    else:
-        real = mask.to(y.dtype)
-        share = (real / (real.sum(1, keepdim=True) * h * w)).repeat_interleave(h * w, 1)[..., None]
-    rows = y.reshape(b, n * h * w, c)
-    out: Tensor = _Normalised.apply(rows, scale[:, None], shift[:, None], share)  # type: ignore[no-untyped-call]
-    return out.view(y.shape)
+def _shares(mask: Tensor, output: tuple[int, ...], like: Tensor) -> Tensor:
+    """Return p: `(B, M, 1)`, or one number where all rows count alike."""
+    _, n, h, w, _ = output
+    if bool(mask.all()):
+        return like.new_full((1, 1, 1), 1 / (n * h * w))
+    real = mask.to(like.dtype)
+    return (real / (real.sum(1, keepdim=True) * h * w)).repeat_interleave(h * w, 1)[..., None]
 
 
 class _Convolved(torch.autograd.Function):
+    """Takes images `(B, n, h, w, c)`, filters and their `Convolution`; gives rows y."""
+
     @staticmethod
     def forward(ctx: Any, *given: Any) -> Tensor:
         x, filters, conv = given
         patches = conv.patches(x)
         ctx.conv = conv
-        ctx.save_for_backward(x, filters, patches)
+        # Patches are made again where they are read: four times the images, they would lie in
+        # memory for every inner step.
+        ctx.save_for_backward(x, filters)
         y: Tensor = conv.of(x, patches, filters)
         return y
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Found:
         wanted = ctx.needs_input_grad[0]
-        return (*_Adjoints.apply(*cotangents, *ctx.saved_tensors, ctx.conv, wanted), None)
+        given = (*cotangents, *ctx.saved_tensors, ctx.conv, wanted)
+        return (*_Adjoints.apply(*given), None)  # type: ignore[no-untyped-call]
 
 
 class _Adjoints(torch.autograd.Function):
@@ -155,39 +123,44 @@ class _Adjoints(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *given: Any) -> Found:
-        dy, x, filters, patches, conv, wanted = given
+        dy, x, filters, conv, wanted = given
         ctx.conv = conv
-        ctx.save_for_backward(dy, x, filters, patches)
-        found: Found = conv.adjoints(dy, x, patches, filters, wanted)
+        ctx.save_for_backward(dy if wanted else None, x, filters)
+        found: Found = conv.adjoints(dy, x, conv.patches(x), filters, wanted)
         return found
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *cotangents: Any) -> Found:
-        (dy, x, filters, patches), conv = ctx.saved_tensors, ctx.conv
+        (dy, x, filters), conv = ctx.saved_tensors, ctx.conv
         of_images, of_filters = cotangents
-        to_dy = conv.of(x, patches, of_filters)
+        to_dy = conv.of(x, conv.patches(x), of_filters)
         if of_images is None:
-            return to_dy, *(None,) * 5
+            return to_dy, *(None,) * 4
         more = conv.patches(of_images)
         to_dy += conv.of(of_images, more, filters)
         to_x, to_filters = conv.adjoints(dy, of_images, more, of_filters, True)
-        return to_dy, to_x, to_filters, None, None, None
+        return to_dy, to_x, to_filters, None, None
 
 
 class _Normalised(torch.autograd.Function):
+    """Takes rows y and gives them up: u takes their memory."""
+
     @staticmethod
     def forward(ctx: Any, *given: Any) -> Tensor:
         y, scale, shift, share = given
-        u = y - _mean(y, share)
+        # No one reads y again, so it need not be kept for every inner step beside u. What is saved
+        # is still y to the graph, and u in value.
+        u = y.sub_(_mean(y, share))
         r = (_mean(u * u, share) + EPSILON).rsqrt()
         out = torch.addcmul(shift, u, scale * r).relu_()
-        ctx.save_for_backward(y, scale, share, u, r, out)
+        ctx.save_for_backward(u, scale, share, r, out)
         return out
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Found:
-        return (*_Slopes.apply(*cotangents, *ctx.saved_tensors), None)
+        given = (*cotangents, *ctx.saved_tensors)
+        return (*_Slopes.apply(*given), None)  # type: ignore[no-untyped-call]
 
 
 class _Slopes(torch.autograd.Function):
@@ -195,7 +168,7 @@ class _Slopes(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *given: Any) -> Found:
-        cotangent, _, scale, share, u, r, out = given
+        cotangent, u, scale, share, r, out = given
         z = _where_positive(cotangent, out)
         s, q, g = z.sum(1, keepdim=True), (z * u).sum(1, keepdim=True), scale * r
         h = g * r.square() * q
@@ -216,7 +189,7 @@ class _Slopes(torch.autograd.Function):
         away = torch.addcmul(g_dash * s, u, h_dash).addcmul_(u_dash, h)
         to_y = _without(z * g_dash, share, away)
         to_scale = r_dash * q + r * q_dash
-        return _where_positive(to_cotangent, out), to_y, to_scale, *(None,) * 4
+        return _where_positive(to_cotangent, out), to_y, to_scale, *(None,) * 3
 
 
 def _pooled(x: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from torch.func import grad
 from learners.episode import Episodes, Examples
 from learners.errors import LearnerError
 from learners.execution import Execution, on_tape, over_episodes, spare_workers
+from learners.immediate import differentiated_now
 from learners.inner_settings import NORM, InnerLoop, step_weights
 from learners.learner import Learner, Phase, State
 from learners.losses import at_least_float32
@@ -36,8 +37,8 @@ from learners.settled import Settled, body_and_head
 
 __all__ = ["GradientLearner", "InnerLoop"]
 
-_AT_ONCE = 4
-"""Episodes that a convolutional network computes at once: few enough for the cache of a core."""
+_PIXELS = 2**14
+"""Pixels of a set, or of several, up to which convolutions are computed at once on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class GradientLearner(Learner):
         if not self.network.normalises:
             return len(episodes)
         if self.several(execution):
-            return min(len(episodes), _AT_ONCE)
+            return max(1, _PIXELS // episodes.support.x[0, :, 0].numel())
         images = episodes.support.x.shape[1] + episodes.query.x.shape[1]
         passes = 1 if self._moves_head_alone else self.loop.steps
         return max(1, min(16, 320 // (images * passes)))
@@ -292,13 +293,29 @@ class GradientLearner(Learner):
     def _query_loss(
         self, state: State, fast: State, support: Examples, query: Examples, step: int
     ) -> Tensor:
-        scores = self._query(state, fast, support, query, step)
-        return self.criterion(scores, query)
+        params = self._params(state, fast, step)
+        if query.mask.ndim == 1 or query.x[0, :, 0].numel() <= _PIXELS:
+            return self.criterion(self._outputs(params, support, query), query)
+        # The activations of many queries would neither stay in cache nor be needed again.
+        parts = {name: torch.unbind(value) for name, value in fast.items()}
+        losses = []
+        for i in range(len(query.mask)):
+            asked = Examples(*(part[i] for part in query))
+            seen = None if support is None else Examples(*(part[i] for part in support))
+
+            def loss(at: State, seen: Examples | None = seen, asked: Examples = asked) -> Tensor:
+                return self.criterion(self._outputs(at, seen, asked), asked)
+
+            own = params | {name: part[i] for name, part in parts.items()}
+            losses.append(differentiated_now(loss, own))
+        return torch.stack(losses)
 
     def _query(
         self, state: State, fast: State, support: Examples | None, query: Examples, step: int
     ) -> Tensor:
-        params = self._params(state, fast, step)
+        return self._outputs(self._params(state, fast, step), support, query)
+
+    def _outputs(self, params: State, support: Examples | None, query: Examples) -> Tensor:
         if support is None or not self._leans_on_support:
             return self.network(params, query.x, query.mask)
         axis = support.mask.ndim - 1

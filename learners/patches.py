@@ -67,7 +67,7 @@ class Convolution:
             return torch.bmm(patches, _matrix(filters).mT)
         pairs = zip(_first(x), _last_in_memory(filters), strict=True)
         each = [nnf.conv2d(one, of, stride=self.stride, padding=1) for one, of in pairs]
-        return torch.stack([y.permute(0, 2, 3, 1).flatten(0, 2) for y in each])
+        return _stacked([y.permute(0, 2, 3, 1).flatten(0, 2) for y in each])
 
     def adjoints(
         self, dy: Tensor, x: Tensor, patches: Tensor | None, filters: Tensor, both: bool
@@ -92,8 +92,8 @@ class Convolution:
                 _first(dy.view(self.output)), _first(x), _last_in_memory(filters), strict=True
             )
         ]
-        to_x = torch.stack([found[0].permute(0, 2, 3, 1) for found in each]) if both else None
-        to_filters = torch.stack([found[1].permute(0, 2, 3, 1) for found in each])
+        to_x = _stacked([found[0].permute(0, 2, 3, 1) for found in each]) if both else None
+        to_filters = _stacked([found[1].permute(0, 2, 3, 1) for found in each])
         return to_x, to_filters.permute(0, 1, 4, 2, 3)
 
     def _spread(self, patches: Tensor) -> Tensor:
@@ -105,6 +105,17 @@ class Convolution:
         for k, part in enumerate(patches.view(*size[:3], 9, c).unbind(3)):
             padded.as_strided(size, strides, k // 3 * row + k % 3 * pixel).add_(part)
         return padded[:, 1:-1, 1:-1].reshape(self.images)
+
+
+def _stacked(each: list[Tensor]) -> Tensor:
+    """Return the tensors along a new first axis; one alone keeps its memory.
+
+    It is no view to autograd, which would forbid that memory to be used again.
+    """
+    if len(each) > 1:
+        return torch.stack(each)
+    alone: Tensor = torch.ops.aten._unsafe_view(each[0], (1, *each[0].shape))
+    return alone
 
 
 def _first(x: Tensor) -> Tensor:

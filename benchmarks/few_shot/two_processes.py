@@ -61,8 +61,8 @@ def _drawn() -> tuple[GradientLearner, State, Episodes]:
     return learner, learner.init(0), episodes
 
 
-def _ours(shard: Shard) -> Way:
-    learner, state, episodes = _drawn()
+def _ours(drawn: tuple[GradientLearner, State, Episodes], shard: Shard) -> Way:
+    learner, state, episodes = drawn
     mine = shard.part(episodes)
 
     def run() -> State:
@@ -73,9 +73,9 @@ def _ours(shard: Shard) -> Way:
 
 
 def _peer(name: str) -> Way:
+    learner, state, episodes = _drawn()
     if name.endswith(KEPT):
         keep_freed_memory()
-    learner, state, episodes = _drawn()
     module, rate = image_module(state), learner.loop.rate
     ways = maml_ways(module, learner.loop.steps, rate, episodes, nn.CrossEntropyLoss())
     if name.removesuffix(KEPT) not in ways:
@@ -89,8 +89,9 @@ def work(name: str, seconds: float) -> None:
         spent = _timed(_peer(name), seconds, Shard())
         _print(spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return
+    drawn = _drawn()
     with Execution().prepared(), joined("cpu") as shard:
-        spent = _timed(_ours(shard), seconds, shard)
+        spent = _timed(_ours(drawn, shard), seconds, shard)
         if shard.world == 1:
             _print(spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
             return
