@@ -173,7 +173,7 @@ class _Slopes(torch.autograd.Function):
         s, q, g = z.sum(1, keepdim=True), (z * u).sum(1, keepdim=True), scale * r
         h = g * r.square() * q
         ctx.save_for_backward(scale, share, u, r, out, z, s, q, g, h)
-        return _without(z * g, share, torch.addcmul(g * s, h, u)), r * q, s
+        return _without(z * g, share, g * s, (u, h)), r * q, s
 
     @staticmethod
     @once_differentiable
@@ -186,8 +186,7 @@ class _Slopes(torch.autograd.Function):
         q_dash = (z * u_dash).sum(1, keepdim=True)
         h_dash = r * (g_dash * r * q + g * (2 * r_dash * q + r * q_dash))
         to_cotangent = torch.addcmul(b, u, g_dash).addcmul_(u_dash, g)
-        away = torch.addcmul(g_dash * s, u, h_dash).addcmul_(u_dash, h)
-        to_y = _without(z * g_dash, share, away)
+        to_y = _without(z * g_dash, share, g_dash * s, (u, h_dash), (u_dash, h))
         to_scale = r_dash * q + r * q_dash
         return _where_positive(to_cotangent, out), to_y, to_scale, *(None,) * 3
 
@@ -208,6 +207,15 @@ def _where_positive(y: Tensor, out: Tensor) -> Tensor:
     return found
 
 
-def _without(y: Tensor, share: Tensor, away: Tensor) -> Tensor:
-    """Return y - p * away; y is changed."""
+def _without(
+    y: Tensor, share: Tensor, constant: Tensor, *products: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Return y - p (constant + the sum of the products); y is changed."""
+    if share.numel() == 1:
+        for rows, slope in products:
+            y.addcmul_(rows, slope * share, value=-1)
+        return y.sub_(constant * share)
+    away = constant.expand_as(y).clone()
+    for rows, slope in products:
+        away.addcmul_(rows, slope)
     return y.addcmul_(away, share, value=-1)

@@ -24,6 +24,7 @@ Done = TypeVar("Done")
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
+_M_ARENA_MAX = -8
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,20 @@ def spare_workers() -> int:
 def in_turn(
     function: Callable[[Part], Done], parts: Sequence[Part], workers: int
 ) -> Iterator[Done]:
-    """Yield what `function` makes of each part, in their order, by as many threads."""
-    if min(workers, len(parts)) == 1:
+    """Yield what `function` makes of each part, in their order, by as many threads.
+
+    The calling thread is one of them: every `workers`-th part is its own.
+    """
+    workers = min(workers, len(parts))
+    if workers == 1:
         yield from map(function, parts)
         return
-    with ThreadPoolExecutor(min(workers, len(parts))) as pool:
-        yield from pool.map(function, parts)
+    with ThreadPoolExecutor(workers - 1) as pool:
+        others = {
+            i: pool.submit(function, part) for i, part in enumerate(parts) if i % workers != 0
+        }
+        for i, part in enumerate(parts):
+            yield others.pop(i).result() if i in others else function(part)
 
 
 def alone() -> bool:
@@ -157,10 +166,11 @@ def keep_freed_memory() -> bool:
 
     By default each large tensor is mapped and unmapped anew, and the system zeroes its pages
     every time: half of a training step of a convolutional network. Returns whether it applied;
-    other C libraries are left as they are. The process keeps its peak memory until it ends.
+    other C libraries are left as they are. The process keeps its peak memory until it ends; what
+    one of its threads frees, all can use.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
-    kept = libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-    return bool(kept)
+    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_ARENA_MAX, 1))
+    return all(bool(libc.mallopt(*setting)) for setting in settings)

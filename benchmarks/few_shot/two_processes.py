@@ -182,7 +182,8 @@ def _result(
             )
     return {
         "command": "python -m benchmarks.few_shot.two_processes "
-        f"--rounds {options.rounds} --seconds {options.seconds}",
+        f"--rounds {options.rounds} --seconds {options.seconds}"
+        + (f' --ways "{options.ways}"' if options.ways else ""),
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "versions": versions(["torch", *PEERS]),
