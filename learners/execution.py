@@ -106,7 +106,9 @@ def in_turn(
     if workers == 1:
         yield from map(function, parts)
         return
-    with ThreadPoolExecutor(workers - 1) as pool:
+    # A new thread would begin with as many threads of torch as the process did.
+    begin, threads = torch.set_num_threads, torch.get_num_threads()
+    with ThreadPoolExecutor(workers - 1, initializer=begin, initargs=(threads,)) as pool:
         others = {
             i: pool.submit(function, part) for i, part in enumerate(parts) if i % workers != 0
         }

@@ -360,7 +360,7 @@ CONVOLUTIONAL = {
 }
 
 
-@pytest.mark.parametrize("pixels", [0, 2**14], ids=["queries one by one", "queries at once"])
+@pytest.mark.parametrize("pixels", [0, 2**13], ids=["queries one by one", "queries at once"])
 @pytest.mark.parametrize("learner", CONVOLUTIONAL.values(), ids=CONVOLUTIONAL)
 def test_several_episodes_at_once_equal_vmap(learner, pixels, glyph_episodes, monkeypatch) -> None:
     """Functions with derivatives of their own against `torch.func`, in float64."""
