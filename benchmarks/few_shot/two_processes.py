@@ -34,7 +34,7 @@ import torch
 from torch import nn
 
 from benchmarks.few_shot.omniglot import samplers
-from benchmarks.few_shot.peers import Way, maml_ways, versions
+from benchmarks.few_shot.peers import Way, maml_ways, peer, versions
 from benchmarks.few_shot.speed import image_module
 from benchmarks.results import Spread, ratios
 from learners.episode import Episodes
@@ -180,6 +180,8 @@ def _result(
                 f"{'met' if met else 'MISSED'}: {name}: {times} times {other}, {memory[name]} "
                 f"against {memory[other]} MB; asked {ASKED} times at no more memory"
             )
+    for name in PEERS:
+        peer(name)  # a peer that has no metadata tells its version once it is imported
     return {
         "command": "python -m benchmarks.few_shot.two_processes "
         f"--rounds {options.rounds} --seconds {options.seconds}"
