@@ -129,7 +129,8 @@ def on_tape() -> bool:
 
     Functions with a derivative of their own can then stand in for many operators.
     """
-    return alone() and _ON_TAPE.get()
+    # A method's own loss may differentiate by `torch.func` inside (the meta-LSTM's does).
+    return alone() and _ON_TAPE.get() and not torch._C._are_functorch_transforms_active()
 
 
 @contextmanager

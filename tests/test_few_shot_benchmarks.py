@@ -151,3 +151,6 @@ def test_what_was_timed_and_not_run_says_how_long_it_would_take(tmp_path) -> Non
     (line,) = table.not_run(tmp_path)
     assert line[0] == "maml, published protocol"
     assert line[2:] == ["not run, 10 h"] * 4
+    path.write_text(json.dumps({"iterations": {"maml": {"5w1s": timed["5w1s"]}}}))
+    (line,) = table.not_run(tmp_path)
+    assert line[2:] == ["not run, 10 h", *["not run"] * 3]

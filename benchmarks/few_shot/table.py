@@ -91,7 +91,10 @@ def not_run(folder: Path) -> Iterator[list[str]]:
     if not path.exists():
         return
     for method, timed in json.loads(path.read_text())["iterations"].items():
-        hours = [f"not run, {timed[setting]['hours']:.0f} h" for setting in SETTINGS]
+        hours = [
+            f"not run, {timed[setting]['hours']:.0f} h" if setting in timed else "not run"
+            for setting in SETTINGS
+        ]
         yield [f"{method}, published protocol", "60,000 iterations, hours of one core", *hours]
 
 
