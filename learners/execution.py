@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import ctypes
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.func import vmap
 
 from learners.errors import LearnerError
 
+Part = TypeVar("Part")
+Done = TypeVar("Done")
+
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
+_M_ARENA_MAX = -8
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,10 @@ class Execution:
         recompute: whether the derivative through inner steps runs each step again instead of
             keeping its activations: memory for one step, for one more forward pass. It is for
             gradient-based learners, and not to be had compiled.
+        workers: threads of this process that share the chunks of a batch on the CPU, each with
+            `threads` of torch. The gradient is the same to the bit whatever their number. None
+            takes, within `prepared`, what torch had as threads before it where convolutional
+            networks adapt by gradients, and otherwise one.
     """
 
     chunk: int | None = None
@@ -46,8 +55,11 @@ class Execution:
     device: str = "cpu"
     threads: int = 1
     recompute: bool = False
+    workers: int | None = None
 
     def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise LearnerError(f"workers is 1 or more, or None; got {self.workers}")
         if self.recompute and self.compiled:
             raise LearnerError("choose one of recompute and compiled")
 
@@ -62,13 +74,46 @@ class Execution:
         keep_freed_memory()
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
+        token = _SPARE.set(max(1, before // self.threads))
         try:
             yield
         finally:
+            _SPARE.reset(token)
             torch.set_num_threads(before)
 
 
 _TOGETHER: ContextVar[bool] = ContextVar("together", default=False)
+_ON_TAPE: ContextVar[bool] = ContextVar("on_tape", default=False)
+_SPARE: ContextVar[int] = ContextVar("spare", default=1)
+
+
+def spare_workers() -> int:
+    """Return how many workers may share a batch: what torch might use, within `prepared`.
+
+    Under torchrun that is one, for it gives each process one thread.
+    """
+    return _SPARE.get()
+
+
+def in_turn(
+    function: Callable[[Part], Done], parts: Sequence[Part], workers: int
+) -> Iterator[Done]:
+    """Yield what `function` makes of each part, in their order, by as many threads.
+
+    The calling thread is one of them: every `workers`-th part is its own.
+    """
+    workers = min(workers, len(parts))
+    if workers == 1:
+        yield from map(function, parts)
+        return
+    # A new thread would begin with as many threads of torch as the process did.
+    begin, threads = torch.set_num_threads, torch.get_num_threads()
+    with ThreadPoolExecutor(workers - 1, initializer=begin, initargs=(threads,)) as pool:
+        others = {
+            i: pool.submit(function, part) for i, part in enumerate(parts) if i % workers != 0
+        }
+        for i, part in enumerate(parts):
+            yield others.pop(i).result() if i in others else function(part)
 
 
 def alone() -> bool:
@@ -77,6 +122,25 @@ def alone() -> bool:
     Under `vmap` they cannot, and a compiler fuses kernels by itself.
     """
     return not (torch.compiler.is_compiling() or _TOGETHER.get())
+
+
+def on_tape() -> bool:
+    """Whether gradients come from PyTorch's own tape, and not from `torch.func`.
+
+    Functions with a derivative of their own can then stand in for many operators.
+    """
+    # A method's own loss may differentiate by `torch.func` inside (the meta-LSTM's does).
+    return alone() and _ON_TAPE.get() and not torch._C._are_functorch_transforms_active()
+
+
+@contextmanager
+def taped() -> Iterator[None]:
+    """Say that what runs inside is differentiated by PyTorch's own tape, if at all."""
+    token = _ON_TAPE.set(True)
+    try:
+        yield
+    finally:
+        _ON_TAPE.reset(token)
 
 
 def over_episodes(function: Callable[..., Any], *batches: Any) -> Any:
@@ -105,10 +169,11 @@ def keep_freed_memory() -> bool:
 
     By default each large tensor is mapped and unmapped anew, and the system zeroes its pages
     every time: half of a training step of a convolutional network. Returns whether it applied;
-    other C libraries are left as they are. The process keeps its peak memory until it ends.
+    other C libraries are left as they are. The process keeps its peak memory until it ends; what
+    one of its threads frees, all can use.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
-    kept = libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-    return bool(kept)
+    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_ARENA_MAX, 1))
+    return all(bool(libc.mallopt(*setting)) for setting in settings)

@@ -17,6 +17,7 @@ First order: every dL_s/dphi is a constant, so d phi_T / d theta is the identity
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -25,15 +26,19 @@ from torch.func import grad
 
 from learners.episode import Episodes, Examples
 from learners.errors import LearnerError
-from learners.execution import Execution, over_episodes
+from learners.execution import Execution, on_tape, over_episodes, spare_workers
+from learners.immediate import differentiated_now
 from learners.inner_settings import NORM, InnerLoop, step_weights
 from learners.learner import Learner, Phase, State
 from learners.losses import at_least_float32
-from learners.networks import Network, without_net
+from learners.networks import Conv4, Network, without_net
 from learners.recompute import through_steps
 from learners.settled import Settled, body_and_head
 
 __all__ = ["GradientLearner", "InnerLoop"]
+
+_PIXELS = 2**13
+"""Pixels of a set, or of several, up to which convolutions are computed at once on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ class GradientLearner(Learner):
         if self._moves_head_alone:
             inner, read, asked = self._over_features(state, support, query)
             return inner.loss(state, read, asked, n_way, phase)
-        fast = self._start(state)
+        fast = self._start(state, support.mask.shape[:-1])
         total: Tensor | None = None
         for step in range(self.loop.steps):
             fast = self._step(state, fast, support, step, phase.first_order)
@@ -142,9 +147,23 @@ class GradientLearner(Learner):
             return 1
         if not self.network.normalises:
             return len(episodes)
+        if self.several(execution):
+            return max(1, _PIXELS // episodes.support.x[0, :, 0].numel())
         images = episodes.support.x.shape[1] + episodes.query.x.shape[1]
         passes = 1 if self._moves_head_alone else self.loop.steps
         return max(1, min(16, 320 // (images * passes)))
+
+    def several(self, execution: Execution) -> bool:
+        """Whether the network computes several episodes at once by itself: `Conv4` on a CPU."""
+        plain = execution.device == "cpu" and execution.dtype == "float32"
+        computes = isinstance(self.network, Conv4) and not self._moves_head_alone
+        return computes and plain and not (execution.compiled or execution.recompute)
+
+    def workers(self, execution: Execution) -> int:
+        """Return as many as there may be where convolutions on a CPU take most of the time."""
+        if execution.workers is None and self.several(execution):
+            return spare_workers()
+        return super().workers(execution)
 
     def meta_gradient(
         self, state: State, episodes: Episodes, phase: Phase, execution: Execution
@@ -225,10 +244,17 @@ class GradientLearner(Learner):
             query._replace(x=at_least_float32(asked)),
         )
 
-    def _start(self, state: State) -> State:
-        return {
+    def _start(self, state: State, batch: tuple[int, ...] = ()) -> State:
+        """Return phi_0, one for each episode of a batch.
+
+        On the tape filters lie in memory as convolutions there read them fastest.
+        """
+        start = {
             name: state[f"net.{name}"] for name in _network_names(state) if self.loop.moves(name)
         }
+        if not on_tape():
+            return start
+        return {name: _for_each(value, batch) for name, value in start.items()}
 
     def _step(
         self, state: State, fast: State, support: Examples, step: int, first_order: bool
@@ -243,7 +269,7 @@ class GradientLearner(Learner):
             params = self._params(fixed, fast, step)
             return self.criterion(self.network(params, support.x, support.mask), support)
 
-        gradient = grad(support_loss)(at)
+        gradient = _gradient(support_loss, at, first_order)
         return {
             name: value - self._rate(state, name, step) * gradient[name]
             for name, value in fast.items()
@@ -267,22 +293,65 @@ class GradientLearner(Learner):
     def _query_loss(
         self, state: State, fast: State, support: Examples, query: Examples, step: int
     ) -> Tensor:
-        scores = self._query(state, fast, support, query, step)
-        return self.criterion(scores, query)
+        params = self._params(state, fast, step)
+        if query.mask.ndim == 1 or query.x[0, :, 0].numel() <= _PIXELS:
+            return self.criterion(self._outputs(params, support, query), query)
+        # The activations of many queries would neither stay in cache nor be needed again.
+        parts = {name: torch.unbind(value) for name, value in fast.items()}
+        losses = []
+        for i in range(len(query.mask)):
+            asked = Examples(*(part[i] for part in query))
+            seen = None if support is None else Examples(*(part[i] for part in support))
+
+            def loss(at: State, seen: Examples | None = seen, asked: Examples = asked) -> Tensor:
+                return self.criterion(self._outputs(at, seen, asked), asked)
+
+            own = params | {name: part[i] for name, part in parts.items()}
+            losses.append(differentiated_now(loss, own))
+        return torch.stack(losses)
 
     def _query(
         self, state: State, fast: State, support: Examples | None, query: Examples, step: int
     ) -> Tensor:
-        params = self._params(state, fast, step)
+        return self._outputs(self._params(state, fast, step), support, query)
+
+    def _outputs(self, params: State, support: Examples | None, query: Examples) -> Tensor:
         if support is None or not self._leans_on_support:
             return self.network(params, query.x, query.mask)
-        x = torch.cat([support.x, query.x])
-        mask = torch.cat([support.mask, torch.zeros_like(query.mask)])
-        return self.network(params, x, mask)[support.x.shape[0] :]
+        axis = support.mask.ndim - 1
+        x = torch.cat([support.x, query.x], axis)
+        mask = torch.cat([support.mask, torch.zeros_like(query.mask)], axis)
+        n = support.mask.shape[axis]
+        return self.network(params, x, mask).narrow(axis, n, query.mask.shape[axis])
 
 
 def _network_names(state: State) -> list[str]:
     return [name.removeprefix("net.") for name in state if name.startswith("net.")]
+
+
+def _gradient(function: Callable[[State], Tensor], at: State, constant: bool) -> State:
+    """Return the gradient of a function; `constant` if nothing will ask for that of the gradient.
+
+    The tape, where it is at hand, gives the same by fewer steps.
+    """
+    if not on_tape():
+        found: State = grad(lambda at: function(at).sum())(at)
+        return found
+    if constant:
+        at = {name: value.detach().requires_grad_() for name, value in at.items()}
+    entries = torch.autograd.grad(
+        function(at).sum(), list(at.values()), create_graph=not constant, allow_unused=True
+    )
+    pairs = zip(at.items(), entries, strict=True)
+    return {name: torch.zeros_like(w) if g is None else g for (name, w), g in pairs}
+
+
+def _for_each(value: Tensor, batch: tuple[int, ...]) -> Tensor:
+    """Return a parameter for each episode; filters with channels last in memory."""
+    if value.ndim != 4:
+        return value.expand((*batch, *value.shape))
+    last = value.permute(0, 2, 3, 1)
+    return last.expand((*batch, *last.shape)).contiguous().movedim(-1, -3)
 
 
 def _detached(state: State) -> State:

@@ -1,4 +1,4 @@
-"""Masked losses of one set: padding counts for nothing."""
+"""Masked losses of a set, or of each set of a batch: padding counts for nothing."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ def at_least_float32(values: Tensor) -> Tensor:
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean of `values` `(n,)` over the rows where `mask` is True."""
+    """Return the mean of `values` `(..., n)` over the rows where `mask` is True."""
     weight = mask.to(values.dtype)
-    return (values * weight).sum() / weight.sum()
+    return (values * weight).sum(-1) / weight.sum(-1)
 
 
 def cross_entropy(scores: Tensor, y: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean cross-entropy in nats of `scores` `(n, n_way)` against `y` `(n,)`."""
-    return masked_mean(nnf.cross_entropy(at_least_float32(scores), y, reduction="none"), mask)
+    """Return the mean cross-entropy in nats of `scores` `(..., n, n_way)`; `y` is `(..., n)`."""
+    rows = at_least_float32(scores).flatten(0, -2)
+    each = nnf.cross_entropy(rows, y.flatten(), reduction="none")
+    return masked_mean(each.view(y.shape), mask)
 
 
 def mean_squared_error(predicted: Tensor, y: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean squared error of `predicted` against `y`, both `(n, n_out)`."""
+    """Return the mean squared error of `predicted` against `y`, both `(..., n, n_out)`."""
     return masked_mean((predicted - y).square().mean(-1), mask)

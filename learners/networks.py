@@ -17,13 +17,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as nnf
 
+from learners.conv_block import EPSILON, features_by_rows
 from learners.errors import LearnerError
-from learners.execution import alone
+from learners.execution import alone, on_tape
 from learners.losses import at_least_float32
 
 Params = dict[str, Tensor]
-
-_EPSILON = 1e-5
 
 
 class Network(Protocol):
@@ -171,7 +170,7 @@ class Conv4:
         features = self._features(params, x, mask, None)
         if not self.n_out:
             return features
-        return features @ params["head.weight"] + params["head.bias"]
+        return features @ params["head.weight"] + params["head.bias"].unsqueeze(-2)
 
     def statistics(self, params: Params, x: Tensor, mask: Tensor) -> Params:
         """Return the batch mean and variance of each block, under the names that fix them."""
@@ -181,6 +180,12 @@ class Conv4:
 
     def _features(self, params: Params, x: Tensor, mask: Tensor, seen: Params | None) -> Tensor:
         stride = 2 if self.strided else 1
+        if seen is None and _by_rows(params, x):
+            blocks = [
+                tuple(params[f"block{i}.{of}"] for of in ("weight", "scale", "shift"))
+                for i in range(4)
+            ]
+            return features_by_rows(blocks, x, mask, stride, 0 if self.strided else self.n_pooled)
         for i in range(4):
             block = f"block{i}"
             x = convolved(x, params[f"{block}.weight"], stride)
@@ -191,6 +196,12 @@ class Conv4:
                 x = nnf.max_pool2d(x, 2)
             x = x.relu()
         return x.mean((2, 3)) if self.strided else x.flatten(1)
+
+
+def _by_rows(params: Params, x: Tensor) -> bool:
+    """Whether `learners.conv_block` computes: in float32 on a CPU, normalised by the batch."""
+    plain = on_tape() and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    return plain and "block0.mean" not in params
 
 
 def convolved(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
@@ -236,10 +247,10 @@ def normalised(
     mean, variance = params.get(f"{block}.mean"), params.get(f"{block}.variance")
     if seen is None and alone() and (mean is not None or bool(mask.all())):
         # All rows count alike: one kernel does it.
-        return nnf.batch_norm(x, mean, variance, scale, shift, mean is None, 0.0, _EPSILON)
+        return nnf.batch_norm(x, mean, variance, scale, shift, mean is None, 0.0, EPSILON)
     if mean is None or variance is None:
         mean, variance = batch_statistics(x, mask)
-    gain = scale * torch.rsqrt(variance + _EPSILON)
+    gain = scale * torch.rsqrt(variance + EPSILON)
     if seen is not None:
         seen |= {f"{block}.mean": mean, f"{block}.variance": variance}
     return x * gain[:, None, None] + (shift - mean * gain)[:, None, None]

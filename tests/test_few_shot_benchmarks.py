@@ -141,3 +141,16 @@ def test_the_table_has_every_method_and_its_published_row(tmp_path: Path, capsys
 def test_figures_belong_to_methods_and_settings() -> None:
     assert {name.partition(",")[0] for name in (*PUBLISHED, *ASKED)} <= set(METHODS)
     assert all(len(row) == len(SETTINGS) for row in (*PUBLISHED.values(), *ASKED.values()))
+
+
+def test_what_was_timed_and_not_run_says_how_long_it_would_take(tmp_path) -> None:
+    timed = {setting: {"seconds": 0.6, "hours": 10.2} for setting in SETTINGS}
+    assert list(table.not_run(tmp_path)) == []
+    path = tmp_path / "full_protocol.json"
+    path.write_text(json.dumps({"iterations": {"maml": timed}}))
+    (line,) = table.not_run(tmp_path)
+    assert line[0] == "maml, published protocol"
+    assert line[2:] == ["not run, 10 h"] * 4
+    path.write_text(json.dumps({"iterations": {"maml": {"5w1s": timed["5w1s"]}}}))
+    (line,) = table.not_run(tmp_path)
+    assert line[2:] == ["not run, 10 h", *["not run"] * 3]

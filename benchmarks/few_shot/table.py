@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.few_shot.full_protocol import FILE
 from benchmarks.few_shot.published import ASKED, PUBLISHED
 from benchmarks.few_shot.recipes import METHODS, SETTINGS
 
@@ -84,6 +85,19 @@ def rows(found: dict[str, list[Result]]) -> Iterator[list[str]]:
                 yield [label, "", *figures(PUBLISHED[name])]
 
 
+def not_run(folder: Path) -> Iterator[list[str]]:
+    """Yield a line for each method whose published protocol was timed, and not run."""
+    path = folder / FILE
+    if not path.exists():
+        return
+    for method, timed in json.loads(path.read_text())["iterations"].items():
+        hours = [
+            f"not run, {timed[setting]['hours']:.0f} h" if setting in timed else "not run"
+            for setting in SETTINGS
+        ]
+        yield [f"{method}, published protocol", "60,000 iterations, hours of one core", *hours]
+
+
 def markdown(lines: list[list[str]]) -> str:
     """Return a Markdown table."""
     head = ["", "budget", *SETTINGS]
@@ -139,7 +153,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "omniglot.png")
     options = parser.parse_args()
     found = results(options.results)
-    print(markdown(list(rows(found))))
+    print(markdown([*rows(found), *not_run(options.results)]))
     draw(found, options.out)
 
 
