@@ -398,8 +398,10 @@ def test_a_vote_is_judged_by_what_it_answers_and_kept_as_it_was_judged(
     assert {"letters", "letters, by a linear head"} & {part.label for part in best.parts}
     assert best.held is not None
     assert best.evidence.n_held == 12
+    seen = {part.label: part.tuning.views for part in best.parts if part.tuning is not None}
+    assert seen["letters, by a linear head"] == seen["letters, by 60 gradient steps"] == "shifted"
     heat = {part.label: part.temperature for part in best.parts}
-    assert heat["letters, by 30 gradient steps"] == 1.0  # they were not held out
+    assert heat["letters, by 60 gradient steps"] == 1.0  # they were not held out
     assert heat["letters, by a linear head"] != 1.0
     outcome = finetune(store, support, query=query)
     fitted = outcome.model.fitted

@@ -65,6 +65,7 @@ class Shown:
         notes: what a person should know, in words.
         preparation: how rows became a start's inputs; None for the others.
         can_step: whether it is a start that gradient steps can move.
+        can_shift: whether it can see images shifted, too, by its own rule.
         variant: how it is fitted, where it has a rule of its own, too: `BY_STEPS`, `BY_LINE`; "".
         parts: those that vote, where it is a vote.
     """
@@ -79,6 +80,7 @@ class Shown:
     notes: tuple[str, ...] = ()
     preparation: Preparation | None = None
     can_step: bool = False
+    can_shift: bool = False
     variant: str = ""
     parts: tuple[Shown, ...] = ()
 
@@ -164,6 +166,7 @@ def _shown(trial: Trial, loaded: LoadedStart, whatever_it_takes: bool) -> Shown:
         preparation.notes + notes,
         preparation,
         can_step,
+        compares(loaded.learner) and trial.support.kind == "images",
     )
 
 

@@ -173,7 +173,9 @@ def _advice(case: Case, j: int) -> StartAdvice:
 
 def _voting(one: Shown) -> str:
     listed = "; ".join(part.label for part in one.parts)
-    return f"Their probabilities are averaged: {listed}. " if listed else ""
+    seeing = any(part.tuning is not None and part.tuning.views != "one" for part in one.parts)
+    views = "The starts see each image shifted by a pixel to each side, too. " if seeing else ""
+    return f"Their probabilities are averaged: {listed}. {views}" if listed else ""
 
 
 def _part(case: Case, one: Shown) -> Part:
