@@ -66,7 +66,7 @@ def alphabets(n: int, seed: int = 0) -> Iterator[Task]:
             orders = np.stack([rng.permutation(images.shape[1]) for _ in chosen])
             drawn = images[chosen[:, None], orders]
             name = f"{names[number]}, {n_way} classes, {k_shot} each"
-            yield _task(name, str(names[number]), drawn[:, :k_shot], drawn[:, k_shot:])
+            yield task_of(name, str(names[number]), drawn[:, :k_shot], drawn[:, k_shot:])
 
 
 def digits(n: int, seed: int = 0) -> Iterator[Task]:
@@ -81,13 +81,13 @@ def digits(n: int, seed: int = 0) -> Iterator[Task]:
         for k_shot in SHOTS:
             support = np.stack([images[order[:k_shot]] for order in orders])
             query = np.stack([images[order[-50:]] for order in orders])
-            yield _task(f"digits {draw}, {k_shot} each", f"digits {draw}", support, query)
+            yield task_of(f"digits {draw}, {k_shot} each", f"digits {draw}", support, query)
 
 
 TASKS = {"alphabets": alphabets, "digits": digits}
 
 
-def _task(name: str, group: str, support: np.ndarray, query: np.ndarray) -> Task:
+def task_of(name: str, group: str, support: np.ndarray, query: np.ndarray) -> Task:
     """Return a task of images by class `(n_classes, n_each, side, side)`."""
     read = read_support(_labelled(support), name=name)
     return Task(name, group, read, read_query(_labelled(query), read))
