@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -185,6 +186,7 @@ def show_linear(trial: Trial, own: Shown, module: nn.Module | None = None) -> Sh
     if "linear" not in modes_of(loaded.learner, trial.n_way):
         return None
     examples, folds = how.tensors(trial.support), trial.folds.repeats(LINEAR_REPEATS)
+    import_module("sklearn.linear_model")  # slow the first time, which is no part of fitting
     began = time.monotonic()
     linear_head(loaded.learner, loaded.state, examples, trial.n_way)
     seconds, held = time.monotonic() - began, None

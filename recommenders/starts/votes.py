@@ -64,7 +64,7 @@ def vote(shown: Sequence[Shown], expected: FloatArray, kind: str = "images") -> 
         for one in parts
         if math.isfinite(one.seconds)
     )
-    seconds += sum(FEW_STEPS.steps * _STEP * one.seconds for one in stepping)
+    seconds += sum(FEW_STEPS.steps * _STEP * _embedding(able, one.choice) for one in stepping)
     by_few = [by_steps(one, FEW_STEPS) for one in stepping]
     # What was held out was seen once: what views add is in `Settings.unheld`.
     seeing = [_shifted(one) for one in parts]
@@ -113,6 +113,12 @@ def together(parts: Sequence[Shown]) -> HeldOut | None:
     n = min(len(one.rows) for one in held)
     chances = [one.chances_apart()[:n] for one in held]
     return HeldOut(log_of(np.mean(chances, axis=0)), held[0].labels[:n], held[0].rows[:n])
+
+
+def _embedding(shown: Sequence[Shown], choice: str) -> float:
+    """Return the seconds in which a start embeds a set: those of its quickest way to adapt."""
+    each = [one.seconds for one in shown if one.choice == choice and math.isfinite(one.seconds)]
+    return min(each, default=0.0)
 
 
 def _n_held(one: Shown) -> int:
