@@ -27,13 +27,14 @@ from learners.relation import Relation
 from learners.reptile import Reptile
 from learners.set_encoder import SetEncoder
 from learners.settled import Settled
+from learners.shifted import Shifted
 from learners.siamese import Siamese
 from learners.snail import Snail
 
 _CLASSES: dict[str, type] = {
     one.__name__: one
     for one in (
-        *(Conv4, Flatten, InnerLoop, LRUACell, MLP, NTMCell, Settled),
+        *(Conv4, Flatten, InnerLoop, LRUACell, MLP, NTMCell, Settled, Shifted),
         *(DeepKernel, GradientLearner, Matching, ProtoNet, Relation, Reptile, Siamese),
         *(ConditionalNeuralProcess, Hypernetwork, LearnedOptimizer, Mann, MetaLSTM, Snail),
         *(ScaleFreeDeepKernel, SetEncoder),

@@ -97,6 +97,17 @@ def test_repeats_of_a_row_and_shared_tops_are_averaged() -> None:
     assert held.n_rows == 2
 
 
+def test_classes_count_alike_in_the_balanced_share() -> None:
+    from sklearn.metrics import balanced_accuracy_score  # noqa: PLC0415 - slow to import
+
+    rng = np.random.default_rng(0)
+    labels, odds = rng.choice(3, 60, p=[0.8, 0.15, 0.05]), rng.standard_normal((60, 3))
+    odds[:, 0] += 1
+    held = HeldOut(odds, labels, rng.permutation(60))
+    assert held.balanced == pytest.approx(balanced_accuracy_score(labels, odds.argmax(1)))
+    assert held.balanced != pytest.approx(held.accuracy)
+
+
 @pytest.mark.parametrize(("right", "n"), [(0, 5), (7, 10), (10, 10)])
 def test_the_interval_is_wilsons(right: int, n: int) -> None:
     expected = binomtest(right, n).proportion_ci(0.8, method="wilson")

@@ -117,12 +117,13 @@ def test_a_model_of_a_users_module_needs_it_to_be_loaded(
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 16), torch.nn.Tanh())
     learner = ProtoNet(ModuleNetwork(module))
     loaded = replace(start_of(ProtoNet(Conv4(0))), learner=learner, state=learner.init(0))
-    fitted = fit_start(loaded, prepare(loaded.start, support), support, STEPS)
-    FineTuned(fitted, skeleton(support)).save(tmp_path)
-    with pytest.raises(InvalidInputError, match=r"load\(folder, module=...\)"):
-        load(tmp_path)
-    again = load(tmp_path, module=module)
-    assert np.allclose(again.predict_proba(query), fitted.probabilities(query), atol=1e-6)
+    for tuning in (STEPS, Tuning(views="shifted")):
+        fitted = fit_start(loaded, prepare(loaded.start, support), support, tuning)
+        FineTuned(fitted, skeleton(support)).save(tmp_path / tuning.mode)
+        with pytest.raises(InvalidInputError, match=r"load\(folder, module=...\)"):
+            load(tmp_path / tuning.mode)
+        again = load(tmp_path / tuning.mode, module=module)
+        assert np.allclose(again.predict_proba(query), fitted.probabilities(query), atol=1e-6)
 
 
 def test_a_damaged_model_is_refused(support: SupportSet, tmp_path: Path) -> None:

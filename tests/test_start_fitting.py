@@ -11,12 +11,14 @@ from sklearn.linear_model import LogisticRegression
 torch = pytest.importorskip("torch")
 
 from learners.catalogue import catalogue  # noqa: E402
+from learners.episode import Examples  # noqa: E402
 from learners.errors import LearnerError  # noqa: E402
 from learners.execution import Execution  # noqa: E402
 from learners.networks import MLP, Conv4  # noqa: E402
 from learners.protonet import ProtoNet  # noqa: E402
 from learners.recipes import Inputs, recipe  # noqa: E402
 from learners.samplers import ClassSampler, Shape  # noqa: E402
+from learners.shifted import views  # noqa: E402
 from learners.training import Budget, Training, meta_train  # noqa: E402
 from metastore.errors import InvalidInputError, UnknownNameError  # noqa: E402
 from recommenders.starts import fitting, gradient_tuning  # noqa: E402
@@ -291,6 +293,47 @@ def test_jitter_moves_little() -> None:
     assert (again - smooth).abs().mean() < 0.1
     rows = torch.zeros(2000, 3)
     assert jittered(rows, torch.Generator().manual_seed(1)).std() == pytest.approx(0.1, rel=0.1)
+
+
+@pytest.mark.parametrize("mode", ["adapt", "linear", "gradient"])
+def test_images_seen_shifted_are_answered_by_the_mean(
+    mode: str, trained: LoadedStart, drawings: np.ndarray
+) -> None:
+    support, query = drawn(drawings, [3, 2, 4])
+    preparation = prepare(trained.start, support)
+    once = fit_start(trained, preparation, support, QUICK.but(mode=mode))
+    fitted = fit_start(trained, preparation, support, QUICK.but(mode=mode, views="shifted"))
+    assert fitted.tuning is not None
+    assert fitted.tuning.config()["views"] == "shifted"
+    shifted = [one.numpy() for one in views(torch.from_numpy(preparation.array(query)))]
+    if mode == "gradient":  # the head is on what the mean says
+        mean = np.mean([once.model.log_odds(one) for one in shifted], axis=0)  # type: ignore[union-attr]
+    else:
+        shown = [one.numpy() for one in views(torch.from_numpy(preparation.array(support)))]
+        z, q = (np.mean([embed(trained, one) for one in rows], 0) for rows in (shown, shifted))
+        if mode == "adapt":
+            centres = np.stack([z[support.labels == k].mean(0) for k in range(3)])
+            mean = -np.square(q[:, None] - centres[None]).sum(2)
+        else:
+            weight, bias = regressed(z, support.labels, 3)
+            mean = q @ weight + bias
+    assert np.allclose(fitted.log_odds(query), mean, rtol=1e-3, atol=1e-3)
+    assert not np.allclose(fitted.log_odds(query), once.log_odds(query), rtol=1e-3, atol=1e-3)
+
+
+def embed(loaded: LoadedStart, x: np.ndarray) -> np.ndarray:
+    rows = torch.from_numpy(np.ascontiguousarray(x))
+    seen = Examples(rows, torch.zeros(len(x)), torch.ones(len(x), dtype=torch.bool))
+    return embedded(loaded.learner, loaded.state, seen).double().numpy()
+
+
+def test_who_cannot_see_images_shifted_is_refused(drawings: np.ndarray) -> None:
+    support, _ = drawn(drawings, [2, 2])
+    loaded = start_of(recipe("maml", Inputs((1, 28, 28), 5, 1)).learner, "maml")
+    with pytest.raises(InvalidInputError, match="cannot see rows shifted by 'adapt'"):
+        fit_start(loaded, prepare(loaded.start, support), support, Tuning(views="shifted"))
+    with pytest.raises(InvalidInputError, match="views is one of one, shifted"):
+        Tuning(views="some")
 
 
 def test_tunings_are_configs_of_their_space() -> None:

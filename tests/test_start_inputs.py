@@ -99,6 +99,8 @@ def test_notes_say_what_was_done() -> None:
     assert "colours were turned to grey" in notes
     assert "background is light" in notes
     assert "repeated as red" in "; ".join(prepare(None, support).notes)
+    many = read_support(([np.zeros((k, k, 1), np.uint8) for k in (9, 12, 10)], ["a", "b", "b"]))
+    assert "images of 3 sizes from 9 x 9 to 12 x 12 pixels" in prepare(Start(), many).notes[0]
 
 
 def test_channels_are_scaled_as_the_start_was_trained(pictures: SupportSet) -> None:
@@ -136,6 +138,24 @@ def test_mixed_columns_become_numbers(mixed: pd.DataFrame) -> None:
     unseen = read_query(mixed.assign(job="astronaut", age=None), support)
     assert np.isfinite(prepared.array(unseen)).all()
     assert (prepared.array(unseen)[:, 5:] == 0).all()
+
+
+def test_text_that_names_the_rows_is_left_out() -> None:
+    from sklearn.datasets import load_wine  # noqa: PLC0415 - slow to import
+
+    frame = load_wine(as_frame=True).frame[::9].reset_index(drop=True)
+    named = frame.assign(bottle=[f"W{i}" for i in range(len(frame))])
+    support = read_support(named, "target")
+    prepared = prepare(None, support)
+    assert prepared.shape == (13,)
+    assert prepared.notes[1].endswith("every row has a text of its own there: bottle")
+    without = prepare(None, read_support(frame, "target"))
+    assert len(without.notes) == 1
+    unnamed = read_query(frame.assign(bottle="another"), support)
+    plain = without.array(read_support(frame, "target"))
+    assert np.array_equal(prepared.array(unnamed), plain)
+    few = read_support(named[3:12], "target")
+    assert prepare(None, few).shape == (13 + 9,)  # nine rows are too few to tell
 
 
 def test_a_column_that_changed_its_kind_is_refused(mixed: pd.DataFrame) -> None:

@@ -15,6 +15,7 @@ import torch
 from sklearn.datasets import load_digits, load_wine
 
 import metastore
+from learners.description import describe
 from learners.episode import Examples
 from learners.fomaml import fomaml
 from learners.learner import Learner, State
@@ -49,18 +50,20 @@ from recommenders.starts.backtest import (
     remembering,
     summary,
 )
-from recommenders.starts.candidates import Shown
+from recommenders.starts.candidates import BY_LINE, Shown
 from recommenders.starts.choice import Chosen, Settings, choose
 from recommenders.starts.cross_validation import HeldOut, plan
 from recommenders.starts.evidence import embedded, held_out, novelty, task_embeddings
+from recommenders.starts.finetune_words import outcome_text
 from recommenders.starts.fitted import Vote, softmax
 from recommenders.starts.loading import register
 from recommenders.starts.record import past_tasks
 from recommenders.starts.support_sets import SupportSet, read_query, read_support
-from recommenders.starts.tuning import Tuning
+from recommenders.starts.tuning import LINEAR, Tuning
 from recommenders.starts.votes import together, vote
 from recommenders.starts.work import prepared
 from tests.commands import RunIt
+from tests.starts import start_of
 
 SHAPE = Shape(5, 1, 3)
 SAID = {
@@ -398,8 +401,10 @@ def test_a_vote_is_judged_by_what_it_answers_and_kept_as_it_was_judged(
     assert {"letters", "letters, by a linear head"} & {part.label for part in best.parts}
     assert best.held is not None
     assert best.evidence.n_held == 12
+    seen = {part.label: part.tuning.views for part in best.parts if part.tuning is not None}
+    assert seen["letters, by a linear head"] == seen["letters, by 60 gradient steps"] == "shifted"
     heat = {part.label: part.temperature for part in best.parts}
-    assert heat["letters, by 30 gradient steps"] == 1.0  # they were not held out
+    assert heat["letters, by 60 gradient steps"] == 1.0  # they were not held out
     assert heat["letters, by a linear head"] != 1.0
     outcome = finetune(store, support, query=query)
     fitted = outcome.model.fitted
@@ -440,6 +445,39 @@ def test_a_tuning_that_was_asked_for_is_what_is_fitted(
     assert answer(store, support, Asked()).best.choice == "vote"
     fitted = finetune(store, support, tuning=STEPS, record=False).model.fitted
     assert not isinstance(fitted.model, Vote)
+
+
+def test_an_uneven_set_is_told_with_classes_counted_alike(
+    made: Path, tmp_path: Path, characters: np.ndarray
+) -> None:
+    shutil.copytree(made, tmp_path / "copy")
+    store = metastore.open(tmp_path / "copy")
+    support, query = drawn(characters, [6, 2, 2])
+    found = answer(store, support, Asked())
+    assert found.best.held is not None
+    share = found.best.held.balanced
+    assert f"counted alike, {share:.0%} of what {found.best.choice}" in found.notes[-1]
+    assert "2 to 6 examples" in found.notes[-1]
+    outcome = finetune(store, support, query=query, record=False)
+    assert outcome.held_out is not None
+    said = " ".join(outcome_text(outcome).split())
+    assert f"{outcome.held_out.balanced:.1%} with classes counted alike" in said
+    even, _ = drawn(characters, [3, 2, 3])
+    assert not any("counted alike" in note for note in answer(store, even, Asked()).notes)
+
+
+def test_seconds_of_a_vote_are_those_of_its_parts() -> None:
+    learner = ProtoNet(Conv4(0, filters=8))
+    start = replace(start_of(learner, "letters").start, learner=describe(learner))
+    labels = np.arange(8) % 2
+    held = HeldOut(np.eye(2)[labels], labels, np.arange(8))
+    able = {"can_step": True, "can_shift": True}
+    line = Shown("letters", start, held, 2.0, LINEAR, variant=BY_LINE, **able)
+    own = Shown("letters", start, held, 0.1, Tuning(), **able)
+    found = vote([line, own], np.array([0.9, 0.8]))
+    assert found is not None
+    # Both see five views; steps cost what embedding does, not what a linear head does.
+    assert found.seconds == pytest.approx(5 * (2.0 + 0.1) + 60 * 0.4 * 0.1)
 
 
 def test_where_nobody_can_vote_a_vote_is_refused(

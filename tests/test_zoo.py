@@ -11,6 +11,7 @@ import pytest
 
 import metastore
 from metastore.errors import InvalidInputError
+from metastore.starts import Accuracy
 from tests.commands import Outcome
 
 torch = pytest.importorskip("torch")
@@ -18,7 +19,9 @@ torch = pytest.importorskip("torch")
 from learners.checkpoint import Snapshot, save  # noqa: E402
 from learners.episode import examples  # noqa: E402
 from learners.set_encoder import SetEncoder  # noqa: E402
+from learners.training import Budget, Training  # noqa: E402
 from recommenders.starts import zoo as zoos  # noqa: E402
+from recommenders.starts import zoo_tables  # noqa: E402
 from recommenders.starts.loading import load_start, register_checkpoint  # noqa: E402
 from recommenders.starts.zoo import Zoo, build  # noqa: E402
 from recommenders.starts.zoo_data import (  # noqa: E402
@@ -29,6 +32,11 @@ from recommenders.starts.zoo_data import (  # noqa: E402
     user_images,
     user_tables,
 )
+from recommenders.starts.zoo_tables import SHOTS, crossed_accuracies  # noqa: E402
+
+
+def few_accuracies(state, seconds):
+    return (Accuracy(5, 1, 0.5, 0.1, 10),)
 
 
 @pytest.fixture
@@ -38,7 +46,7 @@ def short(monkeypatch):
 
     def few(zoo):
         for one in made(zoo):
-            yield replace(one, iterations=3, measure=lambda state: ())
+            yield replace(one, iterations=3, measure=few_accuracies)
 
     monkeypatch.setattr(zoos, "_exhibits", few)
 
@@ -129,6 +137,40 @@ def test_tables_are_split_by_name_and_only_where_there_are_ten() -> None:
     many = {f"{name} {i}": one for name, one in tables.items() for i in range(3)}
     split = split_tables(many)
     assert len(split.held_out) == 3 and not set(split.held_out) & set(split.train)
+
+
+@pytest.mark.slow
+def test_a_start_for_tables_is_measured_on_tables_left_out_in_turn(store, monkeypatch) -> None:
+    seen = []
+    drawn = zoo_tables.WideTableSampler
+
+    def watched(tables, shape, seed):
+        seen.append(len(tables))
+        return drawn(tables, shape, seed)
+
+    monkeypatch.setattr(zoo_tables, "WideTableSampler", watched)
+    data = split_tables(bundled_tables())
+    (made,) = [one for one in zoos._exhibits(Zoo()) if one.name == "bundled-tables"]
+    few = Training(2, 1e-3, progress=False)
+    found = crossed_accuracies(made.learner, data.train, few, Budget(5), 4)
+    assert {(one.n_way, one.k_shot) for one in found} == {(w, k) for w in (2, 5) for k in SHOTS}
+    # Five trainings on four tables; each table is measured alone, digits with five classes, too.
+    assert seen.count(4) == 5 and seen.count(1) == 5 * 3 + 3 and len(seen) == 23
+    two = next(one for one in found if one.n_way == 2)
+    assert two.n_episodes == 5 * 4 and 0.4 < two.value < 1 and two.half_width > 0
+    assert made.measure(made.learner.init(0), 0.0) == ()
+    assert crossed_accuracies(made.learner, {"one": data.train["wine"]}, few, Budget(5)) == ()
+
+
+def test_what_was_not_measured_is_when_it_is_built_again(short, store, monkeypatch) -> None:
+    measured = zoos._exhibits
+    bare = lambda zoo: [replace(one, measure=lambda s, t: ()) for one in measured(zoo)]  # noqa: E731
+    monkeypatch.setattr(zoos, "_exhibits", bare)
+    assert all(not one.accuracies for one in build(store, Zoo()))
+    monkeypatch.setattr(zoos, "_exhibits", measured)
+    lines: list[str] = []
+    assert all(one.accuracies for one in build(store, Zoo(say=lines.append)))
+    assert not any("there already" in line for line in lines)
 
 
 def test_a_target_of_numbers_is_cut_and_text_and_gaps_become_numbers(tmp_path) -> None:

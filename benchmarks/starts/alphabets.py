@@ -61,6 +61,17 @@ def characters(part: str) -> Characters:
     return Characters(chosen, quarter_turns(images[within & ~kept]), images[kept])
 
 
+def background(part: str) -> dict[str, np.ndarray]:
+    """Return the characters of each background alphabet of a part, `(n, 20, 28, 28)` bytes.
+
+    Kept characters are among them: of alphabets that a start was not trained on, none is known.
+    """
+    images, names = _background()
+    of = np.array([name.split("/")[0] for name in names])
+    chosen = [name for name in sorted(set(of.tolist())) if _within(part, name)]
+    return {name: images[of == name].numpy()[:, :, 0] for name in chosen}
+
+
 def _within(part: str, alphabet: str) -> bool:
     if part.startswith("half "):
         return _hash(alphabet) % 2 == int(part.removeprefix("half "))

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,6 +66,7 @@ class Shown:
         notes: what a person should know, in words.
         preparation: how rows became a start's inputs; None for the others.
         can_step: whether it is a start that gradient steps can move.
+        can_shift: whether it can see images shifted, too, by its own rule.
         variant: how it is fitted, where it has a rule of its own, too: `BY_STEPS`, `BY_LINE`; "".
         parts: those that vote, where it is a vote.
     """
@@ -79,6 +81,7 @@ class Shown:
     notes: tuple[str, ...] = ()
     preparation: Preparation | None = None
     can_step: bool = False
+    can_shift: bool = False
     variant: str = ""
     parts: tuple[Shown, ...] = ()
 
@@ -164,6 +167,7 @@ def _shown(trial: Trial, loaded: LoadedStart, whatever_it_takes: bool) -> Shown:
         preparation.notes + notes,
         preparation,
         can_step,
+        compares(loaded.learner) and trial.support.kind == "images",
     )
 
 
@@ -182,6 +186,7 @@ def show_linear(trial: Trial, own: Shown, module: nn.Module | None = None) -> Sh
     if "linear" not in modes_of(loaded.learner, trial.n_way):
         return None
     examples, folds = how.tensors(trial.support), trial.folds.repeats(LINEAR_REPEATS)
+    import_module("sklearn.linear_model")  # slow the first time, which is no part of fitting
     began = time.monotonic()
     linear_head(loaded.learner, loaded.state, examples, trial.n_way)
     seconds, held = time.monotonic() - began, None

@@ -163,6 +163,13 @@ class HeldOut:
         """Mean of `correct`."""
         return float(self.correct.mean())
 
+    @property
+    def balanced(self) -> float:
+        """Mean over classes of the share of their rows that is right."""
+        first = np.unique(self.rows, return_index=True)[1]
+        of_class = self.labels[first]
+        return float(np.mean([self.correct[of_class == k].mean() for k in np.unique(of_class)]))
+
     def interval(self, level: float = 0.8) -> tuple[float, float]:
         """Return Wilson's score interval of the accuracy (Wilson, JASA 1927).
 

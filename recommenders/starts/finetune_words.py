@@ -11,6 +11,7 @@ from recommenders.starts.finetuned import FineTuned
 from recommenders.starts.finetuning import Outcome
 from recommenders.starts.fitted import Probabilities
 from recommenders.starts.support_set import SupportSet
+from recommenders.starts.words import uneven
 
 _SHOWN = 20
 _COLUMNS = 6
@@ -98,6 +99,12 @@ def outcome_dict(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def _by_class(outcome: Outcome) -> str:
+    """Return what classes that count alike say, where some have many more examples."""
+    held, counts = outcome.held_out, outcome.model.about["rows_of_each_class"]
+    return f", {held.balanced:.1%} with classes counted alike" if held and uneven(counts) else ""
+
+
 def _how_good(outcome: Outcome) -> str:
     parts = []
     held = outcome.held_out
@@ -105,7 +112,7 @@ def _how_good(outcome: Outcome) -> str:
         low, high = held.interval()
         parts.append(
             f"{held.accuracy:.1%} of {held.n_rows} rows right when held out in turn (80% "
-            f"interval {low:.0%} to {high:.0%})"
+            f"interval {low:.0%} to {high:.0%})" + _by_class(outcome)
         )
     if outcome.query is not None and (outcome.query.labels >= 0).any():
         n = int((outcome.query.labels >= 0).sum())

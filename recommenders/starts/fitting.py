@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,10 +22,12 @@ from learners.embedding import EmbeddingLearner
 from learners.episode import Episodes, Examples
 from learners.errors import LearnerError
 from learners.learner import Learner, State
-from learners.networks import MLP, Conv4
+from learners.networks import MLP, Conv4, Network
 from learners.protonet import ProtoNet
+from learners.shifted import Shifted
 from metastore.errors import InvalidInputError
 from recommenders.starts.choice import FROM_SCRATCH
+from recommenders.starts.evidence import compares
 from recommenders.starts.fitted import Fitted, Model
 from recommenders.starts.gradient_tuning import Chunks, Descent, Point
 from recommenders.starts.heads import FIXED, Tunable, modes_of, resized, tunable
@@ -83,18 +85,20 @@ def fit_start(  # noqa: PLR0913 - what a fit can be told
             there are enough.
 
     Raises:
-        InvalidInputError: if the start does not have the mode, or training diverges.
+        InvalidInputError: if the start does not have the mode or the views, or training
+            diverges.
     """
     n_classes = len(support.classes)
     chosen = usual_tuning(loaded.learner, n_classes) if tuning is None else tuning
     _check_mode(loaded, chosen, n_classes)
+    _check_views(loaded, chosen, preparation)
     began = time.perf_counter()
     state = {name: value.to(device) for name, value in loaded.state.items()}
     examples = preparation.tensors(support).to(device)
     if chosen.mode == "adapt":
-        fit = _adapted(loaded.learner, state, examples, n_classes, seed)
+        fit = _adapted(loaded.learner, state, examples, chosen, (n_classes, seed))
     elif chosen.mode == "linear":
-        fit = _regressed(loaded.learner, state, examples, n_classes)
+        fit = _regressed(loaded.learner, state, examples, chosen, n_classes)
     else:
         held = None if held_out is None else preparation.tensors(held_out).to(device)
         begin = partial(tunable, loaded.learner, state, n_classes=n_classes)
@@ -162,6 +166,24 @@ def _check_mode(loaded: LoadedStart, tuning: Tuning, n_classes: int) -> None:
         )
 
 
+def _check_views(loaded: LoadedStart, tuning: Tuning, preparation: Preparation) -> None:
+    if tuning.views == "one":
+        return
+    if preparation.kind != "images" or (tuning.mode == "adapt" and not compares(loaded.learner)):
+        raise InvalidInputError(
+            f"start {loaded.start.name!r} cannot see rows shifted by {tuning.mode!r}: views are "
+            "of images, and of starts that embed and compare, or of gradient steps"
+        )
+
+
+def _seeing(learner: Learner, tuning: Tuning) -> Any:
+    """Return a learner whose network sees an image as often as a tuning says."""
+    if tuning.views == "one":
+        return learner
+    whole: Any = learner
+    return replace(whole, network=Shifted(whole.network))
+
+
 def _untrained(like: LoadedStart | None, preparation: Preparation) -> Learner:
     network = getattr(like.learner, "network", None) if like is not None else None
     if network is not None and like is not None:
@@ -171,14 +193,18 @@ def _untrained(like: LoadedStart | None, preparation: Preparation) -> Learner:
     return ProtoNet(MLP((preparation.shape[0], 64, 64)))
 
 
-def _adapted(learner: Learner, state: State, examples: Examples, n_classes: int, seed: int) -> _Fit:
-    """Return a learner after its own rule."""
+def _adapted(
+    learner: Learner, state: State, examples: Examples, tuning: Tuning, drawn: tuple[int, int]
+) -> _Fit:
+    """Return a learner after its own rule, for so many classes and by a seed."""
+    n_classes, seed = drawn
     learner, state = resized(learner, state, n_classes)
     if learner.ordered:
         # Sorted by class, the place in the sequence would tell the label.
         order = np.random.default_rng(seed).permutation(len(examples.y))
         examples = _rows(examples, order)
     state = _measured(learner, state, examples, n_classes)
+    learner = _seeing(learner, tuning)
     try:
         predictor = learner.adapt(state, examples, n_classes)
     except LearnerError as error:
@@ -195,9 +221,12 @@ def _measured(learner: Learner, state: State, examples: Examples, n_classes: int
     return learner.finish(state, Episodes(alone, alone, n_classes))
 
 
-def _regressed(learner: Learner, state: State, examples: Examples, n_classes: int) -> _Fit:
+def _regressed(
+    learner: Learner, state: State, examples: Examples, tuning: Tuning, n_classes: int
+) -> _Fit:
     """Return a network with a linear head; its normalisations stay as they were measured."""
-    made = linear_head(learner, _measured(learner, state, examples, n_classes), examples, n_classes)
+    state = _measured(learner, state, examples, n_classes)
+    made = linear_head(_seeing(learner, tuning), state, examples, n_classes)
     model = NetworkModel(made.network, made.params, made.head)
     return _Fit(model, "a linear head on its embeddings")
 
@@ -232,11 +261,15 @@ def _descended(
     start = last.tunable
     note = f"memory ran out: {chunks.size} rows at once instead of {whole}"
     return _Fit(
-        NetworkModel(start.network, params, start.head),
+        NetworkModel(_network(start.network, tuning), params, start.head),
         rule,
         tuple(curve or last.curve),
         (note,) if chunks.halved else (),
     )
+
+
+def _network(network: Network, tuning: Tuning) -> Network:
+    return network if tuning.views == "one" else Shifted(network)
 
 
 def _split(examples: Examples, seed: int) -> tuple[Examples, Examples]:

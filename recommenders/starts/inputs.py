@@ -15,6 +15,8 @@ from recommenders.starts.support_set import SupportSet
 from recommenders.starts.table_columns import TableColumns, fit_columns, kind_of
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from learners.episode import Examples
     from metastore.starts import Start
 
@@ -198,7 +200,9 @@ def prepare(start: Start | None, support: SupportSet) -> Preparation:
         raise InvalidInputError("expected rows of a table, got images")
     columns = fit_columns(frame)
     width = columns.apply(frame[:1]).shape[1]
-    return Preparation("table", (width,), columns=columns, notes=_table_notes(columns, width))
+    return Preparation(
+        "table", (width,), columns=columns, notes=_table_notes(frame, columns, width)
+    )
 
 
 def _scale(start: Start | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -212,9 +216,11 @@ def _image_notes(support: SupportSet, shape: tuple[int, ...]) -> tuple[str, ...]
     notes = []
     sizes = {image.shape[:2] for image in support.images}
     if sizes != {shape[1:]}:
-        some = " and ".join(f"{h} x {w}" for h, w in sorted(sizes)[:2])
-        more = f" and {len(sizes) - 2} other sizes" if len(sizes) > 2 else ""
-        notes.append(f"images of {some}{more} pixels were resized to {shape[1]} x {shape[2]}")
+        ordered = [f"{h} x {w}" for h, w in sorted(sizes)]
+        some = " and ".join(ordered)
+        if len(ordered) > 2:
+            some = f"{len(ordered)} sizes from {ordered[0]} to {ordered[-1]}"
+        notes.append(f"images of {some} pixels were resized to {shape[1]} x {shape[2]}")
         if any(h != w for h, w in sizes):
             notes.append("images that are not square were stretched")
     channels = {image.shape[2] for image in support.images}
@@ -226,7 +232,7 @@ def _image_notes(support: SupportSet, shape: tuple[int, ...]) -> tuple[str, ...]
     return (*notes, f"the background is {background}")
 
 
-def _table_notes(columns: TableColumns, width: int) -> tuple[str, ...]:
+def _table_notes(frame: DataFrame, columns: TableColumns, width: int) -> tuple[str, ...]:
     n_categories = columns.kinds.count("category")
     dates = columns.kinds.count("date")
     parts = [f"{len(columns.names)} columns became {width} numbers"]
@@ -234,4 +240,7 @@ def _table_notes(columns: TableColumns, width: int) -> tuple[str, ...]:
         parts.append(f"{n_categories} of them categories")
     if dates:
         parts.append(f"{dates} of them dates, as days since 1970")
-    return (", ".join(parts),)
+    left_out = [str(name) for name in frame.columns if str(name) not in columns.names]
+    named = ", ".join(left_out[:5])
+    aside = f"left out, since every row has a text of its own there: {named}"
+    return (", ".join(parts), *([aside] if left_out else []))

@@ -15,6 +15,7 @@ from learners.errors import CheckpointError, LearnerError
 from learners.learner import Learner, State
 from learners.networks import ModuleNetwork
 from learners.protonet import ProtoNet
+from learners.shifted import Shifted
 from metastore.errors import InvalidInputError
 from metastore.starts import MODULE
 from recommenders.starts.neural_models import LearnerModel, NetworkModel
@@ -73,6 +74,8 @@ def model_of(
 
 def _learner(description: Mapping[str, Any], module: nn.Module | None) -> Learner:
     network = description.get("network")
+    shifted = isinstance(network, dict) and network.get("type") == Shifted.__name__
+    network = network["network"] if shifted and isinstance(network, dict) else network
     if not isinstance(network, dict) or network.get("type") != MODULE:
         return build(dict(description))
     if module is None:
@@ -82,7 +85,9 @@ def _learner(description: Mapping[str, Any], module: nn.Module | None) -> Learne
         )
     placeholder = {"type": "Flatten"}
     learner = build({**description, "network": placeholder})
-    return replace(learner, network=ModuleNetwork(module.eval()))  # type: ignore[call-arg]
+    own = ModuleNetwork(module.eval())
+    seeing = Shifted(own) if shifted else own
+    return replace(learner, network=seeing)  # type: ignore[call-arg]
 
 
 def _of(tensors: State, part: str) -> State:

@@ -18,7 +18,7 @@ import numpy as np
 from metastore.errors import InvalidInputError, MissingDependencyError
 from recommenders.starts.advice import Part, StartAdvice, StartEvidence, StartsAnswer
 from recommenders.starts.support_sets import SupportSet, read_support
-from recommenders.starts.words import reason, set_notes
+from recommenders.starts.words import reason, set_notes, uneven_note
 from recommenders.threads import one_thread_of_torch
 
 try:
@@ -100,7 +100,7 @@ def answer(store: MetaStore, support: SupportSet, asked: Asked) -> StartsAnswer:
         tuple(_advice(case, j) for j in order[: asked.n]),
         refused,
         tuple(case.shown[j].choice for j in tied),
-        _notes(case),
+        _notes(case, order[0]),
         time.monotonic() - began,
     )
 
@@ -173,7 +173,9 @@ def _advice(case: Case, j: int) -> StartAdvice:
 
 def _voting(one: Shown) -> str:
     listed = "; ".join(part.label for part in one.parts)
-    return f"Their probabilities are averaged: {listed}. " if listed else ""
+    seeing = any(part.tuning is not None and part.tuning.views != "one" for part in one.parts)
+    views = "The starts see each image shifted by a pixel to each side, too. " if seeing else ""
+    return f"Their probabilities are averaged: {listed}. {views}" if listed else ""
 
 
 def _part(case: Case, one: Shown) -> Part:
@@ -186,6 +188,7 @@ def _way_in(case: Case, one: Shown) -> Preparation | None:
     return one.preparation if case.trial.support.kind == "images" else None
 
 
-def _notes(case: Case) -> tuple[str, ...]:
-    with_starts = any(one.start is not None for one in case.shown)
-    return set_notes(case.trial.support, case.trial.folds, with_starts)
+def _notes(case: Case, best: int) -> tuple[str, ...]:
+    with_starts, first = any(one.start is not None for one in case.shown), case.shown[best]
+    said = set_notes(case.trial.support, case.trial.folds, with_starts)
+    return (*said, *uneven_note(case.trial.support, first.choice, first.held))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 MOST_LEVELS = 20
+LEAST_NAMES = 10
+"""Rows after which text that is another in every row is taken for names of the rows."""
 _GAP = "(missing)"
 _DAY = np.timedelta64(1, "D")
 
@@ -98,11 +100,17 @@ class TableColumns:
 
 
 def fit_columns(frame: DataFrame) -> TableColumns:
-    """Return the preprocessing of a table, learned from its rows."""
+    """Return the preprocessing of a table, learned from its rows.
+
+    Text that is another in every row, such as a name or a number of an order, tells nothing of
+    new rows and is left out, unless there is nothing else.
+    """
     from sklearn.impute import SimpleImputer  # noqa: PLC0415 - slow to import, tables alone
     from sklearn.pipeline import make_pipeline  # noqa: PLC0415
     from sklearn.preprocessing import OneHotEncoder, StandardScaler  # noqa: PLC0415
 
+    telling = [name for name in frame.columns if not _names_rows(frame[name])]
+    frame = frame[telling or list(frame.columns)]
     names = tuple(map(str, frame.columns))
     plain = TableColumns(names, tuple(kind_of(frame[name]) for name in names))
     numbers = levels = None
@@ -116,6 +124,11 @@ def fit_columns(frame: DataFrame) -> TableColumns:
             max_categories=MOST_LEVELS, handle_unknown="infrequent_if_exist", sparse_output=False
         ).fit(plain._levels(frame))
     return TableColumns(names, plain.kinds, numbers, levels)
+
+
+def _names_rows(column: Series[Any]) -> bool:
+    known = column.dropna()
+    return len(known) >= LEAST_NAMES and kind_of(column) == "category" and bool(known.is_unique)
 
 
 def kind_of(column: Series[Any]) -> str:

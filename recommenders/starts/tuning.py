@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MODES = ("adapt", "linear", "gradient")
 LAYERS = ("head", "top", "all")
 AUGMENTATIONS = ("none", "jitter")
+VIEWS = ("one", "shifted")
 MOST_STEPS = 2000
 
 
@@ -30,6 +31,9 @@ class Tuning:
         layers: what moves: the "head", the "top" (head and the last layer before it), or "all".
         augmentation: "none", or "jitter": images are turned, scaled and shifted a little, and
             rows of tables get noise of a tenth of a deviation.
+        views: how an image is seen once a start is adapted: "one" for as it is, "shifted" for
+            shifted by a pixel to each side as well, what is said of it averaged; any mode of a
+            start that embeds and compares, and gradient steps.
 
     Raises:
         InvalidInputError: if a setting is out of its range.
@@ -40,12 +44,14 @@ class Tuning:
     rate: float = 1e-3
     layers: str = "all"
     augmentation: str = "none"
+    views: str = "one"
 
     def __post_init__(self) -> None:
         for name, choices in (
             ("mode", MODES),
             ("layers", LAYERS),
             ("augmentation", AUGMENTATIONS),
+            ("views", VIEWS),
         ):
             if getattr(self, name) not in choices:
                 raise InvalidInputError(
@@ -65,7 +71,10 @@ class Tuning:
         >>> Tuning("gradient", 30).config()["steps"]
         30
         """
-        return asdict(self) if self.mode == "gradient" else {"mode": self.mode}
+        said = asdict(self) if self.mode == "gradient" else {"mode": self.mode}
+        # Runs of before there were views are of one.
+        said.pop("views", None)
+        return said if self.views == "one" else {**said, "views": self.views}
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Tuning:

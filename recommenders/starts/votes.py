@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from learners.shifted import PLACES
 from recommenders.starts.candidates import BY_STEPS, Shown
 from recommenders.starts.choice import FROM_SCRATCH
 from recommenders.starts.cross_validation import FloatArray, HeldOut
@@ -25,7 +27,7 @@ VOTERS = 5
 """So many vote that are fitted quickly; from 4 to 8 differ by less than could be measured."""
 STEPPERS = 3
 """And so many starts by a few gradient steps."""
-FEW_STEPS = GRADIENT.but(steps=30, rate=2e-3)
+FEW_STEPS = GRADIENT.but(rate=2e-3, views="shifted")
 RAW = ("logistic regression", "support vectors")
 """They vote where no row can be held out, in case the images are like none that a start knows."""
 COMMITTEE = (FOREST, VECTORS, BOOSTING)
@@ -57,10 +59,16 @@ def vote(shown: Sequence[Shown], expected: FloatArray, kind: str = "images") -> 
     if len(parts) < 2:
         return None
     stepping = _stepping(able) if kind == "images" else []
-    seconds = sum(one.seconds for one in parts if math.isfinite(one.seconds))
-    seconds += sum(FEW_STEPS.steps * _STEP * one.seconds for one in stepping)
+    seconds = sum(
+        one.seconds * (len(PLACES) if one.can_shift else 1)
+        for one in parts
+        if math.isfinite(one.seconds)
+    )
+    seconds += sum(FEW_STEPS.steps * _STEP * _embedding(able, one.choice) for one in stepping)
     by_few = [by_steps(one, FEW_STEPS) for one in stepping]
-    return Shown(VOTE, held=together(parts), seconds=seconds, parts=(*parts, *by_few))
+    # What was held out was seen once: what views add is in `Settings.unheld`.
+    seeing = [_shifted(one) for one in parts]
+    return Shown(VOTE, held=together(parts), seconds=seconds, parts=(*seeing, *by_few))
 
 
 def _best(able: Sequence[Shown], seen: int) -> list[Shown]:
@@ -75,6 +83,13 @@ def _committee(able: Sequence[Shown], seen: int) -> list[Shown]:
     """Return the best start and the committee, the best first; nobody where nothing is known."""
     start = next((one for one in able if one.start is not None), None)
     return [one for one in able if one is start or one.choice in COMMITTEE] if seen else []
+
+
+def _shifted(one: Shown) -> Shown:
+    """Return a candidate that sees images shifted, too, if it can."""
+    if one.tuning is None or not one.can_shift:
+        return one
+    return replace(one, tuning=one.tuning.but(views="shifted"))
 
 
 def votes(one: Shown) -> bool:
@@ -98,6 +113,12 @@ def together(parts: Sequence[Shown]) -> HeldOut | None:
     n = min(len(one.rows) for one in held)
     chances = [one.chances_apart()[:n] for one in held]
     return HeldOut(log_of(np.mean(chances, axis=0)), held[0].labels[:n], held[0].rows[:n])
+
+
+def _embedding(shown: Sequence[Shown], choice: str) -> float:
+    """Return the seconds in which a start embeds a set: those of its quickest way to adapt."""
+    each = [one.seconds for one in shown if one.choice == choice and math.isfinite(one.seconds)]
+    return min(each, default=0.0)
 
 
 def _n_held(one: Shown) -> int:

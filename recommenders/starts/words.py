@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from textwrap import fill
 
 from recommenders.starts.advice import StartAdvice, StartEvidence, StartsAnswer
-from recommenders.starts.cross_validation import Folds
+from recommenders.starts.cross_validation import Folds, HeldOut
 from recommenders.starts.support_set import SupportSet
 
+UNEVEN = 3
+"""A class with so many times the examples of another makes a set uneven."""
 _FAR, _NEAR = 2.0, 1.3
 
 
@@ -85,6 +87,33 @@ def set_notes(support: SupportSet, folds: Folds, with_starts: bool) -> tuple[str
     if not with_starts:
         notes.append("The store has no start that takes this set; `headstart learn` trains one.")
     return tuple(notes)
+
+
+def uneven(counts: Sequence[int]) -> bool:
+    """Whether some classes have so many more examples that accuracy is that of the large ones.
+
+    >>> uneven([40, 7, 12]), uneven([5, 6])
+    (True, False)
+    """
+    return max(counts) >= UNEVEN * min(counts)
+
+
+def uneven_note(support: SupportSet, choice: str, held: HeldOut | None) -> tuple[str, ...]:
+    """Return what a person should know where some classes have many more examples than others.
+
+    Args:
+        support: the set.
+        choice: what is recommended.
+        held: its held-out answers; None where there are none.
+    """
+    counts = support.counts.tolist()
+    if held is None or not uneven(counts):
+        return ()
+    return (
+        f"Classes have {min(counts)} to {max(counts)} examples. Accuracies are of new examples "
+        f"in these shares; with classes counted alike, {held.balanced:.0%} of what {choice} "
+        "answered for held-out examples was right.",
+    )
 
 
 def seconds(value: float) -> str:

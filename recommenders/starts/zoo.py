@@ -43,7 +43,7 @@ from recommenders.starts.zoo_data import (
     user_tables,
 )
 from recommenders.starts.zoo_surrogate import surrogate_of
-from recommenders.starts.zoo_tables import table_accuracies, table_embeddings
+from recommenders.starts.zoo_tables import crossed_accuracies, table_accuracies, table_embeddings
 
 MINUTES = 20.0
 WAYS = 5
@@ -84,7 +84,7 @@ class Exhibit:
         sampler: of its episodes.
         training: settings of the outer loop.
         iterations: of it.
-        measure: accuracies of the trained state.
+        measure: accuracies of the trained state, in so many seconds if more training is needed.
         said: further fields of `metastore.starts.StartSpec`.
         tasks: embeddings of what it was trained on, from the trained state.
     """
@@ -96,7 +96,7 @@ class Exhibit:
     sampler: Sampler
     training: Training
     iterations: int
-    measure: Callable[[State], tuple[Accuracy, ...]]
+    measure: Callable[[State, float], tuple[Accuracy, ...]]
     said: dict[str, Any]
     tasks: Callable[[State], Any]
 
@@ -125,7 +125,8 @@ def build(store: MetaStore, zoo: Zoo) -> list[Start]:
     for i, exhibit in enumerate(exhibits):
         start = known.get(exhibit.name)
         path = store.paths.folder / "zoo" / f"{exhibit.name}-{exhibit.digest}.json"
-        if start is not None and start.source == exhibit.source and _done(exhibit, path):
+        same = start is not None and start.source == exhibit.source and start.accuracies
+        if start is not None and same and _done(exhibit, path):
             zoo.say(f"{exhibit.name}: there already")
             found.append(start)
             continue
@@ -170,7 +171,7 @@ def _of_images(data: ImageData, method: str, licence: str, zoo: Zoo) -> Exhibit:
         sampler,
         training,
         iterations,
-        lambda state: accuracies(learner, state, test),
+        lambda state, seconds: accuracies(learner, state, test),
         {
             "kind": "images",
             "input_shape": shape,
@@ -205,6 +206,15 @@ def _outer(batch: int, rate: float, clip: float | None = None) -> Training:
 
 def _of_tables(name: str, data: TableData, licence: str, zoo: Zoo) -> Exhibit:
     made = recipe("set_encoder", Inputs((1,), WAYS))
+    iterations = 600 if len(data.train) > 10 else 200
+
+    def measure(state: State, seconds: float) -> tuple[Accuracy, ...]:
+        if data.held_out:
+            return table_accuracies(made.learner, state, data.held_out)
+        zoo.say(f"{name}-tables: measuring, each table left out of the training in turn")
+        budget = Budget(iterations, seconds)
+        return crossed_accuracies(made.learner, data.train, _told(made.training, zoo), budget)
+
     return Exhibit(
         f"{name}-tables",
         "set_encoder",
@@ -212,8 +222,8 @@ def _of_tables(name: str, data: TableData, licence: str, zoo: Zoo) -> Exhibit:
         made.learner,
         WideTableSampler(list(data.train.values()), WideShape(), zoo.seed),
         made.training,
-        600 if len(data.train) > 10 else 200,
-        lambda state: table_accuracies(made.learner, state, data.held_out),
+        iterations,
+        measure,
         {
             "kind": "tables",
             "n_way": None,
@@ -230,22 +240,18 @@ def _trained(
 ) -> Start | None:
     zoo.say(f"{exhibit.name}: training on {len(exhibit.said['trained_on'])} classes or tables")
     training = replace(
-        exhibit.training,
-        seed=zoo.seed,
+        _told(exhibit.training, zoo),
         checkpoint=path,
-        checkpoint_every=_CHECKPOINT_EVERY,
-        validate_every=_CHECKPOINT_EVERY,
-        progress=False,
-        execution=replace(exhibit.training.execution, device=zoo.device),
         about={"method": exhibit.method, "data": exhibit.digest},
     )
+    until = time.monotonic() + seconds
     budget = Budget(exhibit.iterations, seconds)
     trained = meta_train(exhibit.learner, exhibit.sampler, budget, training)
     if not trained.iterations:
         zoo.say(f"{exhibit.name}: no time left; build again to train it")
         return None
     state = {name: value.cpu() for name, value in trained.state.items()}
-    shown = exhibit.measure(state)
+    shown = exhibit.measure(state, max(0.0, until - time.monotonic()))
     words = "; ".join(
         f"{one.n_way}-way {one.k_shot}-shot {one.value:.3f} ± {one.half_width:.3f}" for one in shown
     )
@@ -265,6 +271,18 @@ def _trained(
         source=exhibit.source,
         tasks=exhibit.tasks(state),
         **exhibit.said,
+    )
+
+
+def _told(training: Training, zoo: Zoo) -> Training:
+    """Return settings of the outer loop with what all starts of a zoo share."""
+    return replace(
+        training,
+        seed=zoo.seed,
+        checkpoint_every=_CHECKPOINT_EVERY,
+        validate_every=_CHECKPOINT_EVERY,
+        progress=False,
+        execution=replace(training.execution, device=zoo.device),
     )
 
 
