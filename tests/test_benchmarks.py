@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from benchmarks.ask import latency, stages
-from benchmarks.recommend import dense, static, zero_shot
+from benchmarks.recommend import dense, diverged, static, zero_shot
 from benchmarks.recommend.references import REFERENCES
 from benchmarks.record import bulk
 from benchmarks.results import Report, Spread, ratios, table
 from benchmarks.scale import METRIC, Size, dataset_name, write_tables
+from tests.views import view_from_parquet
 
 TINY = Size(datasets=4, runs_each=5)
 
@@ -117,6 +118,19 @@ def test_the_dense_benchmark_judges_every_reference(
     for other in dense.ASKED:
         assert f" of {other} over all columns" in told
     assert len(dense.summary(paths)) == len(paths.regret)
+
+
+@pytest.mark.slow
+def test_diverged_losses_are_measured_both_ways(realdata: Callable[[str], Path]) -> None:
+    view = view_from_parquet(realdata("taskset_curves/runs.parquet"), "final_valid_loss")
+    cut = diverged.measure(view, "portfolio")
+    with diverged.as_recorded():
+        recorded = diverged.measure(view, "portfolio")
+    for left, better in (cut, recorded):
+        assert left.shape == better.shape == (view.n_datasets, len(diverged.BUDGETS))
+        assert (np.diff(left, axis=1) <= 0).all()
+        assert 0 <= left.min() <= left.max() <= 1
+    assert cut[0].mean(axis=0)[1] < recorded[0].mean(axis=0)[1]
 
 
 def test_references_look_only_at_what_they_tried() -> None:
