@@ -45,7 +45,7 @@ def tempered(scores: FloatArray) -> FloatArray:
     """Return scores `(n,)`, larger-is-better, of one dataset, none further below than counts.
 
     >>> tempered(np.array([0.1, 0.2, 0.3, 0.4, -1e16])).round(6).tolist()
-    [0.1, 0.2, 0.3, 0.4, -0.4]
+    [0.1, 0.2, 0.3, 0.4, -1.8]
     """
     if len(scores) < 3:
         return scores
