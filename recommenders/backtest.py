@@ -10,9 +10,12 @@ Groups are left out in several processes where that pays; the numbers are the sa
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -240,7 +243,8 @@ class _Bench:
         size = max(1, len(groups) // (jobs * PORTIONS))
         portions = [groups[i : i + size] for i in range(0, len(groups), size)]
         share = Parallel(n_jobs=jobs, return_as="generator")
-        for folds in share(delayed(self.folds)(portion) for portion in portions):
+        asked = (delayed(_elsewhere)(self, portion, os.getpid()) for portion in portions)
+        for folds in share(asked):
             yield from folds
 
     def folds(self, groups: Sequence[Sequence[str]]) -> list[_Fold]:
@@ -277,6 +281,25 @@ class _Bench:
                 held += np.array([trace.held.sum(), len(trace.held)])
         found.paths[name], found.held[name] = paths, held
         found.spent[name] = time.perf_counter() - start
+
+
+def _elsewhere(bench: _Bench, groups: list[list[str]], parent: int) -> list[_Fold]:
+    """Return what came of some groups, in another process."""
+    _end_with(parent)
+    return bench.folds(groups)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """See to it that this process ends when its parent does, which a killed one cannot ask for."""
+    if os.getpid() != parent:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _measured(name: str, folds: list[_Fold]) -> Measured:

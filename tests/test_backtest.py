@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +22,7 @@ from metastore.types import Observation, RunStatus
 from recommenders.backtest import backtest
 from recommenders.replay import Answers, best_so_far, random_regret, regrets
 from tests.contracts.recommender_contract import example
+from tests.processes import ROOT
 from tests.views import small_view, view_from_parquet
 
 
@@ -93,6 +98,50 @@ def test_processes_are_started_where_much_is_left(monkeypatch: pytest.MonkeyPatc
     shared = backtest(example(), ["nearest"], budget=3)
     assert asked
     assert shared.measured[0].regret.tolist() == alone.measured[0].regret.tolist()
+
+
+SLOW = """
+import os, sys, time
+from joblib import Parallel, delayed
+
+def slow(pids, parent):
+    from recommenders.backtest import _end_with
+    _end_with(parent)
+    with open(pids, "a") as file:
+        print(os.getpid(), file=file)
+    time.sleep(60)
+
+Parallel(n_jobs=2)(delayed(slow)(sys.argv[1], os.getpid()) for _ in range(2))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that lost its parent knows it here")
+def test_no_process_is_left_behind_by_one_that_was_killed(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, str(script), str(pids)], cwd=ROOT, env=environment
+    ) as process:
+        until = time.monotonic() + 60
+        while not pids.exists() or len(pids.read_text().split()) < 2:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        process.kill()
+    until = time.monotonic() + 20
+    for pid in map(int, pids.read_text().split()):
+        while is_alive(pid):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there, and not waiting to be buried."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_no_processes_are_refused() -> None:
