@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 
 from metastore.view import FloatArray, View
 
-BoolArray = NDArray[np.bool_]
+LOWEST = {True: -1.0, False: -2.0}
+"""What larger-is-better scores of a bounded metric do not go below, by `higher_is_better`.
+
+Measures of a bounded scale that are lower when they are better lie between 0 and 2 (error rates,
+the Brier score, losses rescaled so that chance has 1), others above -1 (accuracies, correlations,
+Cohen's kappa).
+"""
 
 FURTHEST = 10.0
 BEYOND = 3.0
@@ -28,17 +34,13 @@ BEYOND = 3.0
 QUANTILES = (0.5, 0.25, 0.0)
 
 
-def unbounded(view: View) -> bool:
-    """Whether a metric's recorded values show no bound on its bad side.
+def unbounded(scores: FloatArray, higher_is_better: bool) -> bool:
+    """Return whether recorded scores, larger-is-better, show no bound on a metric's bad side.
 
-    Measures of a bounded scale that are lower when they are better lie between 0 and 2 (error
-    rates, the Brier score, losses rescaled so that chance has 1), others above -1 (accuracies,
-    correlations, Cohen's kappa).
+    >>> unbounded(np.array([-0.3, -7.0]), higher_is_better=False)
+    True
     """
-    if not len(view.cell_score):
-        return False
-    worst = float(view.cell_score.min())
-    return worst < (-1 if view.higher_is_better else -2)
+    return bool(len(scores)) and float(scores.min()) < LOWEST[higher_is_better]
 
 
 def tempered(scores: FloatArray) -> FloatArray:
@@ -59,7 +61,7 @@ def tempered(scores: FloatArray) -> FloatArray:
 
 def without_tails(view: View) -> View:
     """Return a view whose scores are `tempered`, dataset by dataset, where that is called for."""
-    if not unbounded(view):
+    if not unbounded(view.cell_score, view.higher_is_better):
         return view
     scores = view.cell_score.copy()
     order = np.argsort(view.cell_dataset, kind="stable")
@@ -70,7 +72,7 @@ def without_tails(view: View) -> View:
     return replace(view, cell_score=scores)
 
 
-def telling(scores: FloatArray, best: FloatArray, spread: FloatArray) -> tuple[BoolArray, bool]:
+def telling(scores: FloatArray, best: FloatArray, spread: FloatArray) -> tuple[NDArray[np.bool_], bool]:
     """Return which observed scores `(k,)` say more than that a config failed, and on what level.
 
     One far further below the best observed one than any past dataset reaches counts as failed. So

@@ -165,7 +165,7 @@ class Past:
     @cached_property
     def tailed(self) -> bool:
         """Whether the metric has no bound on its bad side."""
-        return unbounded(self.view)
+        return unbounded(self.recorded.cell_score, self.recorded.higher_is_better)
 
     @property
     def spread(self) -> FloatArray:

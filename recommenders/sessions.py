@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from metastore.view import FloatArray, IntArray
 from recommenders.forecast import Calibration, Forecast, forecast
-from recommenders.heavy_tails import telling
+from recommenders.heavy_tails import telling, unbounded
 from recommenders.recommender import AskedTask, Evidence, Neighbour
 from recommenders.scores import Past, Table
 
@@ -143,7 +143,8 @@ class TableSession:
         """Return at most `n` configs to run next; none when there is no past."""
         past, weights = self.past, self.belief.weights
         best: FloatArray | None = past.best
-        if past.tailed and len(seen.scores):
+        tailed = past.tailed or unbounded(seen.scores, past.view.higher_is_better)
+        if tailed and len(seen.scores):
             told, level = telling(seen.scores, past.best, past.spread)
             seen = replace(seen, columns=seen.columns[told], scores=seen.scores[told])
             best = best if level else None
