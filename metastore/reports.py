@@ -16,6 +16,7 @@ from metastore.journal import Claim
 from metastore.queries import query
 from metastore.reading import not_found, read_space
 from metastore.store import MetaStore
+from metastore.types import RunStatus
 
 Row = dict[str, Any]
 
@@ -44,10 +45,9 @@ def runs(store: MetaStore, which: RunFilter) -> list[Row]:
         InvalidInputError: if `status` is no status or `limit` not positive.
         UnknownNameError: if the store has no such dataset, algorithm or metric.
     """
-    statuses = ("", "running", "completed", "failed", "pruned", "crashed", "timeout")
-    if which.status not in statuses:
+    if which.status and which.status not in list(RunStatus):
         raise InvalidInputError(
-            f"no status {which.status!r}; expected one of {', '.join(statuses[1:])}"
+            f"no status {which.status!r}; expected one of {', '.join(RunStatus)}"
         )
     if which.limit < 1:
         raise InvalidInputError(f"limit: expected at least 1, got {which.limit}")

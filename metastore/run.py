@@ -36,7 +36,8 @@ class Run:
     """Records one run: what it was given at its start, its curves, its results, its end.
 
     Used as a context manager: an exception marks the run failed with its message and is raised
-    on. A metric that was only logged counts with its last value.
+    on. A metric that was only logged counts with its last value; a run of which nothing but NaN
+    or infinite values is left failed.
 
     Args:
         recorder: where its lines go.
@@ -63,9 +64,16 @@ class Run:
         self._status: RunStatus | None = None
         self._error = ""
         self._clock = time.monotonic()
+        self._begun = False
         self._token: Token[Run | None] | None = None
 
     def __enter__(self) -> Self:
+        if self._begun:
+            raise HeadstartError(
+                "this run was begun before, and a run is one evaluation: open another with "
+                "`with store.run(...)`"
+            )
+        self._begun = True
         self._clock = time.monotonic()
         record = replace(self._record, started_at=self._record.started_at or time.time())
         storable = Storable(record, self._config)
@@ -82,28 +90,42 @@ class Run:
 
         Raises:
             InvalidInputError: if a value is no number or `step` no integer.
+            HeadstartError: if the run was not begun by `with`.
         """
+        self._check_begun()
         with self._recorder.journal.lock:
             self._append(self._said.points(step, metrics))
 
     def result(self, **metrics: float) -> None:
-        """Record final results, durably.
+        """Record final results, durably; of several results of one metric the last counts.
 
         A NaN or infinite result is recorded as it is and makes the run a failed one, with a
         warning: training is not broken by it.
 
         Raises:
             InvalidInputError: if a value is no number.
+            HeadstartError: if the run was not begun by `with`.
         """
+        self._check_begun()
         with self._recorder.journal.lock:
             values = self._said.finals(metrics)
             self._append(values)
         for value in values:
             if not _finite(value.value):
-                self.failed(f"{value.metric} is {value.value}")
-                warnings.warn(
-                    f"{self._error}: the run is recorded as failed", NotFiniteWarning, stacklevel=2
-                )
+                self._diverged(value)
+
+    def _diverged(self, value: MetricValue) -> None:
+        self.failed(f"{value.metric} is {value.value}")
+        warnings.warn(
+            f"{self._error}: the run is recorded as failed", NotFiniteWarning, stacklevel=3
+        )
+
+    def _check_begun(self) -> None:
+        if not self._begun:
+            raise HeadstartError(
+                "this run was not begun, so nothing can be recorded of it: train inside "
+                "`with store.run(...) as run:`"
+            )
 
     def pruned(self) -> None:
         """Say that the run was stopped early on purpose."""
@@ -113,9 +135,13 @@ class Run:
         """Say that the run was stopped because it took too long."""
         self._status = RunStatus.TIMEOUT
 
-    def failed(self, error: str) -> None:
+    def failed(self, error: str | BaseException) -> None:
         """Say that the run failed, and why."""
-        self._status, self._error = RunStatus.FAILED, error
+        self._status, self._error = RunStatus.FAILED, _words(error)
+
+    def interrupted(self, why: str = "") -> None:
+        """Say that a person or the machine stopped the run: that says nothing of its config."""
+        self._status, self._error = RunStatus.INTERRUPTED, why
 
     def __exit__(
         self,
@@ -129,17 +155,25 @@ class Run:
         if os.getpid() != self._pid:
             return  # a forked child leaves the block: the run goes on in its parent
         if error is not None and self._status is None:
-            self._status = RunStatus.FAILED
-            self._error = "".join(traceback.format_exception_only(error)).strip()[:2000]
+            self._ended_by(error)
         with self._recorder.journal.lock:
             if self._status is None:
-                self._append(self._said.left())
+                last = self._said.left()
+                self._append(last)
+                if last and not any(_finite(value) for value in self._said.known().values()):
+                    self._diverged(last[0])
             status = self._status or RunStatus.COMPLETED
             self._recorder.write(
                 lambda: self._recorder.end_line(self.id, status, seconds, self._error)
             )
         if self._after is not None and error is None:
             self._after()
+
+    def _ended_by(self, error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self.interrupted(_words(error))
+        elif not isinstance(error, SystemExit) or error.code:
+            self.failed(error)
 
     def _append(self, values: list[MetricValue]) -> None:
         if values:
@@ -201,7 +235,7 @@ class _Said:
     def __init__(self, directions: Mapping[str, bool]) -> None:
         self._directions = dict(directions)
         self._last: dict[str, float] = {}
-        self._results: set[str] = set()
+        self._results: dict[str, float] = {}
         self._steps: dict[str, int] = {}
 
     def points(self, step: int | None, metrics: Mapping[str, float]) -> list[MetricValue]:
@@ -217,16 +251,20 @@ class _Said:
     def finals(self, metrics: Mapping[str, float]) -> list[MetricValue]:
         """Return final results."""
         numbers = {name: _number(name, value) for name, value in metrics.items()}
-        self._results |= numbers.keys()
+        self._results |= numbers
         return [self._value(name, number) for name, number in numbers.items()]
 
     def left(self) -> list[MetricValue]:
-        """Return the last finite values of metrics that were logged and never a result."""
+        """Return the last values of metrics that were logged and never a result."""
         return [
             self._value(name, value)
             for name, value in self._last.items()
-            if name not in self._results and _finite(value)
+            if name not in self._results
         ]
+
+    def known(self) -> dict[str, float]:
+        """Return what counts of each metric: its result, or else its last value."""
+        return self._last | self._results
 
     def _value(self, name: str, number: float, step: int | None = None) -> MetricValue:
         return MetricValue(name, number, step, self._directions.get(name))
@@ -288,6 +326,12 @@ def _step(step: object) -> int:
     if whole != step:
         raise InvalidInputError(f"step: expected an integer, got {step!r}")
     return integer("step", whole) or 0
+
+
+def _words(error: str | BaseException) -> str:
+    if isinstance(error, BaseException):
+        error = "".join(traceback.format_exception_only(error)).strip()
+    return error[:2000]
 
 
 def _finite(value: float) -> bool:

@@ -43,6 +43,7 @@ class RunStatus(StrEnum):
     PRUNED = "pruned"
     CRASHED = "crashed"
     TIMEOUT = "timeout"
+    INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True)

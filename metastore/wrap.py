@@ -13,12 +13,14 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from metastore.errors import InvalidInputError
+from metastore.journal import NotRecordedWarning
 from metastore.redaction import HIDDEN, is_secret, redact, secrets_in
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ _PAIR = re.compile(
     re.IGNORECASE,
 )
 _STEPS = ("step", "epoch", "iteration", "iter", "global_step")
+MOST_STEPS = 2**63
+STOPPED = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Signals by which somebody stops a command; others, such as SIGKILL for its memory, are its own
+doing."""
 STOP_SECONDS = 5.0
 LINGER_SECONDS = 5.0
 CHUNK_BYTES = 1 << 16
@@ -180,7 +186,7 @@ def metrics_of(line: str) -> tuple[int | None, dict[str, float]]:
     for name in list(found):
         if name.lower() in _STEPS:
             number = found.pop(name)
-            step = int(number) if number == int(number) else None
+            step = int(number) if number.is_integer() and abs(number) < MOST_STEPS else None
     return step, found
 
 
@@ -256,17 +262,19 @@ def _follow(
         return 124
     except _TerminatedError:
         _stop(process, signal.SIGTERM)
-        run.failed("ended by signal SIGTERM")
+        run.interrupted("ended by signal SIGTERM")
         return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         _stop(process, signal.SIGINT)
-        run.failed("interrupted")
+        run.interrupted("KeyboardInterrupt")
         return 128 + signal.SIGINT
     finally:
         for thread in filter(threading.Thread.is_alive, threads):
             thread.join(LINGER_SECONDS)  # what the command left behind may hold its output open
     if status < 0:
-        run.failed(f"ended by signal {signal.Signals(-status).name}")
+        name = signal.Signals(-status).name
+        tell = run.interrupted if name in STOPPED else run.failed
+        tell(f"ended by signal {name}")
         return 128 - status
     if status:
         said = redact(last[0], secrets) if last else ""
@@ -313,11 +321,19 @@ class _Metrics:
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.warned = False
 
     def line(self, text: str) -> None:
         step, metrics = metrics_of(text)
-        if metrics:
+        if not metrics:
+            return
+        try:
             self.run.log(step, **metrics)
+        except InvalidInputError as error:
+            if not self.warned:
+                self.warned = True
+                words = f"a printed line was not recorded, nor will others like it: {error}"
+                warnings.warn(words, NotRecordedWarning, stacklevel=2)
 
 
 class _Last:
@@ -334,9 +350,11 @@ class _Last:
 def _pass_on(source: IO[bytes], out: Any, listener: _Metrics | _Last) -> None:
     """Pass bytes on as they come, and tell the listener each line of a length people read.
 
-    Where nobody reads the output any more the command is still listened to.
+    Where nobody reads the output any more the command is still listened to, and where listening
+    fails its output is still passed on: a command whose pipe is full would wait for ever.
     """
     lines = _Lines(listener)
+    failure: Exception | None = None
     descriptor = source.fileno()
     while chunk := os.read(descriptor, CHUNK_BYTES):
         if out is not None:
@@ -344,9 +362,15 @@ def _pass_on(source: IO[bytes], out: Any, listener: _Metrics | _Last) -> None:
                 _write(out, chunk)
             except (OSError, ValueError):
                 out = None  # the reader is gone, as with `| head`; the run goes on
-        lines.feed(chunk)
-    lines.end()
+        if failure is None:
+            try:
+                lines.feed(chunk)
+            except Exception as error:  # noqa: BLE001 - raised below, at the end of the output
+                failure = error
     source.close()
+    if failure is not None:
+        raise failure
+    lines.end()
 
 
 def _write(out: Any, chunk: bytes) -> None:

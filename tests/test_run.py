@@ -57,19 +57,47 @@ def test_a_run_records_what_it_was_given_and_what_it_said(store: MetaStore) -> N
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("bad \udc80 luck"), KeyboardInterrupt(), SystemExit(3)]
+    ("error", "status", "failures"),
+    [
+        (ValueError("bad \udc80 luck"), "failed", 1),
+        (SystemExit(3), "failed", 1),
+        (KeyboardInterrupt(), "interrupted", 0),
+    ],
 )
-def test_an_exception_marks_the_run_failed_and_is_raised_on(
-    store: MetaStore, error: BaseException
+def test_an_exception_ends_the_run_and_is_raised_on(
+    store: MetaStore, error: BaseException, status: str, failures: int
 ) -> None:
+    with store.run("wine", "svc", {}) as run:
+        run.result(accuracy=0.5)
     with pytest.raises(type(error)) as caught, store.run("iris", "svc", {}) as run:
         run.result(accuracy=0.9)
         raise error
     assert caught.value is error
-    [row] = runs(store).to_dict("records")
-    assert row["status"] == "failed"
+    row = runs(store).to_dict("records")[-1]
+    assert row["status"] == status
     assert type(error).__name__ in row["error"]
-    assert len(store.view("accuracy").failed_config) == 1
+    assert len(store.view("accuracy").failed_config) == failures
+
+
+@pytest.mark.parametrize("status", [None, 0])
+def test_leaving_a_script_that_is_done_is_no_failure(store: MetaStore, status: int | None) -> None:
+    with pytest.raises(SystemExit), store.run("iris", "svc", {}) as run:
+        run.log(accuracy=0.9)
+        raise SystemExit(status)
+    assert list(runs(store)["status"]) == ["completed"]
+    assert store.view("accuracy").cell_score.tolist() == [0.9]
+
+
+def test_a_run_without_with_is_refused_before_anything_is_lost(store: MetaStore) -> None:
+    run = store.run("iris", "svc", {})
+    for record in (run.log, run.result):
+        with pytest.raises(HeadstartError, match=r"inside `with store.run"):
+            record(accuracy=0.9)
+    with run:
+        run.result(accuracy=0.9)
+    with pytest.raises(HeadstartError, match="begun before"), run:
+        pass
+    assert values(store, "accuracy") == [(None, 0.9)]
 
 
 def test_a_very_long_message_is_cut(store: MetaStore) -> None:
@@ -97,7 +125,25 @@ def test_a_curve_may_hold_nan(store: MetaStore) -> None:
         run.log(loss=math.nan)
         run.result(accuracy=0.5)
     assert runs(store)["status"][0] == "completed"
-    assert [step for step, _ in values(store, "loss")] == [0, 1]
+    assert [step for step, _ in values(store, "loss")] == [0, 1, None]
+    view = store.view("loss")
+    assert (view.n_cells, len(view.failed_config)) == (0, 1)
+    assert store.view("accuracy").n_cells == 1
+
+
+def test_a_run_that_diverged_while_it_was_logged_failed(store: MetaStore) -> None:
+    with pytest.warns(NotFiniteWarning, match="loss is nan"):  # noqa: SIM117
+        with store.run("iris", "svc", {}) as run:
+            run.log(loss=1.0)
+            run.log(loss=math.nan)
+    assert list(runs(store)["status"]) == ["failed"]
+    assert len(store.view("loss").failed_config) == 1
+
+
+def test_an_exception_can_be_the_reason(store: MetaStore) -> None:
+    with store.run("iris", "svc", {}) as run:
+        run.failed(MemoryError("8 GB"))
+    assert list(runs(store)["error"]) == ["MemoryError: 8 GB"]
 
 
 def test_a_metric_that_was_only_logged_counts_with_its_last_value(store: MetaStore) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import metastore
 from metastore.errors import InvalidInputError
+from metastore.journal import NotRecordedWarning
 from metastore.reports import RunFilter, runs, show
 from metastore.wrap import metrics_of, parse, run_command
 from tests.test_cli import ROOT
@@ -134,6 +135,38 @@ def test_only_lines_of_pairs_are_metrics(line: str, found: bool) -> None:
     assert bool(metrics_of(line)[1]) is found
 
 
+@pytest.mark.parametrize(
+    "line", ["step=nan loss=0.5", "epoch=inf loss=0.5", f"step={10**19} loss=0.5"]
+)
+def test_a_step_that_is_no_number_of_a_step_loses_nothing(
+    line: str, store: metastore.MetaStore, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = f"print('{line}')\nfor e in range(9000): print('noise', e)\nprint('loss=0.25')"
+    seen = ran(store, code, timeout=30)
+    assert (seen["status"], seen["results"][0]["value"]) == ("completed", 0.25)
+    assert "noise 8999" in capfd.readouterr().out
+
+
+def test_a_line_that_cannot_be_recorded_is_told_once(store: metastore.MetaStore) -> None:
+    code = f"for e in range(3): print('{'x' * 1001}=1')\nprint('loss=0.25')"
+    with pytest.warns(NotRecordedWarning, match="a printed line was not recorded") as told:
+        seen = ran(store, code, timeout=30)
+    assert len(told) == 1
+    assert [(row["metric"], row["value"]) for row in seen["results"]] == [("loss", 0.25)]
+
+
+def test_a_listener_that_breaks_does_not_stop_the_training(
+    store: metastore.MetaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(self: object, text: str) -> None:
+        raise RuntimeError(text)
+
+    monkeypatch.setattr("metastore.wrap._Metrics.line", breaks)
+    monkeypatch.setattr("threading.excepthook", lambda args: None)
+    seen = ran(store, "for e in range(99999): print('noise', e)", timeout=30)
+    assert seen["status"] == "completed"
+
+
 def test_a_script_reports_to_its_run(
     store: metastore.MetaStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +180,7 @@ def test_a_script_reports_to_its_run(
     [
         ("raise RuntimeError('no way')", 1, "failed", "exit status 1: RuntimeError: no way"),
         ("import os; os.kill(os.getpid(), 9)", 137, "failed", "ended by signal SIGKILL"),
+        ("import os; os.kill(os.getpid(), 15)", 143, "interrupted", "ended by signal SIGTERM"),
         ("import time; time.sleep(60)", 124, "timeout", None),
     ],
 )
@@ -222,8 +256,8 @@ def test_a_reader_that_leaves_does_not_stop_the_training(store: metastore.MetaSt
 @pytest.mark.parametrize(
     ("number", "status", "error"),
     [
-        (signal.SIGTERM, "failed", "ended by signal SIGTERM"),
-        (signal.SIGINT, "failed", "interrupted"),
+        (signal.SIGTERM, "interrupted", "ended by signal SIGTERM"),
+        (signal.SIGINT, "interrupted", "KeyboardInterrupt"),
         (signal.SIGKILL, "crashed", "the process that ran it"),
     ],
 )

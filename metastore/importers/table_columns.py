@@ -33,10 +33,11 @@ ALIASES = {
 }
 STATUSES = {
     "completed": ("completed", "complete", "ok", "success", "finished", "done"),
-    "failed": ("failed", "fail", "failure", "error"),
+    "failed": ("failed", "fail", "failure", "error", "memout", "oom"),
     "pruned": ("pruned", "stopped_early"),
-    "crashed": ("crashed", "crash", "memout"),
+    "crashed": ("crashed", "crash"),
     "timeout": ("timeout", "timed_out", "time_out"),
+    "interrupted": ("interrupted", "killed", "cancelled", "canceled", "aborted"),
 }
 # A line may hold a config that is too large to be stored: it is refused by name, not unread.
 _CSV = (
