@@ -236,7 +236,7 @@ class SearchSpace:
                 configs[row][name] = values[row]
         return configs
 
-    def sample(self, n: int, seed: int) -> list[dict[str, Any]]:
+    def sample(self, n: int, seed: int | Sequence[int]) -> list[dict[str, Any]]:
         """Return n random configs.
 
         Numbers are uniform on their scale; choices, and alternatives beside a range taken as

@@ -365,7 +365,7 @@ def _pass_on(source: IO[bytes], out: Any, listener: _Metrics | _Last) -> None:
         if failure is None:
             try:
                 lines.feed(chunk)
-            except Exception as error:  # noqa: BLE001 - raised below, at the end of the output
+            except Exception as error:
                 failure = error
     source.close()
     if failure is not None:

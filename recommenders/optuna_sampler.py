@@ -44,6 +44,7 @@ from metastore.types import canonical_json
 from recommenders.advisor import Advisor, Topic
 from recommenders.enqueueing import ATTRIBUTE, as_attribute
 from recommenders.recommender import Recommendation
+from recommenders.search_distributions import only_value
 from recommenders.study_advice import StudyAdvice
 from recommenders.study_pool import StudyPool
 from recommenders.study_trials import claim
@@ -256,7 +257,10 @@ class HeadstartSampler(BaseSampler):
         for name in space.order:
             if space.is_active(name, params):
                 distribution = space.distributions[name]
-                params[name] = self._tpe.sample_independent(study, trial, name, distribution)
+                if distribution.single():  # of which TPE must not be asked
+                    params[name] = only_value(distribution)
+                else:
+                    params[name] = self._tpe.sample_independent(study, trial, name, distribution)
         offer = pool.space.offer(params)
         if not self._advice.is_new(offer, pool, others):
             return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Protocol
 
 from metastore.errors import InvalidInputError, UnknownNameError
@@ -17,7 +18,7 @@ from recommenders.encoding import Key
 from recommenders.estimators import parameters
 from recommenders.recommender import Evidence, Recommendation
 from recommenders.registry import make
-from recommenders.search_distributions import Given
+from recommenders.search_distributions import Given, distinct_draws
 from recommenders.study_pool import AROUND, StudyPool
 from recommenders.study_space import Offer
 
@@ -74,6 +75,7 @@ class Asking:
         self._tried: list[tuple[float, Offer]] = []
         self._asked: list[Offer] = []
         self._told = 0
+        self._fresh = distinct_draws(self._given.distributions, seed) if self._given else iter(())
 
     def _opened(self) -> StudyPool | None:
         """Return the pool of what the user lets vary, None where the store cannot guide it."""
@@ -131,10 +133,9 @@ class Asking:
         return parameters(self._estimator, native)
 
     def _drawn(self, n: int) -> list[Chosen]:
-        """Return random configs of what the user lets vary: there is nothing to go by."""
+        """Return random configs that were not tried yet: there is nothing to go by."""
         assert self._given is not None
-        start = len(self._asked)
-        configs = SearchSpace(self._given.distributions).sample(start + n, self._seed)[start:]
+        configs = list(islice(self._fresh, n))
         nothing, unknown = Evidence("random", note="the store knows nothing of these"), math.nan
         chosen = []
         for config in configs:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from metastore.errors import InvalidInputError
 from metastore.importers.flows import plain_value
+from metastore.search_space import SearchSpace
 from metastore.space_columns import json_text
+from metastore.types import canonical_json
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+
+
+_AT_ONCE = 64
+"""Configs drawn at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +65,52 @@ class Given:
             known = self.meant.get(name, {})
             out[name] = known[value] if _simple(value) and value in known else value
         return out
+
+
+def only_value(distribution: BaseDistribution) -> Any:
+    """Return the value of a distribution that has but one.
+
+    >>> from optuna.distributions import CategoricalDistribution, IntDistribution
+    >>> only_value(IntDistribution(3, 3)), only_value(CategoricalDistribution(["a"]))
+    (3, 'a')
+    """
+    choices = getattr(distribution, "choices", None)
+    return choices[0] if choices is not None else getattr(distribution, "low")  # noqa: B009
+
+
+def distinct_draws(
+    distributions: Mapping[str, BaseDistribution], seed: int
+) -> Iterator[dict[str, Any]]:
+    """Yield random configs, each once, until there are no more.
+
+    >>> from optuna.distributions import IntDistribution
+    >>> sorted(one["n"] for one in distinct_draws({"n": IntDistribution(1, 3)}, 0))
+    [1, 2, 3]
+    """
+    space, seen = SearchSpace(distributions), set[str]()
+    size = math.prod(_count(one) for one in distributions.values())
+    for number in count():
+        if len(seen) >= size:
+            return
+        for config in space.sample(_AT_ONCE, [seed, number]):
+            text = canonical_json(config)
+            if text not in seen:
+                seen.add(text)
+                yield config
+
+
+def _count(distribution: BaseDistribution) -> float:
+    """Return how many values a distribution has."""
+    if distribution.single():
+        return 1
+    choices = getattr(distribution, "choices", None)
+    if choices is not None:
+        return len({json_text(one) for one in choices})
+    step = getattr(distribution, "step", None)
+    if not step:
+        return math.inf
+    low, high = getattr(distribution, "low"), getattr(distribution, "high")  # noqa: B009
+    return round((high - low) / step) + 1
 
 
 def _simple(value: Any) -> bool:

@@ -239,6 +239,18 @@ def test_of_two_that_claim_at_once_one_gives_way(store: MetaStore) -> None:
     assert claims[0] != claims[1]
 
 
+def test_a_parameter_that_is_pinned_stays_what_it_is(store: MetaStore) -> None:
+    def pinned(trial: optuna.Trial) -> float:
+        gamma = trial.suggest_float("gamma", 0.1, 0.1)
+        kernel = trial.suggest_categorical("kernel", ["rbf"])
+        config = {"kernel": kernel, "gamma": gamma, "C": trial.suggest_float("C", 0.01, 100)}
+        return score(*wine(), config)
+
+    one = study(store)
+    one.optimize(pinned, n_trials=16)
+    assert {(t.params["gamma"], t.params["kernel"]) for t in one.trials} == {(0.1, "rbf")}
+
+
 def test_failed_trials_are_not_repeated(store: MetaStore) -> None:
     def broken(trial: optuna.Trial) -> float:
         if objective(trial) > 0 and trial.number < 5:

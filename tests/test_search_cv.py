@@ -180,6 +180,22 @@ def test_a_store_that_knows_nothing_is_filled(tmp_path: Path) -> None:
     assert all(p in search.cv_results_["params"] for p in later.cv_results_["params"])
 
 
+@pytest.mark.parametrize("n_iter", [2, 3, 6])
+def test_with_nothing_known_each_config_is_tried_once(
+    tmp_path: Path, n_iter: int
+) -> None:
+    search = HeadstartSearchCV(
+        SVC(),
+        metastore.open(tmp_path),
+        n_iter=n_iter,
+        param_distributions={"C": [0.1, 1.0, 10.0]},
+        random_state=1,
+    )
+    search.fit(*wine())
+    tried = [one["C"] for one in search.cv_results_["params"]]
+    assert len(set(tried)) == len(tried) == min(n_iter, 3)
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.filterwarnings("ignore:One or more of the test scores:UserWarning")
 @pytest.mark.filterwarnings("ignore:\n.*fits failed:sklearn.exceptions.FitFailedWarning")
