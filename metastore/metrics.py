@@ -19,6 +19,19 @@ _LOWER = {
 }  # fmt: skip
 
 
+_COSTS = {"time", "seconds", "latency", "duration", "memory"}
+
+
+def tells_little(metric: str) -> bool:
+    """Return whether a metric says how dear a run was, or how it did on its training rows.
+
+    >>> [tells_little(name) for name in ("fit_seconds", "train_accuracy", "accuracy", "r2")]
+    [True, True, False, False]
+    """
+    words = _words(metric)
+    return bool(words) and (words[-1] in _COSTS or words[0] in ("train", "training"))
+
+
 @lru_cache(maxsize=4096)
 def known_direction(metric: str) -> bool | None:
     """Return whether larger is better for a metric of a familiar name, None if unsure.
@@ -35,10 +48,14 @@ def known_direction(metric: str) -> bool | None:
     """
     if metric.startswith("d2_"):  # scikit-learn's shares of explained deviance
         return True
-    words: list[str] = re.findall(r"[a-z]+\d?", re.sub(r"([a-z])([A-Z])", r"\1_\2", metric).lower())
+    words = _words(metric)
     for word in reversed(words):
         if word in _LOWER:
             return words[0] == "neg"
         if word in _HIGHER:
             return words[0] != "neg"
     return True if "score" in words else None
+
+
+def _words(metric: str) -> list[str]:
+    return re.findall(r"[a-z]+\d?", re.sub(r"([a-z])([A-Z])", r"\1_\2", metric).lower())

@@ -123,20 +123,12 @@ def dataset_labels(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
     Runs that gave only a name belong to the one dataset of that name whose cells were seen.
     """
-    rows = con.execute(
-        "SELECT dataset_id::VARCHAR, name, fingerprint FROM store.latest_datasets "
-        "ORDER BY first_recorded_at, dataset_id"
-    ).fetchall()
-    seen: dict[str, list[str]] = {}
-    for _, name, fingerprint in rows:
-        seen.setdefault(name, [])
-        if fingerprint and fingerprint not in seen[name]:
-            seen[name].append(fingerprint)
-    labels = {}
-    for number, name, fingerprint in rows:
-        first = not fingerprint or seen[name].index(fingerprint) == 0
-        labels[number] = name if first else f"{name}@{fingerprint.removeprefix('fp1-')[:8]}"
-    return labels
+    con.execute(query("labels"))
+    return dict(
+        con.execute(
+            "SELECT dataset_id::VARCHAR, label FROM labels ORDER BY first_recorded_at, dataset_id"
+        ).fetchall()
+    )
 
 
 def label_of(con: duckdb.DuckDBPyConnection, dataset: DatasetRef) -> str:
@@ -219,6 +211,18 @@ def read_space(con: duckdb.DuckDBPyConnection, algorithm: str) -> SearchSpace:
         known = con.execute("SELECT DISTINCT algorithm FROM store.runs").fetchall()
         raise UnknownNameError(not_found("algorithm", algorithm, [row[0] for row in known]))
     return infer((json.loads(text) for (text,) in configs), name=algorithm)
+
+
+def column_names(cursor: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the names of a result's columns, numbered where several have the same."""
+    names: list[str] = []
+    for name, *_ in cursor.description or ():
+        unique = name
+        while unique in names:
+            number = int(unique[len(name) + 1 :] or 0) + 1
+            unique = f"{name}_{number}"
+        names.append(unique)
+    return names
 
 
 def not_found(kind: str, name: str, known: Iterable[str]) -> str:

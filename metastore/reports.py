@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -14,7 +16,7 @@ from metastore.absorb import waiting
 from metastore.errors import InvalidInputError, UnknownNameError
 from metastore.journal import Claim
 from metastore.queries import query
-from metastore.reading import not_found, read_space
+from metastore.reading import column_names, not_found, read_space
 from metastore.store import MetaStore
 from metastore.types import RunStatus
 
@@ -23,8 +25,16 @@ Row = dict[str, Any]
 
 def rows_of(cursor: duckdb.DuckDBPyConnection) -> list[Row]:
     """Return a result as dictionaries by column name."""
-    names = [column[0] for column in cursor.description or ()]
+    names = column_names(cursor)
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+@contextmanager
+def _labelled(store: MetaStore) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a reading connection that has the view `labels`."""
+    with store.reader() as con:
+        con.execute(query("labels"))
+        yield con
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,7 @@ def runs(store: MetaStore, which: RunFilter) -> list[Row]:
         )
     if which.limit < 1:
         raise InvalidInputError(f"limit: expected at least 1, got {which.limit}")
-    with store.reader() as con:
+    with _labelled(store) as con:
         found = con.execute(
             query("list_runs"),
             {
@@ -71,7 +81,7 @@ def runs(store: MetaStore, which: RunFilter) -> list[Row]:
 def _check_known(con: duckdb.DuckDBPyConnection, which: RunFilter) -> None:
     """Raise UnknownNameError for a name that nothing in the store has."""
     for kind, name, known in (
-        ("dataset", which.dataset, "SELECT DISTINCT name FROM store.datasets"),
+        ("dataset", which.dataset, "SELECT DISTINCT label FROM labels"),
         ("algorithm", which.algorithm, "SELECT DISTINCT algorithm FROM store.runs"),
         ("metric", which.metric, "SELECT DISTINCT metric FROM store.metric_values"),
     ):
@@ -106,7 +116,7 @@ _PART_OF_ID = re.compile(r"[0-9a-fA-F-]{4,36}")
 
 def datasets(store: MetaStore) -> list[Row]:
     """Return all datasets with the number of their runs and meta-features."""
-    with store.reader() as con:
+    with _labelled(store) as con:
         return rows_of(con.execute(query("list_datasets")))
 
 
@@ -128,12 +138,12 @@ def show(store: MetaStore, what: str) -> Row:
         UnknownNameError: if there is none.
         InvalidInputError: if several runs have ids with that beginning or end.
     """
-    with store.reader() as con:
+    with _labelled(store) as con:
         found = _show_dataset(con, what) or _show_algorithm(con, what) or _show_run(con, what)
         if found is not None:
             return found
         names = con.execute(
-            "SELECT name FROM store.datasets UNION SELECT algorithm FROM store.runs"
+            "SELECT label FROM labels UNION SELECT algorithm FROM store.runs"
         ).fetchall()
     raise UnknownNameError(not_found("run, dataset or algorithm", what, [n for (n,) in names]))
 
@@ -224,7 +234,7 @@ class Finding:
 
 def doctor(store: MetaStore) -> list[Finding]:
     """Look a store over: tables, journals, rejected lines, crashed runs, mixed directions."""
-    with store.reader() as con:  # absorbs what waits, so journals and rejects are looked at after
+    with _labelled(store) as con:  # absorbs what waits, so journals and rejects are looked at after
         counts = rows_of(con.execute(query("doctor_counts")))[0]
         mixed = con.execute(
             "SELECT metric FROM store.tasks WHERE higher_is_better IS NOT NULL "

@@ -25,7 +25,7 @@ from metastore.importers.metafeature_table import import_metafeatures
 from metastore.importers.table import ImportReport, TableOptions, import_table
 from metastore.journal import Claim
 from metastore.paths import StorePaths
-from metastore.reading import described, id_of, label_of, read_space, read_view
+from metastore.reading import column_names, described, id_of, label_of, read_space, read_view
 from metastore.recording import Recording
 from metastore.starting import Starting
 
@@ -279,11 +279,13 @@ class MetaStore(Recording, Starting):
     ) -> list[dict[str, Any]]:
         """Return the rows of a read-only SQL query as dictionaries by column name.
 
+        Columns of one name are told apart as in `query`: `value`, `value_1`, ...
+
         Raises:
             InvalidInputError: if DuckDB refuses the query.
         """
         with self._asked(sql, parameters) as found:
-            names = [column[0] for column in found.description or ()]
+            names = column_names(found)
             return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
     @contextmanager

@@ -16,6 +16,7 @@ from typing import Any
 
 from metastore.datasets import describe, is_table_file
 from metastore.errors import UnknownNameError
+from metastore.metrics import tells_little
 from metastore.search_space import SearchSpace
 from metastore.store import MetaStore
 from metastore.types import Observation, RunStatus
@@ -30,6 +31,9 @@ SLOW_IMPORTS = ("scipy.special", "scipy.optimize", "scipy.stats")
 
 SMALL_BYTES = 4_000_000
 
+_OWN_METRICS = (
+    "SELECT DISTINCT metric FROM tasks JOIN latest_datasets USING (dataset_id) WHERE name = ?"
+)
 _FINGERPRINTS = "SELECT DISTINCT fingerprint FROM datasets WHERE fingerprint IS NOT NULL"
 
 
@@ -106,7 +110,7 @@ def ask(
     """
     kept = keeping(question.recommender, store.paths.folder)
     recommender = make(question.recommender, seed=question.seed, **kept)
-    metric = question.metric or most_recorded(store)
+    metric = question.metric or most_recorded(store, dataset if isinstance(dataset, str) else "")
     name, everything = _labelled(store, dataset, target, (metric, question.algorithm or None))
     observed = [] if question.as_new else own_runs(everything, name)
     twins = tuple(twin for twin in everything.group(name) if twin != name)
@@ -173,8 +177,15 @@ def _is_small_file(dataset: Any) -> bool:
     return path.is_file() and path.stat().st_size <= SMALL_BYTES
 
 
-def most_recorded(store: MetaStore) -> str:
+def most_recorded(store: MetaStore, dataset: str = "") -> str:
     """Return the metric that was recorded on most datasets.
+
+    One of the dataset's own goes first, if it has any. How long something took, and what was
+    measured on the training rows, is asked about only where there is nothing else.
+
+    Args:
+        store: past runs.
+        dataset: a stored dataset's name; any other text is none.
 
     Raises:
         UnknownNameError: if the store has no metric yet.
@@ -187,7 +198,9 @@ def most_recorded(store: MetaStore) -> str:
             "the store has no runs yet; record some with `with store.run(...)` or import them "
             "with `headstart import table FILE`"
         )
-    return str(known[0]["metric"])
+    own = {row["metric"] for row in store.rows(_OWN_METRICS, [dataset])}
+    names = [str(row["metric"]) for row in known]
+    return min(names, key=lambda name: (tells_little(name), name not in own))
 
 
 def left_out(view: View, dataset: str) -> View:

@@ -131,10 +131,12 @@ class EmpiricalBayes(Nearest):
         return Choice(left[posterior.improvements(n)], weights)
 
     def _lessons(self, case: Case) -> Lessons:
-        """Return what the past says of a case, which is the same at every step of it."""
+        """Return what the past says of a case, the same at every step of it on one level."""
         kept = self._last
-        same = kept is not None and kept[0].table is case.table and kept[0].weights is case.weights
-        if kept is None or not same:
+        if kept is None or any(
+            getattr(kept[0], name) is not getattr(case, name)
+            for name in ("table", "weights", "best")
+        ):
             kept = self._last = (case, self.lessons(case))
         return kept[1]
 

@@ -92,6 +92,7 @@ class Calibration:
     def interval(self, expected: Forecast, observed: int) -> tuple[FloatArray, FloatArray]:
         """Return the lower and upper ends `(P,)` of the 80% intervals of scores.
 
+        They hold what is expected, also where the errors of past forecasts lie on one side.
         NaN where too few datasets were there to learn from.
         """
         stages = [i for i, s in enumerate(STAGES[: len(self.errors)]) if s <= observed]
@@ -103,7 +104,7 @@ class Calibration:
         low = errors[max(0, int(np.floor(tail * (n + 1))) - 1)]
         high = errors[min(n - 1, int(np.ceil((1 - tail) * (n + 1))) - 1)]
         spread = expected.spread + floor
-        return expected.score + low * spread, expected.score + high * spread
+        return expected.score + min(low, 0.0) * spread, expected.score + max(high, 0.0) * spread
 
 
 def _left_out(

@@ -17,6 +17,7 @@ import numpy as np
 
 from metastore.advice import Advised, advised
 from metastore.store import MetaStore
+from recommenders.heavy_tails import tempered, unbounded
 from recommenders.replay import random_regret, regrets
 
 Row = dict[str, Any]
@@ -149,6 +150,10 @@ def _worth(one: Advised) -> Worth:
     scores = sign * np.array(list(one.results.values()), dtype=np.float64)
     mine = sign * np.array([f.value for f in one.followed], dtype=np.float64)
     k, fine = len(mine), np.isfinite(scores)
+    best_advised = sign * float(np.nanmax(mine)) if np.isfinite(mine).any() else math.nan
+    if unbounded(scores[fine], one.higher_is_better):
+        least = tempered(scores[fine]).min()
+        scores, mine = np.maximum(scores, least), np.maximum(mine, least)
     within = [
         f.low <= f.value <= f.high
         for f in one.followed
@@ -161,7 +166,7 @@ def _worth(one: Advised) -> Worth:
         followed=k,
         tried=len(scores),
         best=sign * float(scores[fine].max()) if fine.any() else math.nan,
-        best_advised=sign * float(np.nanmax(mine)) if np.isfinite(mine).any() else math.nan,
+        best_advised=best_advised,
         regret=_regret(scores, mine) if k else math.nan,
         random=float(random_regret(regrets(scores), k)[-1]) if k else math.nan,
         intervals=len(within),

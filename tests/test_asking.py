@@ -55,6 +55,26 @@ def question(**options: Any) -> Question:
     return Question(recommender="nearest", **options)
 
 
+def test_times_are_not_what_is_asked_about(tmp_path: Path) -> None:
+    store = metastore.open(tmp_path / "store")
+    for name, results in {
+        "a": {"fit_seconds": 1.0, "r2": 0.5},
+        "b": {"fit_seconds": 1.0, "train_r2": 0.9, "r2": 0.6},
+        "c": {"fit_seconds": 1.0, "train_r2": 0.9, "f1": 0.6},
+    }.items():
+        with store.run(name, "svc", {"C": 1}) as run:
+            run.result(**results)
+    assert most_recorded(store) == "r2"
+    assert most_recorded(store, "c") == "f1"
+    with store.run("d", "svc", {"C": 1}) as run:
+        run.result(fit_seconds=1.0)
+    assert most_recorded(store, "d") == "r2"
+    other = metastore.open(tmp_path / "other")
+    with other.run("d", "svc", {"C": 1}) as run:
+        run.result(fit_seconds=1.0)
+    assert most_recorded(other) == "fit_seconds"
+
+
 def test_the_whole_walk(store: metastore.MetaStore) -> None:
     X, y = digits(300)
     asked = ask(store, X, y, question(n=3))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from sklearn.datasets import load_iris, load_wine
 
 import metastore
 from metastore.errors import InvalidInputError, UnknownNameError
@@ -84,3 +85,40 @@ def test_show_by_part_of_an_id(small_store: Path) -> None:
         show(store, run[:5])
     with pytest.raises(UnknownNameError, match="did you mean 'iris'"):
         show(store, "irsi")
+
+
+def test_two_files_of_one_name_are_two_datasets_everywhere(tmp_path: Path) -> None:
+    store = metastore.open(tmp_path / "store")
+    for number, load in enumerate((load_wine, load_iris)):
+        ref = store.dataset(*load(return_X_y=True), name="data")
+        with store.run(ref, "svc", {"C": number}) as run:
+            run.result(accuracy=(1 + number) / 4)
+    first, second = sorted(store.view("accuracy").datasets)
+    assert (first, second[:5]) == ("data", "data@")
+    listed = {row["dataset"]: (row["rows"], row["runs"]) for row in datasets(store)}
+    assert listed == {first: (178, 1), second: (150, 1)}
+    for label, accuracy in ((first, 0.25), (second, 0.5)):
+        assert [row["value"] for row in show(store, label)["best"]] == [accuracy]
+        (row,) = runs(store, RunFilter(dataset=label))
+        assert (row["dataset"], row["results"]) == (label, [f"accuracy={accuracy}"])
+    assert {show(store, label)["metafeatures"]["n_rows"] for label in (first, second)} == {150, 178}
+    assert found(store)["tables"][1].startswith("2 runs, 2 datasets")
+
+
+def test_the_best_is_told_by_the_settled_direction(small_store: Path) -> None:
+    store = metastore.open(small_store)
+    for value in (0.1, 0.9):
+        with store.run("iris", "x", {"value": value}) as run:
+            run.result(quux=value)
+    store.set_direction("quux", higher_is_better=False)
+    best = {row["metric"]: row["value"] for row in show(store, "iris")["best"]}
+    assert best["quux"] == 0.1
+    said = {row["metric"]: row["higher_is_better"] for row in metrics(store)}
+    assert said["quux"] is False
+
+
+def test_columns_of_one_name_are_kept_apart(small_store: Path) -> None:
+    store = metastore.open(small_store)
+    sql = "SELECT 1 AS value, 2 AS value, 3 AS value, 4 AS other"
+    assert store.rows(sql) == [{"value": 1, "value_1": 2, "value_2": 3, "other": 4}]
+    assert list(store.query(sql).columns) == list(store.rows(sql)[0])

@@ -181,9 +181,7 @@ def test_a_store_that_knows_nothing_is_filled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("n_iter", [2, 3, 6])
-def test_with_nothing_known_each_config_is_tried_once(
-    tmp_path: Path, n_iter: int
-) -> None:
+def test_with_nothing_known_each_config_is_tried_once(tmp_path: Path, n_iter: int) -> None:
     search = HeadstartSearchCV(
         SVC(),
         metastore.open(tmp_path),

@@ -55,6 +55,23 @@ def test_no_advice_no_worth(store: MetaStore) -> None:
         worth(store, "wine")
 
 
+def test_a_run_that_diverged_makes_no_advice_look_good(tmp_path: Path) -> None:
+    store = metastore.open(tmp_path)
+    for name in ("a", "b"):
+        for c, loss in enumerate((0.7, 0.8, 1.1, 1.4, 1.7, 1e16)):
+            with store.run(name, KNN, {"c": c}) as run:
+                run.result(loss=loss)
+    (one,) = ask(store, "b", question=Question("loss", n=1, as_new=True)).recommendations
+    with store.run("b", KNN, {"c": 3}) as run:
+        run.result(loss=1.4)
+    store.record_recommendations("b", "loss", [replace(one, config={"c": 3})])
+    with store.run("b", KNN, {"c": 3}) as run:
+        run.result(loss=1.4)
+    found = only(store)
+    assert found.best == 0.7
+    assert 0.05 < found.regret < 0.2
+
+
 def test_advice_that_nobody_followed(store: MetaStore) -> None:
     advise(store)
     found = only(store)

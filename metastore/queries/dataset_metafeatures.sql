@@ -1,5 +1,5 @@
 SELECT m.name, m.value, m.status, m.seconds
 FROM store.latest_metafeatures AS m
-JOIN store.latest_datasets AS d USING (dataset_id)
-WHERE d.name = $dataset
+JOIN labels AS l USING (dataset_id)
+WHERE l.label = $dataset
 ORDER BY m.name;

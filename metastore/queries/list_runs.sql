@@ -1,9 +1,8 @@
-SELECT r.run_id::VARCHAR AS run, d.name AS dataset, r.algorithm, r.status,
+SELECT r.run_id::VARCHAR AS run, l.label AS dataset, r.algorithm, r.status,
        list_sort(coalesce(v.results, [])) AS results, round(r.seconds, 3) AS seconds, r.seed,
        r.started_at AS started, c.config, r.error
 FROM store.run_states AS r
-JOIN (SELECT dataset_id, any_value(name) AS name FROM store.latest_datasets GROUP BY dataset_id) AS d
-  USING (dataset_id)
+JOIN labels AS l USING (dataset_id)
 LEFT JOIN store.configs AS c USING (config_id)
 LEFT JOIN LATERAL (
     SELECT list(metric || '=' || printf('%.6g', value)) AS results
@@ -11,7 +10,7 @@ LEFT JOIN LATERAL (
     WHERE m.run_id = r.run_id AND m.step IS NULL AND m.fold IS NULL
       AND ($metric = '' OR m.metric = $metric)
 ) AS v ON true
-WHERE ($dataset = '' OR d.name = $dataset)
+WHERE ($dataset = '' OR l.label = $dataset)
   AND ($algorithm = '' OR r.algorithm = $algorithm)
   AND ($status = '' OR r.status = $status)
   AND ($metric = '' OR r.run_id IN (SELECT run_id FROM store.metric_values WHERE metric = $metric))

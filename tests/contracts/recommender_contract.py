@@ -11,7 +11,10 @@ import pytest
 from metastore.errors import InvalidInputError, UnknownNameError
 from metastore.types import Observation, RunStatus, canonical_json
 from metastore.view import View
+from recommenders.pool_recommender import PoolRecommender
 from recommenders.recommender import AskedTask, Recommendation, Recommender
+from recommenders.replay import Answers, seen_of
+from recommenders.tasks import resolve
 from tests.views import small_view
 
 MakeOne = Callable[[], Recommender]
@@ -214,7 +217,7 @@ class RecommenderContract:
         for observed in ([], observations(view, "d0", [2, 5, 6])):
             for r in make_one().fit(view.without(["d0"])).recommend("d0", observed, n=5):
                 low, high = r.interval
-                assert low <= high
+                assert low <= r.value <= high
                 evidence = r.evidence
                 assert evidence.n_datasets == D - 1
                 assert evidence.n_runs == (D - 1) * C
@@ -226,6 +229,25 @@ class RecommenderContract:
                     assert neighbour.value == pytest.approx(scores[r.config["c"]])
                     assert neighbour.rank == 1 + int((scores > neighbour.value + 1e-9).sum())
                     assert neighbour.configs == C
+
+    def test_a_session_answers_as_one_that_is_opened_anew(self, make_one: MakeOne) -> None:
+        """Also where scores leave the level of past ones, and where they come to it."""
+        rng = np.random.default_rng(5)
+        levels = np.array([1.0] * 6 + [9.0] * 3)
+        view = small_view(-levels[:, None] * (3 + rng.random((D, C))))
+        view = replace(view, higher_is_better=False)
+        for d in (0, 8):
+            answers, one = Answers.of(view, f"d{d}"), make_one().fit(view.without([f"d{d}"]))
+            assert isinstance(one, PoolRecommender)
+            task, table = resolve(f"d{d}", one.past.view), one.past.table(answers.keys)
+            kept = one.session(task, table)
+            columns = np.argsort(answers.score)[:2].tolist()
+            for _ in range(6):
+                seen = seen_of(columns, answers.score)
+                steps = [s.step(seen, 1) for s in (kept, one.session(task, table))]
+                first, second = (step.choice.columns.tolist() for step in steps)
+                assert first == second
+                columns += first
 
     def test_a_name_that_was_never_seen_is_an_error(self, make_one: MakeOne) -> None:
         one = make_one().fit(example())
