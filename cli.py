@@ -470,6 +470,32 @@ def doctor(
 
 
 @app.command()
+def direction(
+    metric: Annotated[str, typer.Argument(help="The metric's name, as it was recorded.")],
+    better: Annotated[str, typer.Argument(help="Which is better: higher or lower.")],
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Settle which direction of a metric is better.
+
+    It holds over what runs say of it.
+
+    Example: headstart direction quux lower
+    """
+    from metastore.errors import InvalidInputError, UnknownNameError  # noqa: PLC0415
+    from metastore.reading import not_found  # noqa: PLC0415
+    from metastore.reports import metrics  # noqa: PLC0415
+
+    if better not in ("higher", "lower"):
+        raise InvalidInputError(f"direction: expected higher or lower, got {better!r}")
+    opened = _open(store)
+    known = [row["metric"] for row in metrics(opened)]
+    if metric not in known:
+        raise UnknownNameError(not_found("metric", metric, known))
+    opened.set_direction(metric, higher_is_better=better == "higher")
+    _out(f"{metric}: {better} is better")
+
+
+@app.command()
 def query(
     sql: Annotated[str, typer.Argument(help="A query over the store's tables; read-only.")],
     store: Store = DEFAULT_STORE,

@@ -108,12 +108,14 @@ def direction(con: duckdb.DuckDBPyConnection, metric: str) -> bool:
         raise MixedDirectionError(
             f"metric {metric!r} was recorded as higher-is-better on {by_direction[True]} datasets "
             f"and as lower-is-better on {by_direction[False]}; settle it with "
-            f"store.set_direction({metric!r}, higher_is_better=...)"
+            f"store.set_direction({metric!r}, higher_is_better=...), or with "
+            f"`headstart direction {metric} higher` or lower"
         )
     if not by_direction:
         raise InvalidInputError(
             f"nobody said which direction of metric {metric!r} is better; say "
-            f"store.set_direction({metric!r}, higher_is_better=...)"
+            f"store.set_direction({metric!r}, higher_is_better=...), or "
+            f"`headstart direction {metric} higher` or lower"
         )
     return bool(next(iter(by_direction)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -118,8 +119,9 @@ class Recording:
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Return a decorator that records each call of a training function as a run.
 
-        Keyword arguments of the call are the config. A returned mapping of numbers is the
-        results; a returned number is the result `score`.
+        The call's keyword arguments are the config, and so are numbers, texts and booleans given
+        by position, under the names that the function has for them. A returned mapping of
+        numbers is the results; a returned number is the result `score`.
 
         Args:
             dataset: as in `run`.
@@ -130,9 +132,10 @@ class Recording:
 
         def decorate(train: Callable[P, R]) -> Callable[P, R]:
             @functools.wraps(train)
-            def recorded(*args: P.args, **config: P.kwargs) -> R:
+            def recorded(*args: P.args, **kwargs: P.kwargs) -> R:
+                config = {**_named_values(train, args), **kwargs}
                 with self.run(ref, algorithm or train.__name__, config, **options) as run:
-                    outcome = train(*args, **config)
+                    outcome = train(*args, **kwargs)
                     run.result(**_results(outcome))
                 return outcome
 
@@ -249,6 +252,13 @@ def _named(algorithm: object) -> str:
     raise InvalidInputError(
         f"algorithm: expected a name, a class or an estimator, got {algorithm!r}"
     )
+
+
+def _named_values(function: Callable[..., Any], args: tuple[Any, ...]) -> dict[str, Any]:
+    """Return simple values given by position, by the names that a function has for them."""
+    named = inspect.signature(function).bind_partial(*args).arguments
+    simple = (bool, int, float, str)
+    return {name: value for name, value in named.items() if isinstance(value, simple)}
 
 
 def _results(outcome: object) -> dict[str, float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, SupportsFloat
 
 import numpy as np
 
@@ -57,7 +57,15 @@ class PoolRecommender(ABC):
         Args:
             view: past runs.
             search_space: by algorithm, where an answer may lie; None for the past configs.
+
+        Raises:
+            InvalidInputError: if `search_space` is no mapping by algorithm.
         """
+        if search_space is not None and not isinstance(search_space, Mapping):
+            raise InvalidInputError(
+                "search_space: expected {algorithm: SearchSpace, ...}, got "
+                f"{type(search_space).__name__}"
+            )
         with one_thread():
             self.fit_past(Past.of(view))
             if search_space is not None:
@@ -96,14 +104,15 @@ class PoolRecommender(ABC):
                 configs of the view.
 
         Raises:
-            InvalidInputError: if `n` is not a positive integer or nothing was fitted.
+            InvalidInputError: if `n` is not a positive integer, nothing was fitted, or what was
+                observed are no `Observation` values.
             UnknownNameError: if `task` is a name that the view does not know.
         """
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
             raise InvalidInputError(f"n: expected a positive whole number, got {n!r}")
         asked = resolve(task, self.past.view)
         with one_thread():
-            table, seen = self._pool(observed, candidates)
+            table, seen = self._pool(list(observed), candidates)
             step = self.session(asked, table).step(seen, int(n))
         return [self._speak(table, step, i) for i in range(len(step.choice.columns))]
 
@@ -111,6 +120,8 @@ class PoolRecommender(ABC):
         self, observed: Sequence[Observation], candidates: Sequence[Candidate] | None
     ) -> tuple[Table, Seen]:
         """Return the table of the pool and of what was observed, and what was seen in it."""
+        for one in observed:
+            _check(one)
         done = [(o.algorithm, canonical_json(o.config)) for o in observed]
         if candidates is None and self._offered is not None:
             table = self.past.table(self._offered)
@@ -156,3 +167,13 @@ class PoolRecommender(ABC):
             seconds=seconds(table, column, step.choice.weights),
             evidence=evidence(self.past, table, step, column),
         )
+
+
+def _check(one: Observation) -> None:
+    if not isinstance(one, Observation):
+        raise InvalidInputError(
+            "observed: expected Observation(algorithm, config, value) values, got "
+            f"{type(one).__name__}"
+        )
+    if isinstance(one.value, str | bytes) or not isinstance(one.value, SupportsFloat | None):
+        raise InvalidInputError(f"observed: expected a number or None as value, got {one.value!r}")

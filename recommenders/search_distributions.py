@@ -109,8 +109,8 @@ def _count(distribution: BaseDistribution) -> float:
     step = getattr(distribution, "step", None)
     if not step:
         return math.inf
-    low, high = getattr(distribution, "low"), getattr(distribution, "high")  # noqa: B009
-    return round((high - low) / step) + 1
+    low, high = (float(getattr(distribution, name)) for name in ("low", "high"))
+    return round((high - low) / float(step)) + 1
 
 
 def _simple(value: Any) -> bool:

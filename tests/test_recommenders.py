@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from optuna.distributions import IntDistribution
@@ -11,7 +13,12 @@ from metastore.errors import InvalidInputError, UnknownNameError
 from metastore.search_space import SearchSpace
 from recommenders.recommender import AskedTask, Recommender
 from recommenders.tasks import resolve
-from tests.contracts.recommender_contract import MakeOne, RecommenderContract, example
+from tests.contracts.recommender_contract import (
+    MakeOne,
+    RecommenderContract,
+    example,
+    observations,
+)
 from tests.views import small_view
 
 
@@ -94,3 +101,21 @@ def test_values_stay_within_what_the_metric_seems_bounded_by() -> None:
     assert view.cell_score.max() <= 1
     for found in recommenders.make("nearest").fit(view.without(["d0"])).recommend("d0", n=9):
         assert 0 <= found.interval[0] <= found.value <= found.interval[1] <= 1
+
+
+def test_what_is_observed_in_another_shape_is_one_clear_error() -> None:
+    view = example()
+    one = recommenders.make("nearest").fit(view.without(["d0"]))
+    seen = observations(view, "d0", [1, 2])
+    assert repr(one.recommend("d0", (o for o in seen))) == repr(one.recommend("d0", seen))
+    for wrong, words in (
+        (
+            ("a", {"c": 1}, 0.5),
+            r"expected Observation\(.*\) values, got tuple",
+        ),
+        (replace(seen[0], value="0.5"), "expected a number or None as value, got '0.5'"),
+    ):
+        with pytest.raises(InvalidInputError, match=words):
+            one.recommend("d0", [wrong])
+    with pytest.raises(InvalidInputError, match=r"expected \{algorithm: SearchSpace"):
+        one.fit(view, SearchSpace({}))  # type: ignore[arg-type]

@@ -87,3 +87,5 @@ def test_a_callback_and_an_import_of_one_study_are_one_recording(store: MetaStor
     assert curve.iloc[0, 0] == 18
     spaces = store.query("SELECT count(*) FROM search_spaces")
     assert spaces.iloc[0, 0] == 1
+    store.import_study(study, "iris", algorithm="toy", metric="error")
+    assert store.view("error").cell_score.tolist() == view.cell_score.tolist()

@@ -230,6 +230,22 @@ def test_the_decorator(store: MetaStore) -> None:
     assert values(store, "score") == [(None, 3.0)]
 
 
+def test_the_decorator_knows_positional_arguments_by_name(store: MetaStore) -> None:
+    @store.track("iris")
+    def fit(data: list[float], rate: float, *rest: int, deep: bool = False) -> float:
+        return rate
+
+    for rate in (0.1, 0.9):
+        fit([1.0], rate, 4)
+    fit([1.0], 0.5, deep=True)
+    assert list(runs(store)["config"]) == [
+        '{"rate":0.1}',
+        '{"rate":0.9}',
+        '{"deep":true,"rate":0.5}',
+    ]
+    assert store.view("score").n_cells == 3
+
+
 class _Odd:
     def __repr__(self) -> str:
         return "odd"

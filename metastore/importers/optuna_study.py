@@ -7,10 +7,11 @@
 * An objective that returned infinity gave no value: the run is failed, and says so.
 * Directions are the study's; the distributions of a trial are its search space.
 
-A run's id is a hash of the dataset's name, the study's name, the trial's number and the moment
-it started: the same trial has the same id in every storage that keeps that moment whole, and
-importing twice, or importing
-what a callback has already recorded, changes nothing.
+A run's id is a hash of the dataset's name, the study's name, the trial's number, the moment it
+started, and the names of the objectives where they were given: the same trial has the same id in
+every storage that keeps that moment whole, and importing twice, or importing what a callback has
+already recorded, changes nothing. Under other names of the objectives trials are runs of their
+own.
 """
 
 from __future__ import annotations
@@ -108,6 +109,7 @@ class _Recorder:
     algorithm: str
     metrics: tuple[tuple[str, bool], ...]
     tags: Mapping[str, str]
+    said: tuple[str, ...] = ()
     spaces: dict[tuple[Any, ...], str] = field(default_factory=dict)
 
     @classmethod
@@ -133,7 +135,8 @@ class _Recorder:
             )
         higher = [direction.name == "MAXIMIZE" for direction in study.directions]
         metrics = tuple(zip(names, higher, strict=True))
-        return cls(study.study_name, dataset, algorithm, metrics, dict(tags or {}))
+        said = () if metric is None else tuple(names)
+        return cls(study.study_name, dataset, algorithm, metrics, dict(tags or {}), said)
 
     def record(self, trial: FrozenTrial) -> RunRecord:
         """Return one finished trial as a run."""
@@ -151,7 +154,7 @@ class _Recorder:
             values=(*finals, *self._curve(trial)),
             status=status,
             run_id=content_id(
-                "optuna", self.dataset.name, self.study_name, str(trial.number), moment
+                "optuna", self.dataset.name, self.study_name, str(trial.number), moment, *self.said
             ),
             started_at=started.timestamp() if started else None,
             seconds=trial.duration.total_seconds() if trial.duration else None,
