@@ -330,6 +330,33 @@ def test_wide_tables(store: MetaStore, tmp_path: Path) -> None:
     assert any("hyperparameters: C" in note for note in report.notes)
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
+def test_a_column_of_words_is_no_metric(store: MetaStore, tmp_path: Path, suffix: str) -> None:
+    table = [
+        {"dataset": "d", "loss": loss, "accuracy": value, "f1": value}
+        for loss, value in (("hinge", 0.5), ("log_loss", 0.75))
+    ]
+    report = store.import_table(write(tmp_path / f"sgd{suffix}", table))
+    assert (report.new_runs, report.refused) == (2, 0)
+    view = store.view("accuracy")
+    found = {view.config(c)["loss"]: float(s) for c, s in enumerate(view.matrix()[0])}
+    assert found == {"hinge": 0.5, "log_loss": 0.75}
+
+
+def test_a_curve_alone_counts_with_its_last_value(store: MetaStore, tmp_path: Path) -> None:
+    base = {"dataset": "d", "algorithm": "a", "metric": "accuracy", "higher_is_better": True}
+    table = [
+        {**base, "config": f'{{"n": {n}}}', "value": (step + n) / 10, "step": step, "status": said}
+        for n, said in ((1, ""), (2, ""), (3, "pruned"))
+        for step in range(3)
+    ]
+    table += [{**base, "config": '{"n": 2}', "value": 0.9, "step": None, "status": ""}]
+    assert store.import_table(write(tmp_path / "a.csv", table)).new_runs == 3
+    view = store.view("accuracy")
+    found = {view.config(c)["n"]: float(s) for c, s in enumerate(view.matrix()[0])}
+    assert found == {1: 0.3, 2: 0.9}
+
+
 SMALL = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=6)
     | st.floats(allow_nan=False, allow_infinity=False),

@@ -1,10 +1,12 @@
 """A table of runs (Parquet, CSV, JSON lines) into the store, in bulk.
 
 Identity: importing a file twice changes nothing, whatever the order of its rows, and a file that
-has grown brings just its new runs. Where every row is a run of its own, a row is known if an
+has grown by runs brings just its new runs. Where every row is a run of its own, a row is known if an
 imported run says exactly the same, repeats counted. Rows that speak of the same run (several
 metrics, steps or folds of one dataset, config and seed) become one run, whose id is the hash of
-everything that the table says of it.
+everything that the table says of it: where a run itself has grown, by a fold or a metric, it is
+another run beside the one that was imported before. A metric of which a run has steps alone counts
+with its last value.
 
 A row without a finite value and without a status is a failed run: that it diverged is worth
 knowing. A row that cannot be understood is refused with its line and reason; the others land.
@@ -105,7 +107,28 @@ def _describe(con: duckdb.DuckDBPyConnection, source: str, file: Path) -> Column
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         raise InvalidInputError(f"{str(file)!r} cannot be read as a table: {reason}") from error
-    return Columns.of([(row[0], row[1]) for row in rows], file)
+    described = [(row[0], row[1]) for row in rows]
+    return Columns.of(described, file, _words(con, source, described))
+
+
+def _words(
+    con: duckdb.DuckDBPyConnection, source: str, described: list[tuple[str, str]]
+) -> frozenset[str]:
+    """Return the columns that have a metric's name and hold words: `loss` may be `hinge`."""
+    named = {
+        column: f"{plain(column, kind)}::VARCHAR"
+        for column, kind in described
+        if kind in ("VARCHAR", "JSON") and known_direction(column) is not None
+    }
+    if not named:
+        return frozenset()
+    counts = ", ".join(
+        f"count(nullif(trim({said}), '')), count(try_cast({said} AS DOUBLE))"
+        for said in named.values()
+    )
+    found = con.execute(f"SELECT {counts} FROM {source} AS raw").fetchone() or ()
+    pairs = zip(named, found[::2], found[1::2], strict=True)
+    return frozenset(column for column, given, numbers in pairs if given and not numbers)
 
 
 def _notes(columns: Columns, options: TableOptions, file: Path) -> list[str]:

@@ -127,12 +127,15 @@ class Columns:
         return meaning in self.known
 
     @classmethod
-    def of(cls, described: list[tuple[str, str]], file: Path) -> Columns:
+    def of(
+        cls, described: list[tuple[str, str]], file: Path, words: frozenset[str] = frozenset()
+    ) -> Columns:
         """Find out what the columns mean.
 
         Args:
             described: `(name, SQL type)` of each column.
             file: for the error message.
+            words: columns that hold no number, whatever their name.
 
         Raises:
             InvalidInputError: if the datasets, metrics or values cannot be found.
@@ -153,7 +156,9 @@ class Columns:
         metrics: tuple[str, ...] = ()
         if "metric" not in known and "value" not in known:
             metrics = tuple(
-                c for c in rest if known_direction(c) is not None and _may_be_number(types[c])
+                c
+                for c in rest
+                if known_direction(c) is not None and _may_be_number(types[c]) and c not in words
             )
             rest = [c for c in rest if c not in metrics]
             if not config and "config" not in known:

@@ -7,3 +7,10 @@ FROM (
     WHERE problem IS NULL
     QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY status, line) = 1
 );
+-- A metric that a run has as a curve alone counts with its last value.
+INSERT INTO store.metric_values
+SELECT run_id, metric, NULL, fold, arg_max(value, step), any_value(higher_is_better)
+FROM staged ANTI JOIN known_runs USING (run_id)
+WHERE problem IS NULL AND value IS NOT NULL
+GROUP BY run_id, metric, fold
+HAVING count(step) = count(*) AND bool_and(coalesce(said_status, 'completed') = 'completed');
