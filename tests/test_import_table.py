@@ -318,12 +318,13 @@ def test_a_parquet_config_may_be_a_struct(store: MetaStore, tmp_path: Path) -> N
     assert store.view("accuracy").config(0).keys() == {"C", "kernel"}
 
 
-def test_wide_tables(store: MetaStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+def test_wide_tables(store: MetaStore, tmp_path: Path, suffix: str) -> None:
     table = [
         {"dataset": f"d{i}", "C": 2.0**i, "accuracy": i / 10, "log_loss": 1.0, "seed": i}
         for i in range(4)
     ]
-    report = store.import_table(write(tmp_path / "svc.parquet", table))
+    report = store.import_table(write(tmp_path / f"svc{suffix}", table))
     assert (report.new_runs, report.rows) == (4, 4)
     assert store.view("accuracy").algorithms == ("svc",)
     assert not store.view("log_loss").higher_is_better

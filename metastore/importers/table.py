@@ -1,12 +1,12 @@
 """A table of runs (Parquet, CSV, JSON lines) into the store, in bulk.
 
 Identity: importing a file twice changes nothing, whatever the order of its rows, and a file that
-has grown by runs brings just its new runs. Where every row is a run of its own, a row is known if an
-imported run says exactly the same, repeats counted. Rows that speak of the same run (several
+has grown by runs brings just its new ones. Where every row is a run of its own, a row is known if
+an imported run says exactly the same, repeats counted. Rows that speak of the same run (several
 metrics, steps or folds of one dataset, config and seed) become one run, whose id is the hash of
 everything that the table says of it: where a run itself has grown, by a fold or a metric, it is
-another run beside the one that was imported before. A metric of which a run has steps alone counts
-with its last value.
+another run beside the one that was imported before. A metric of which a run has steps alone
+counts with its last value.
 
 A row without a finite value and without a status is a failed run: that it diverged is worth
 knowing. A row that cannot be understood is refused with its line and reason; the others land.
@@ -287,7 +287,9 @@ def _is_json(columns: Columns) -> bool:
 
 def _nothing(columns: Columns) -> str:
     """Return the SQL of whether a line gave nothing at all."""
-    return f"coalesce({', '.join(f'raw.{name(c)}::VARCHAR' for c in columns.types)}) IS NULL"
+    there = [c for c in columns.types if c not in columns.metrics]
+    there += ["value"] if columns.metrics else []
+    return f"coalesce({', '.join(f'raw.{name(c)}::VARCHAR' for c in there)}) IS NULL"
 
 
 def _failure(columns: Columns, number: str, finite: str) -> str:
