@@ -72,7 +72,9 @@ def without_tails(view: View) -> View:
     return replace(view, cell_score=scores)
 
 
-def telling(scores: FloatArray, best: FloatArray, spread: FloatArray) -> tuple[NDArray[np.bool_], bool]:
+def telling(
+    scores: FloatArray, best: FloatArray, spread: FloatArray
+) -> tuple[NDArray[np.bool_], bool]:
     """Return which observed scores `(k,)` say more than that a config failed, and on what level.
 
     One far further below the best observed one than any past dataset reaches counts as failed. So

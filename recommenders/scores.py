@@ -256,9 +256,8 @@ class Past:
 
     def _numbers(self, keys: tuple[Key, ...]) -> IntArray:
         """Return the numbers of configs in the view, -1 where they are not in it."""
-        texts = {text for _, text in keys}
-        places = [i for i, text in enumerate(self.view.config_texts) if text in texts]
-        found = dict(zip(keys_of(self.view, np.array(places, dtype=np.int64)), places, strict=True))
+        places = self.view.places({text for _, text in keys})
+        found = dict(zip(keys_of(self.view, places), places.tolist(), strict=True))
         return np.array([found.get(key, -1) for key in keys], dtype=np.int64)
 
     def table(self, keys: tuple[Key, ...]) -> Table:

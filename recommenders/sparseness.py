@@ -45,6 +45,7 @@ class _Runs:
     def __init__(self, configs: list[dict[str, Any]], runs: IntArray) -> None:
         self.configs = configs
         self.runs = runs
+        self._looked_at: dict[str, tuple[FloatArray, IntArray, dict[str, int]]] = {}
 
     @classmethod
     def of(cls, view: View, algorithm: str, runs: IntArray) -> _Runs:
@@ -58,18 +59,25 @@ class _Runs:
 
     def thin(self, name: str, value: Any) -> bool:
         """Whether few runs lie around a value, compared with where most lie."""
+        if name not in self._looked_at:
+            self._looked_at[name] = self._look_at(name)
+        known, runs, counts = self._looked_at[name]
+        if is_number(value) and len(known) > 1:
+            return _thin_number(float(value), known, runs)
+        return bool(counts) and counts.get(json_text(value), 0) < THIN * max(counts.values())
+
+    def _look_at(self, name: str) -> tuple[FloatArray, IntArray, dict[str, int]]:
+        """Return the numbers that a hyperparameter had with their runs, and the runs by value."""
         having = [i for i, config in enumerate(self.configs) if name in config]
         values = [self.configs[i][name] for i in having]
         runs = self.runs[having]
-        if is_number(value) and sum(map(is_number, values)) > 1:
-            numbers = [i for i, v in enumerate(values) if is_number(v)]
-            known = np.array([values[i] for i in numbers], dtype=np.float64)
-            return _thin_number(float(value), known, runs[numbers])
-        texts = [json_text(v) for v in values]
+        numbers = [i for i, value in enumerate(values) if is_number(value)]
+        known = np.array([values[i] for i in numbers], dtype=np.float64)
         counts: dict[str, int] = {}
-        for text, n in zip(texts, runs.tolist(), strict=True):
+        for value, n in zip(values, runs.tolist(), strict=True):
+            text = json_text(value)
             counts[text] = counts.get(text, 0) + n
-        return bool(counts) and counts.get(json_text(value), 0) < THIN * max(counts.values())
+        return known, runs[numbers], counts
 
 
 def _thin_number(value: float, known: FloatArray, runs: IntArray) -> bool:
