@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from metastore.datasets import describe, is_table_file
+from metastore.describing import Describing, remember
 from metastore.errors import UnknownNameError
 from metastore.search_space import SearchSpace
 from metastore.store import MetaStore
@@ -89,7 +90,11 @@ class Answer:
 
 
 def ask(
-    store: MetaStore, dataset: Any, target: Any = None, question: Question = Question()
+    store: MetaStore,
+    dataset: Any,
+    target: Any = None,
+    question: Question = Question(),
+    describing: Describing | None = None,
 ) -> Answer:
     """Recommend configs for a dataset.
 
@@ -99,6 +104,7 @@ def ask(
             the path of a table file.
         target: name of the target column, or the target values.
         question: metric, algorithm, number and recommender.
+        describing: another process that describes `dataset`, a table file, already.
 
     Raises:
         UnknownNameError: if the store has no such dataset, metric, algorithm or recommender.
@@ -107,7 +113,8 @@ def ask(
     kept = keeping(question.recommender, store.paths.folder)
     recommender = make(question.recommender, seed=question.seed, **kept)
     metric = question.metric or most_recorded(store)
-    name, everything = _labelled(store, dataset, target, (metric, question.algorithm or None))
+    table = metric, question.algorithm or None
+    name, everything = _labelled(store, dataset, target, table, describing)
     observed = [] if question.as_new else own_runs(everything, name)
     twins = tuple(twin for twin in everything.group(name) if twin != name)
     view = everything
@@ -143,16 +150,38 @@ def ask(
 
 
 def _labelled(
-    store: MetaStore, dataset: Any, target: Any, table: tuple[str, str | None]
+    store: MetaStore,
+    dataset: Any,
+    target: Any,
+    table: tuple[str, str | None],
+    describing: Describing | None,
 ) -> tuple[str, View]:
-    """Return the name of a dataset, and all runs of a metric and an algorithm.
-
-    A new file needs slow imports before it can be described. They happen while another thread
-    waits for DuckDB.
-    """
-    if not _is_small_file(dataset):
+    """Return the name of a dataset, and all runs of a metric and an algorithm."""
+    if describing is not None:
+        everything = store.view(*table)
+        found = describing.result()
+        if found is None:  # what is wrong there is wrong here, and is said here
+            name = store.label(dataset, target)
+        else:
+            name = store.label(store.record_description(*found))
+        everything = store.described(everything)
+    elif _is_small_file(dataset):
+        name, everything = _together(store, dataset, target, table)
+    else:
         name = store.label(dataset, target)
         return name, store.view(*table)
+    remember(dataset, target, store.paths.folder)
+    return name, everything
+
+
+def _together(
+    store: MetaStore, dataset: str, target: Any, table: tuple[str, str | None]
+) -> tuple[str, View]:
+    """Return the same for a small file.
+
+    A new one needs slow imports before it can be described. They happen while another thread
+    waits for DuckDB.
+    """
     described = {row["fingerprint"] for row in store.rows(_FINGERPRINTS)}
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(store.view, *table)
