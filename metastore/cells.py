@@ -11,6 +11,7 @@ Notation: R rows, N cells, C configs.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,13 +29,16 @@ Ids = NDArray[np.uint64]
 """`(n, 2)` upper and lower half of each UUID."""
 
 FEW = 4
-"""Where a store has so many times as many configs as are used, only those are read."""
+"""Where a store has so many times as many configs as runs, only those used are read."""
 
 DENSE = 4
 """Up to so many times as many numbers as there are items are told apart by counting."""
 
 IN_CACHE = 50_000
 """Up to so many numbers are searched as fast in any order."""
+
+_LOSSLESS = "SET arrow_lossless_conversion = true"
+"""Has UUIDs come as 16 bytes, not as text."""
 
 _FOLDED = (
     "SELECT 1 FROM store.metric_values "
@@ -54,9 +58,12 @@ class Cells:
     def __init__(
         self, con: duckdb.DuckDBPyConnection, metric: str, labels: Mapping[str, str]
     ) -> None:
-        rows = _rows(con, metric)
-        ids = _ids(rows["config_id"])
-        stored, texts = _texts(con, ids)
+        with ThreadPoolExecutor(1) as pool:
+            # Configs are read whole where most are used: then another thread can read them.
+            reading = pool.submit(_texts, con.cursor()) if _most_are_used(con) else None
+            rows = _rows(con, metric)
+            ids = _ids(rows["config_id"])
+            stored, texts = reading.result() if reading else _texts(con, ids)
         self._group(rows, places(stored, ids), texts)
         self._name(con, labels)
 
@@ -162,17 +169,25 @@ def _rows(con: duckdb.DuckDBPyConnection, metric: str) -> Any:
     asked = {"metric": metric}
     execute(con, query("number_datasets"), asked)
     con.execute(query("number_algorithms"))
-    con.execute("SET arrow_lossless_conversion = true")  # UUIDs as 16 bytes, not as text
+    con.execute(_LOSSLESS)
     folded = execute(con, _FOLDED, asked).fetchone() is not None
     results = query("folded_results" if folded else "whole_results")
     return execute(con, f"WITH results AS ({results}) {query('cells')}", asked).to_arrow_table()
 
 
-def _texts(con: duckdb.DuckDBPyConnection, used: Ids) -> tuple[Ids, ConfigTexts]:
-    """Return ids `(C, 2)` in ascending order, and texts: of the configs used, if not of all."""
-    stored = con.execute("SELECT count(*) FROM store.configs").fetchone()
+def _most_are_used(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a store has so few configs for its runs that a view is likely to need them all."""
+    found = con.execute(
+        "SELECT (SELECT count(*) FROM store.configs), (SELECT count(*) FROM store.runs)"
+    ).fetchone()
+    return found is not None and found[0] <= FEW * found[1]
+
+
+def _texts(con: duckdb.DuckDBPyConnection, used: Ids | None = None) -> tuple[Ids, ConfigTexts]:
+    """Return ids `(C, 2)` in ascending order, and texts: of the configs used, None for all."""
+    con.execute(_LOSSLESS)
     chosen = ""
-    if stored is not None and stored[0] > FEW * len(used):
+    if used is not None:
         chosen = "WHERE config_id IN (SELECT hex(id)::UUID FROM used_configs)"
         con.register("used_configs", _as_table(used))
     found = con.execute(f"SELECT config_id, config FROM store.configs {chosen}").to_arrow_table()

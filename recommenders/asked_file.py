@@ -27,6 +27,17 @@ SLOW_IMPORTS = ("scipy.special", "scipy.optimize", "scipy.stats")
 
 SMALL_BYTES = 4_000_000
 
+MANY_RUNS = 100_000
+"""Runs that take longer to read than most libraries to import."""
+
+SPARSE = 4
+"""How many times as many (dataset, config) pairs as runs say that most scores are predicted."""
+
+_COUNTS = (
+    "SELECT (SELECT count(*) FROM configs) AS configs, (SELECT count(*) FROM datasets) AS datasets, "
+    "(SELECT count(*) FROM runs) AS runs"
+)
+
 _FINGERPRINTS = "SELECT DISTINCT fingerprint FROM datasets WHERE fingerprint IS NOT NULL"
 
 
@@ -50,21 +61,21 @@ class AskedFile:
         """Return the name of the dataset, and all runs."""
         if not _is_small_file(self.dataset):
             name = self._label()
-            return name, self.store.view(*self.runs)
+            return name, self._read()
         everything = self._read_while_importing()
         name = self._label()
         return name, self.store.described(everything)
 
     def described(self, describing: Describing) -> tuple[str, View]:
         """Return the same where another process describes the file."""
-        everything = self.store.view(*self.runs)
+        everything = self._read()
         return self._as_described(describing, everything) or self._described_here(everything)
 
     def described_meanwhile(
         self, describing: Describing, learn: Callable[[View], object]
     ) -> tuple[str, View, View]:
         """Return the same, and the view that was learned from meanwhile."""
-        everything = self.store.view(*self.runs)
+        everything = self._read()
         guess = as_if_described(everything)
         # Whatever goes wrong, the other process ends first, and with it the wait for it.
         with ThreadPoolExecutor(1) as pool, describing:
@@ -73,6 +84,17 @@ class AskedFile:
             found = naming.result()
         name, everything = found or self._described_here(everything)
         return name, everything, guess
+
+    def _read(self) -> View:
+        """Return all runs; what learns from configs that few datasets share is imported meanwhile."""
+        configs, datasets, runs = self.store.rows(_COUNTS)[0].values()
+        if runs < MANY_RUNS or configs * datasets < SPARSE * runs:
+            return self.store.view(*self.runs)
+        with ThreadPoolExecutor(1) as pool:
+            importing = pool.submit(import_module, "optuna.distributions")
+            everything = self.store.view(*self.runs)
+            importing.result()
+        return everything
 
     def _as_described(self, describing: Describing, everything: View) -> tuple[str, View] | None:
         """Record what another process found; None where it found nothing."""
@@ -98,7 +120,7 @@ class AskedFile:
         """Return all runs; what a new file needs is imported while another thread reads them."""
         described = {row["fingerprint"] for row in self.store.rows(_FINGERPRINTS)}
         with ThreadPoolExecutor(1) as pool:
-            reading = pool.submit(self.store.view, *self.runs)
+            reading = pool.submit(self._read)
             if describe(self.dataset, self.target)[0].fingerprint not in described:
                 for module in SLOW_IMPORTS:
                     if not reading.done():

@@ -311,10 +311,10 @@ class Past:
     ) -> FloatArray:
         """Predict what is not known from the dataset's own runs."""
         rows = np.flatnonzero(~known.all(axis=1))
-        self.surrogates.prepare([self.datasets[row] for row in rows.tolist()])
-        for row in rows:
-            holes = ~known[row]
-            regret[row, holes] = self.surrogates.predict(self.datasets[row], keys)[holes]
+        if len(rows):
+            names = [self.datasets[row] for row in rows.tolist()]
+            likely = self.surrogates.predict_all(names, keys)
+            regret[rows] = np.where(known[rows], regret[rows], likely)
         return regret
 
 
