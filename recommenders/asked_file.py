@@ -34,7 +34,8 @@ SPARSE = 4
 """How many times as many (dataset, config) pairs as runs say that most scores are predicted."""
 
 _COUNTS = (
-    "SELECT (SELECT count(*) FROM configs) AS configs, (SELECT count(*) FROM datasets) AS datasets, "
+    "SELECT (SELECT count(*) FROM configs) AS configs, "
+    "(SELECT count(*) FROM datasets) AS datasets, "
     "(SELECT count(*) FROM runs) AS runs"
 )
 
@@ -86,7 +87,7 @@ class AskedFile:
         return name, everything, guess
 
     def _read(self) -> View:
-        """Return all runs; what learns from configs that few datasets share is imported meanwhile."""
+        """Return all runs; what learns from configs that are not shared is imported meanwhile."""
         configs, datasets, runs = self.store.rows(_COUNTS)[0].values()
         if runs < MANY_RUNS or configs * datasets < SPARSE * runs:
             return self.store.view(*self.runs)

@@ -296,11 +296,11 @@ class Past:
         inside = (at >= 0) & (to >= 0)
         failed[at[inside], to[inside]] = True
         seconds[at[inside], to[inside]] = view.failed_seconds[inside]
-        at, to = self.rows[view.cell_dataset], column[view.cell_config]
-        inside = to >= 0
-        score[at[inside], to[inside]] = view.cell_score[inside]
-        seconds[at[inside], to[inside]] = view.cell_seconds[inside]
-        repeats[at[inside], to[inside]] = view.cell_repeats[inside]
+        inside = np.flatnonzero((column >= 0)[view.cell_config])  # few of a million cells
+        at, to = self.rows[view.cell_dataset[inside]], column[view.cell_config[inside]]
+        score[at, to] = view.cell_score[inside]
+        seconds[at, to] = view.cell_seconds[inside]
+        repeats[at, to] = view.cell_repeats[inside]
         regret = regret_of(score, self.best[:, None], self.worst[:, None])
         regret[failed & np.isnan(score)] = 1.0
         known = ~np.isnan(regret)

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from metastore.describing import processors
 from metastore.view import FloatArray, IntArray
 from recommenders.encoding import Encoder, Key, carried
 
@@ -31,6 +33,9 @@ JITTER = 1e-8
 CACHE_CELLS = 8_000_000
 AT_ONCE = 250_000
 """Kernel values worked out at once: more do not fit into a processor's cache."""
+
+MANY_BATCHES = 4
+"""From so many on several threads share them."""
 
 TOGETHER = 100_000
 DECIMALS = 12
@@ -136,12 +141,22 @@ def _predicted(processes: Sequence[_Process], points: FloatArray) -> list[FloatA
     for i, one in enumerate(processes):
         if one.scale != 0.0:
             by_size.setdefault(len(one.points), []).append(i)
+    batches = []
     for size, members in by_size.items():
         together = max(1, AT_ONCE // max(1, size * len(points)))
-        for start in range(0, len(members), together):
-            some = members[start : start + together]
-            for i, regrets in zip(some, _batch([processes[i] for i in some], points), strict=True):
-                out[i] = regrets
+        starts = range(0, len(members), together)
+        batches += [members[start : start + together] for start in starts]
+
+    def predict(batch: list[int]) -> None:
+        for i, regrets in zip(batch, _batch([processes[i] for i in batch], points), strict=True):
+            out[i] = regrets
+
+    if len(batches) < MANY_BATCHES:
+        for batch in batches:
+            predict(batch)
+        return out
+    with ThreadPoolExecutor(processors()) as pool:  # numpy lets go of Python meanwhile
+        list(pool.map(predict, batches))
     return out
 
 
