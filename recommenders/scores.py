@@ -296,11 +296,11 @@ class Past:
         inside = (at >= 0) & (to >= 0)
         failed[at[inside], to[inside]] = True
         seconds[at[inside], to[inside]] = view.failed_seconds[inside]
-        inside = np.flatnonzero((column >= 0)[view.cell_config])  # few of a million cells
-        at, to = self.rows[view.cell_dataset[inside]], column[view.cell_config[inside]]
-        score[at, to] = view.cell_score[inside]
-        seconds[at, to] = view.cell_seconds[inside]
-        repeats[at, to] = view.cell_repeats[inside]
+        here = np.flatnonzero((column >= 0)[view.cell_config])  # few of a million cells
+        at, to = self.rows[view.cell_dataset[here]], column[view.cell_config[here]]
+        score[at, to] = view.cell_score[here]
+        seconds[at, to] = view.cell_seconds[here]
+        repeats[at, to] = view.cell_repeats[here]
         regret = regret_of(score, self.best[:, None], self.worst[:, None])
         regret[failed & np.isnan(score)] = 1.0
         known = ~np.isnan(regret)
