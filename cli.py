@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from metastore.describing import Describing
     from metastore.importers.table import ImportReport
     from metastore.store import MetaStore
 
@@ -274,26 +275,27 @@ def recommend(
 
     Example: headstart recommend data.csv --target y -n 5
     """
-    from metastore.rendering import Form, render, render_one, terminal_width  # noqa: PLC0415
-    from recommenders import Question, ask  # noqa: PLC0415
-    from recommenders.budgeting import MOST, parse_duration  # noqa: PLC0415
-    from recommenders.explaining import as_json, rows, text  # noqa: PLC0415
-
     form = _form(json, csv, table)
     _check_target(dataset, target)
-    seconds = parse_duration(budget) if budget else None
-    question = Question(
-        metric,
-        algorithm,
-        n or (MOST if budget else 5),
-        recommender,
-        seed,
-        near_duplicates,
-        as_new,
-        budget_seconds=seconds,
-    )
-    with _working(f"looking for configs for {dataset}"):
-        answer = ask(_open(store), dataset, target, question)
+    with _described_elsewhere(dataset, target, store) as describing:
+        from metastore.rendering import Form, render, render_one, terminal_width  # noqa: PLC0415
+        from recommenders import Question, ask  # noqa: PLC0415
+        from recommenders.budgeting import MOST, parse_duration  # noqa: PLC0415
+        from recommenders.explaining import as_json, rows, text  # noqa: PLC0415
+
+        seconds = parse_duration(budget) if budget else None
+        question = Question(
+            metric,
+            algorithm,
+            n or (MOST if budget else 5),
+            recommender,
+            seed,
+            near_duplicates,
+            as_new,
+            budget_seconds=seconds,
+        )
+        with _working(f"looking for configs for {dataset}"):
+            answer = ask(_open(store), dataset, target, question, describing)
     if form is Form.JSON:
         _out(render_one(as_json(answer)))
     elif form is Form.CSV:
@@ -849,6 +851,23 @@ def _check_target(dataset: str, target: str | None) -> None:
             f"which column of {dataset} is to be predicted? Say --target NAME; its last columns "
             f"are: {columns}"
         )
+
+
+@contextmanager
+def _described_elsewhere(
+    dataset: str, target: str | None, store: str
+) -> Iterator[Describing | None]:
+    """Let another process describe a new table file, from before the slow imports on."""
+    from metastore.describing import begin  # noqa: PLC0415
+    from metastore.paths import StorePaths  # noqa: PLC0415
+
+    paths = StorePaths.at(store)
+    describing = begin(dataset, target, paths.folder) if paths.database.exists() else None
+    try:
+        yield describing
+    finally:
+        if describing is not None:
+            describing.close()
 
 
 def _form(json: bool, csv: bool, table: bool) -> Any:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import duckdb
 
+from metastore.bound import Value, execute
 from metastore.engines import FileEngine
 from metastore.journal import AHEAD_BYTES, DEAD_AFTER_SECONDS, NEW, SUFFIX, Claim
 from metastore.paths import StorePaths
@@ -26,6 +27,7 @@ from metastore.recorder import MAX_LINE_BYTES
 
 BATCH_BYTES = 512 * 1024 * 1024
 WORKING = ".absorb-"
+_READ = "INSERT INTO store.journals VALUES ($name, $end, $alive, now()::TIMESTAMP)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +169,9 @@ def _take(con: duckdb.DuckDBPyConnection, parts: list[_Part], paths: StorePaths)
     try:
         lines, rejected = _stage_and_insert(con, parts, paths)
         crashed = _mark_crashed(con, parts, paths)
-        con.executemany(
-            "INSERT INTO store.journals VALUES (?, ?, ?, now()::TIMESTAMP)",
-            [[part.name, part.end, part.claim.alive] for part in parts],
-        )
+        for part in parts:
+            read: dict[str, Value] = {"name": part.name, "end": part.end}
+            execute(con, _READ, read | {"alive": part.claim.alive})
     except BaseException:
         con.execute("ROLLBACK")
         raise
@@ -236,7 +237,7 @@ def _stage(
         folder: for those.
     """
     try:
-        con.execute(query("stage_journals"), {"files": [str(file) for file in files]})
+        _stage_files(con, files)
     except duckdb.InvalidInputException:
         con.execute("ROLLBACK; BEGIN")  # DuckDB gives a transaction up at the first error
         dropped = 0
@@ -245,9 +246,14 @@ def _stage(
             dropped += count
         if not dropped:
             raise
-        con.execute(query("stage_journals"), {"files": [str(file) for file in files]})
+        _stage_files(con, files)
         return dropped
     return 0
+
+
+def _stage_files(con: duckdb.DuckDBPyConnection, files: list[Path]) -> None:
+    con.execute(query("moment"))
+    execute(con, query("stage_journals"), {"files": [str(file) for file in files]})
 
 
 def _drop_long(part: _Part, file: Path, folder: Path) -> tuple[Path, int]:
@@ -264,7 +270,7 @@ def _drop_long(part: _Part, file: Path, folder: Path) -> tuple[Path, int]:
 
 def _reject(con: duckdb.DuckDBPyConnection, part: _Part, file: Path) -> int:
     """Keep the lines of a file that are not events, as they were, and count them."""
-    con.execute(query("stage_journals"), {"files": [str(file)]})
+    _stage_files(con, [file])
     flags = [row[0] for row in con.execute("SELECT event IS NULL FROM staged").fetchall()]
     if not any(flags):
         return 0
@@ -297,7 +303,7 @@ def _mark_crashed(con: duckdb.DuckDBPyConnection, parts: list[_Part], paths: Sto
     dead = sorted({_process(path) for path in claimed} - others)
     if not dead:
         return 0
-    return len(con.execute(query("mark_crashed"), {"journals": dead}).fetchall())
+    return len(execute(con, query("mark_crashed"), {"journals": dead}).fetchall())
 
 
 def _process(journal: Path) -> str:

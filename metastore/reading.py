@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metastore.bound import execute
+from metastore.cells import Cells
 from metastore.duplicates import groups
 from metastore.errors import InvalidInputError, MixedDirectionError, UnknownNameError
 from metastore.queries import query
 from metastore.types import DatasetRef, dataset_id
-from metastore.view import FloatArray, IntArray, MetaFeatures, View
+from metastore.view import FloatArray, MetaFeatures, View
 
 if TYPE_CHECKING:
     import duckdb
@@ -48,7 +50,7 @@ def read_view(
     higher = direction(con, metric)
     labels = dataset_labels(con)
     wanted = [algorithms] if isinstance(algorithms, str) else list(algorithms)
-    cells = _Cells(con, metric, labels)
+    cells = Cells(con, metric, labels)
     _check_algorithms(cells, wanted, metric)
     view = cells.view(metric, higher, wanted)
     view = described(con, view)
@@ -88,17 +90,20 @@ def direction(con: duckdb.DuckDBPyConnection, metric: str) -> bool:
         MixedDirectionError: if runs disagree and nobody settled it.
         InvalidInputError: if no run says.
     """
-    said = con.execute(
+    asked = {"metric": metric}
+    said = execute(
+        con,
         "SELECT arg_max(higher_is_better, recorded_at) FROM store.metric_directions "
-        "WHERE metric = ?",
-        [metric],
+        "WHERE metric = $metric",
+        asked,
     ).fetchone()
     if said and said[0] is not None:
         return bool(said[0])
-    counts = con.execute(
-        "SELECT higher_is_better, count(DISTINCT dataset_id) FROM store.tasks WHERE metric = ? "
-        "GROUP BY higher_is_better",
-        [metric],
+    counts = execute(
+        con,
+        "SELECT higher_is_better, count(DISTINCT dataset_id) FROM store.tasks "
+        "WHERE metric = $metric GROUP BY higher_is_better",
+        asked,
     ).fetchall()
     if not counts:
         known = con.execute("SELECT DISTINCT metric FROM store.tasks ORDER BY metric").fetchall()
@@ -201,14 +206,16 @@ def read_space(con: duckdb.DuckDBPyConnection, algorithm: str) -> SearchSpace:
     from metastore.search_space import SearchSpace  # noqa: PLC0415 - few reads need spaces
     from metastore.space_inference import infer  # noqa: PLC0415
 
-    recorded = con.execute(
-        "SELECT space FROM store.search_spaces WHERE algorithm = ? "
+    asked = {"algorithm": algorithm}
+    recorded = execute(
+        con,
+        "SELECT space FROM store.search_spaces WHERE algorithm = $algorithm "
         "ORDER BY recorded_at DESC, space_id DESC LIMIT 1",
-        [algorithm],
+        asked,
     ).fetchone()
     if recorded is not None:
         return SearchSpace.from_json(recorded[0])
-    configs = con.execute(query("configs_of"), {"algorithm": algorithm}).fetchall()
+    configs = execute(con, query("configs_of"), asked).fetchall()
     if not configs:
         known = con.execute("SELECT DISTINCT algorithm FROM store.runs").fetchall()
         raise UnknownNameError(not_found("algorithm", algorithm, [row[0] for row in known]))
@@ -241,94 +248,9 @@ def not_found(kind: str, name: str, known: Iterable[str]) -> str:
     return f"no {kind} {name!r} in the store; {hint}"
 
 
-def _check_algorithms(cells: _Cells, wanted: list[str], metric: str) -> None:
+def _check_algorithms(cells: Cells, wanted: list[str], metric: str) -> None:
     for algorithm in wanted:
         if algorithm not in cells.algorithms:
             raise UnknownNameError(not_found("algorithm", algorithm, cells.algorithms))
     if not len(cells.dataset):
         raise UnknownNameError(f"no finished run has metric {metric!r} yet")
-
-
-class _Cells:
-    """What the query `cells` found, as arrays; `dataset` and `config` count from 0."""
-
-    def __init__(self, con: duckdb.DuckDBPyConnection, metric: str, labels: dict[str, str]) -> None:
-        con.execute(query("cells"), {"metric": metric})
-        con.execute(query("number_cells"))
-        found = con.execute("SELECT * FROM temp.main.cells").fetchnumpy()
-        algorithms = con.execute(
-            "SELECT algorithm FROM temp.main.cell_algorithms ORDER BY code"
-        ).fetchall()
-        self.algorithms: list[str] = [name for (name,) in algorithms]
-        # A million texts are put in their places here: sorting them in SQL takes longer.
-        placed = con.execute(
-            "SELECT number, code, config FROM temp.main.cell_configs "
-            "JOIN store.configs USING (config_id)"
-        ).fetchnumpy()
-        order = np.ma.getdata(placed["number"])
-        count = int(order.max()) + 1 if len(order) else 0
-        self.config_algorithm = np.empty(count, dtype=np.int64)
-        self.config_algorithm[order] = np.ma.getdata(placed["code"])
-        texts = np.empty(count, dtype=object)
-        texts[order] = np.ma.getdata(placed["config"])
-        self.texts: list[str] = texts.tolist()
-        ids = con.execute(
-            "SELECT dataset_id::VARCHAR FROM temp.main.cell_datasets ORDER BY number"
-        ).fetchall()
-        # A dataset whose line was lost goes by its id: its runs are still runs.
-        names = [labels.get(number, number) for (number,) in ids]
-        self.datasets = sorted(set(names))
-        place = {name: number for number, name in enumerate(self.datasets)}
-        number = np.array([place[name] for name in names], dtype=np.int64)
-        self.dataset: IntArray = number[np.ma.getdata(found["dataset"])]
-        self.config: IntArray = np.ma.getdata(found["config"]).astype(np.int64)
-        self.value: FloatArray = _filled(found["value"])
-        self.seconds: FloatArray = _filled(found["seconds"])
-        self.repeats: IntArray = np.ma.getdata(found["repeats"]).astype(np.int64)
-        if len(set(names)) < len(names):
-            self._merge()
-
-    def _merge(self) -> None:
-        """Put the cells of datasets that share a label together."""
-        cell = self.dataset * max(1, len(self.texts)) + self.config
-        _, first, into = np.unique(cell, return_index=True, return_inverse=True)
-        if len(first) == len(cell):
-            return
-        weight = np.where(np.isfinite(self.value), self.repeats, 0.0)
-        total = np.bincount(into, weight)
-        value = np.bincount(into, np.nan_to_num(self.value) * weight)
-        timed = np.isfinite(self.seconds).astype(float)
-        seconds = np.bincount(into, np.nan_to_num(self.seconds))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            self.value = value / np.where(total > 0, total, np.nan)
-            self.seconds = seconds / np.where(
-                np.bincount(into, timed) > 0, np.bincount(into, timed), np.nan
-            )
-        self.repeats = np.maximum(total, 1).astype(np.int64)
-        self.dataset, self.config = self.dataset[first], self.config[first]
-
-    def view(self, metric: str, higher: bool, wanted: list[str]) -> View:
-        """Return the view of the wanted algorithms, all of them when the list is empty."""
-        ran = np.isfinite(self.value)
-        view = View(
-            metric=metric,
-            higher_is_better=higher,
-            datasets=tuple(self.datasets),
-            algorithms=tuple(self.algorithms),
-            config_algorithms=self.config_algorithm,
-            config_texts=self.texts,
-            cell_dataset=self.dataset[ran],
-            cell_config=self.config[ran],
-            cell_score=self.value[ran] if higher else -self.value[ran],
-            cell_repeats=self.repeats[ran],
-            cell_seconds=self.seconds[ran],
-            failed_dataset=self.dataset[~ran],
-            failed_config=self.config[~ran],
-            failed_seconds=self.seconds[~ran],
-        )
-        return view.only(wanted) if wanted else view
-
-
-def _filled(column: Any) -> FloatArray:
-    """Return a column as float64, NaN for NULL."""
-    return np.ma.filled(np.ma.asarray(column, dtype=float), np.nan)

@@ -20,6 +20,7 @@ from metastore.run import Run
 from metastore.types import Config, DatasetRef, RunRecord, dataset_id
 
 if TYPE_CHECKING:
+    from metastore.metafeatures import MetaFeature
     from metastore.search_space import SearchSpace
     from metastore.tabular import Table
 
@@ -216,15 +217,29 @@ class Recording:
         ref = self.dataset(dataset, target)
         return callback(self.add, ref, algorithm=algorithm, metric=metric)
 
+    def record_description(self, ref: DatasetRef, features: Sequence[MetaFeature]) -> DatasetRef:
+        """Record a dataset and its meta-features as another process found them; return `ref`."""
+        self._recorder.write(lambda: self._recorder.dataset_lines(ref))
+        self._record_features(ref, lambda: features)
+        return ref
+
     def _extract(self, ref: DatasetRef, table: Table) -> None:
         """Compute and record meta-features once per content and extractor version."""
-        from metastore.metafeatures import VERSION, extract  # noqa: PLC0415 - needs pymfe
+        from metastore.metafeatures import extract  # noqa: PLC0415 - needs pymfe
+
+        self._record_features(ref, functools.partial(extract, table))
+
+    def _record_features(
+        self, ref: DatasetRef, extracted: Callable[[], Sequence[MetaFeature]]
+    ) -> None:
+        """Record meta-features, once per content and extractor version."""
+        from metastore.metafeatures import VERSION  # noqa: PLC0415 - few processes need it
 
         mark = self.paths.folder / "described" / f"{dataset_id(ref)}-{VERSION}"
         try:
             if mark.exists():
                 return
-            features = extract(table)
+            features = extracted()
             if self._recorder.write(lambda: self._recorder.metafeature_lines(ref, features)):
                 mark.parent.mkdir(parents=True, exist_ok=True)
                 mark.touch()
@@ -232,7 +247,7 @@ class Recording:
             warnings.warn(
                 f"meta-features of {ref.name!r} were not recorded: {error}",
                 NotRecordedWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def close(self) -> None:

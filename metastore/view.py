@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import compress
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metastore.config_texts import ConfigTexts
 from metastore.errors import UnknownNameError
 
 FloatArray = NDArray[np.float64]
@@ -134,6 +135,14 @@ class View:
         parsed: dict[str, Any] = json.loads(str(self.config_texts[config]))
         return parsed
 
+    def places(self, texts: Collection[str]) -> IntArray:
+        """Return the numbers of the configs with these canonical JSON texts, in ascending order."""
+        if isinstance(self.config_texts, ConfigTexts):
+            return self.config_texts.places(texts)
+        wanted = set(texts)
+        found = [i for i, text in enumerate(self.config_texts) if text in wanted]
+        return np.array(found, dtype=np.int64)
+
     def score(self, value: float) -> float:
         """Turn a value of the metric into a larger-is-better score."""
         return value if self.higher_is_better else -value
@@ -219,7 +228,9 @@ class View:
         new_dataset = np.cumsum(dataset) - 1
         new_config = np.cumsum(config) - 1
         texts = self.config_texts
-        if not config.all():
+        if not config.all() and isinstance(texts, ConfigTexts):
+            texts = texts.take(config)
+        elif not config.all():
             texts = list(compress(texts, config.tolist()))
         return replace(
             self,

@@ -8,33 +8,25 @@ can say later what its advice was worth.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from metastore.datasets import describe, is_table_file
+from metastore.describing import Describing
 from metastore.errors import UnknownNameError
 from metastore.metrics import tells_little
 from metastore.search_space import SearchSpace
 from metastore.store import MetaStore
 from metastore.types import Observation, RunStatus
 from metastore.view import View
+from recommenders.asked_file import AskedFile, teaches_the_same
 from recommenders.budgeting import Budget, Plan, plan
-from recommenders.recommender import Recommendation
+from recommenders.recommender import AskedTask, Recommendation
 from recommenders.registry import keeping, make
 from recommenders.sparseness import thinly_covered
-
-SLOW_IMPORTS = ("scipy.special", "scipy.optimize", "scipy.stats")
-"""What describing cells has to import, in steps; two thirds of a small table's time."""
-
-SMALL_BYTES = 4_000_000
 
 _OWN_METRICS = (
     "SELECT DISTINCT metric FROM tasks JOIN latest_datasets USING (dataset_id) WHERE name = ?"
 )
-_FINGERPRINTS = "SELECT DISTINCT fingerprint FROM datasets WHERE fingerprint IS NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +85,11 @@ class Answer:
 
 
 def ask(
-    store: MetaStore, dataset: Any, target: Any = None, question: Question = Question()
+    store: MetaStore,
+    dataset: Any,
+    target: Any = None,
+    question: Question = Question(),
+    describing: Describing | None = None,
 ) -> Answer:
     """Recommend configs for a dataset.
 
@@ -103,6 +99,7 @@ def ask(
             the path of a table file.
         target: name of the target column, or the target values.
         question: metric, algorithm, number and recommender.
+        describing: another process that describes `dataset`, a table file, already.
 
     Raises:
         UnknownNameError: if the store has no such dataset, metric, algorithm or recommender.
@@ -111,20 +108,33 @@ def ask(
     kept = keeping(question.recommender, store.paths.folder)
     recommender = make(question.recommender, seed=question.seed, **kept)
     metric = question.metric or most_recorded(store, dataset if isinstance(dataset, str) else "")
-    name, everything = _labelled(store, dataset, target, (metric, question.algorithm or None))
+    asked = AskedFile(store, dataset, target, (metric, question.algorithm or None))
+    guess: View | None = None
+    if describing is None:
+        name, everything = asked.labelled()
+    elif kept or question.near_duplicates:
+        name, everything = asked.described(describing)
+    else:
+        name, everything, guess = asked.described_meanwhile(
+            describing, lambda view: recommender.fit(view, question.search_space)
+        )
     observed = [] if question.as_new else own_runs(everything, name)
     twins = tuple(twin for twin in everything.group(name) if twin != name)
     view = everything
     if question.near_duplicates:
         view = replace(view, groups={})
     view = left_out(view, name)
-    recommender.fit(view, question.search_space)
+    task: Any = name
+    if guess is not None and teaches_the_same(guess, view):
+        task = AskedTask(name, view.meta.of(name))
+    else:
+        recommender.fit(view, question.search_space)
     planned = None
     if question.budget_seconds is None:
-        found = recommender.recommend(name, observed, question.n)
+        found = recommender.recommend(task, observed, question.n)
     else:
         budget, higher = Budget(question.budget_seconds, question.n), view.higher_is_better
-        planned = plan(recommender, name, observed, budget, higher_is_better=higher)
+        planned = plan(recommender, task, observed, budget, higher_is_better=higher)
         found = list(planned.recommendations)
     thin = thinly_covered(view, found)
     found = [
@@ -144,37 +154,6 @@ def ask(
         by_default=not question.metric,
         plan=planned,
     )
-
-
-def _labelled(
-    store: MetaStore, dataset: Any, target: Any, table: tuple[str, str | None]
-) -> tuple[str, View]:
-    """Return the name of a dataset, and all runs of a metric and an algorithm.
-
-    A new file needs slow imports before it can be described. They happen while another thread
-    waits for DuckDB.
-    """
-    if not _is_small_file(dataset):
-        name = store.label(dataset, target)
-        return name, store.view(*table)
-    described = {row["fingerprint"] for row in store.rows(_FINGERPRINTS)}
-    with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(store.view, *table)
-        if describe(dataset, target)[0].fingerprint not in described:
-            for module in SLOW_IMPORTS:
-                if not reading.done():
-                    import_module(module)
-        everything = reading.result()
-    name = store.label(dataset, target)
-    return name, store.described(everything)
-
-
-def _is_small_file(dataset: Any) -> bool:
-    """Whether a dataset is the path of a file that takes no time to read twice."""
-    if not isinstance(dataset, str) or not is_table_file(dataset):
-        return False
-    path = Path(dataset)
-    return path.is_file() and path.stat().st_size <= SMALL_BYTES
 
 
 def most_recorded(store: MetaStore, dataset: str = "") -> str:

@@ -256,9 +256,8 @@ class Past:
 
     def _numbers(self, keys: tuple[Key, ...]) -> IntArray:
         """Return the numbers of configs in the view, -1 where they are not in it."""
-        texts = {text for _, text in keys}
-        places = [i for i, text in enumerate(self.view.config_texts) if text in texts]
-        found = dict(zip(keys_of(self.view, np.array(places, dtype=np.int64)), places, strict=True))
+        places = self.view.places({text for _, text in keys})
+        found = dict(zip(keys_of(self.view, places), places.tolist(), strict=True))
         return np.array([found.get(key, -1) for key in keys], dtype=np.int64)
 
     def table(self, keys: tuple[Key, ...]) -> Table:
@@ -297,11 +296,11 @@ class Past:
         inside = (at >= 0) & (to >= 0)
         failed[at[inside], to[inside]] = True
         seconds[at[inside], to[inside]] = view.failed_seconds[inside]
-        at, to = self.rows[view.cell_dataset], column[view.cell_config]
-        inside = to >= 0
-        score[at[inside], to[inside]] = view.cell_score[inside]
-        seconds[at[inside], to[inside]] = view.cell_seconds[inside]
-        repeats[at[inside], to[inside]] = view.cell_repeats[inside]
+        here = np.flatnonzero((column >= 0)[view.cell_config])  # few of a million cells
+        at, to = self.rows[view.cell_dataset[here]], column[view.cell_config[here]]
+        score[at, to] = view.cell_score[here]
+        seconds[at, to] = view.cell_seconds[here]
+        repeats[at, to] = view.cell_repeats[here]
         regret = regret_of(score, self.best[:, None], self.worst[:, None])
         regret[failed & np.isnan(score)] = 1.0
         known = ~np.isnan(regret)
@@ -312,10 +311,10 @@ class Past:
     ) -> FloatArray:
         """Predict what is not known from the dataset's own runs."""
         rows = np.flatnonzero(~known.all(axis=1))
-        self.surrogates.prepare([self.datasets[row] for row in rows.tolist()])
-        for row in rows:
-            holes = ~known[row]
-            regret[row, holes] = self.surrogates.predict(self.datasets[row], keys)[holes]
+        if len(rows):
+            names = [self.datasets[row] for row in rows.tolist()]
+            likely = self.surrogates.predict_all(names, keys)
+            regret[rows] = np.where(known[rows], regret[rows], likely)
         return regret
 
 

@@ -28,7 +28,8 @@ MOST = 2_000
 def thinly_covered(view: View, found: Sequence[Recommendation]) -> list[tuple[str, ...]]:
     """Return, for each recommendation, the hyperparameters in which its evidence is thin."""
     runs = np.bincount(view.cell_config, minlength=view.n_configs)
-    by_algorithm = {one.algorithm: _Runs.of(view, one.algorithm, runs) for one in found}
+    algorithms = {one.algorithm for one in found}
+    by_algorithm = {algorithm: _Runs.of(view, algorithm, runs) for algorithm in algorithms}
     return [
         tuple(
             name
@@ -45,6 +46,8 @@ class _Runs:
     def __init__(self, configs: list[dict[str, Any]], runs: IntArray) -> None:
         self.configs = configs
         self.runs = runs
+        self._known_numbers: dict[str, tuple[FloatArray, IntArray]] = {}
+        self._known_counts: dict[str, dict[str, int]] = {}
 
     @classmethod
     def of(cls, view: View, algorithm: str, runs: IntArray) -> _Runs:
@@ -58,18 +61,30 @@ class _Runs:
 
     def thin(self, name: str, value: Any) -> bool:
         """Whether few runs lie around a value, compared with where most lie."""
-        having = [i for i, config in enumerate(self.configs) if name in config]
-        values = [self.configs[i][name] for i in having]
-        runs = self.runs[having]
-        if is_number(value) and sum(map(is_number, values)) > 1:
-            numbers = [i for i, v in enumerate(values) if is_number(v)]
-            known = np.array([values[i] for i in numbers], dtype=np.float64)
-            return _thin_number(float(value), known, runs[numbers])
-        texts = [json_text(v) for v in values]
-        counts: dict[str, int] = {}
-        for text, n in zip(texts, runs.tolist(), strict=True):
-            counts[text] = counts.get(text, 0) + n
+        known, runs = self._numbers(name)
+        if is_number(value) and len(known) > 1:
+            return _thin_number(float(value), known, runs)
+        counts = self._counts(name)
         return bool(counts) and counts.get(json_text(value), 0) < THIN * max(counts.values())
+
+    def _numbers(self, name: str) -> tuple[FloatArray, IntArray]:
+        """Return the numbers that a hyperparameter had, and how many runs each stands for."""
+        if name not in self._known_numbers:
+            values = [config.get(name) for config in self.configs]
+            having = [i for i, value in enumerate(values) if is_number(value)]
+            known = np.array([values[i] for i in having], dtype=np.float64)
+            self._known_numbers[name] = known, self.runs[having]
+        return self._known_numbers[name]
+
+    def _counts(self, name: str) -> dict[str, int]:
+        """Return how many runs each value of a hyperparameter has, by its JSON text."""
+        if name not in self._known_counts:
+            counts = self._known_counts.setdefault(name, {})
+            for config, n in zip(self.configs, self.runs.tolist(), strict=True):
+                if name in config:
+                    text = json_text(config[name])
+                    counts[text] = counts.get(text, 0) + n
+        return self._known_counts[name]
 
 
 def _thin_number(value: float, known: FloatArray, runs: IntArray) -> bool:

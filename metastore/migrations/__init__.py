@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from metastore.bound import execute
 from metastore.errors import StoreVersionError
 
 if TYPE_CHECKING:
@@ -78,9 +79,10 @@ def migrate(con: duckdb.DuckDBPyConnection) -> int:
                 "(number INTEGER NOT NULL, name VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL)"
             )
             con.execute(migration.sql)
-            con.execute(
-                "INSERT INTO store.migrations VALUES (?, ?, now()::TIMESTAMP)",
-                [migration.number, migration.name],
+            execute(
+                con,
+                "INSERT INTO store.migrations VALUES ($number, $name, now()::TIMESTAMP)",
+                {"number": migration.number, "name": migration.name},
             )
         except BaseException:
             con.execute("ROLLBACK")

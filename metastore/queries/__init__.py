@@ -10,7 +10,7 @@ from importlib.resources import files
 def query(name: str) -> str:
     """Return the text of the query `name`.
 
-    >>> "metric_values" in query("cells")
+    >>> "run_states" in query("cells")
     True
     """
     return files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")

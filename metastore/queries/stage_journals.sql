@@ -1,8 +1,5 @@
 -- One row a journal line. A line that does not parse, is of an unknown kind or lacks what its
 -- kind needs is a row whose event is NULL.
-CREATE OR REPLACE TEMP MACRO moment(seconds) AS
-    make_timestamp(CASE WHEN seconds BETWEEN -6e10 AND 2e11 THEN (seconds * 1e6)::BIGINT END);
-
 CREATE OR REPLACE TEMP TABLE staged AS
 SELECT row_number() OVER () AS line, * REPLACE (
     CASE WHEN CASE event

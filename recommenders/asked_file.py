@@ -1,0 +1,166 @@
+"""The dataset that is asked about, and the runs to learn from, as soon as both can be had.
+
+A new table file has to be described before advice can be given, by libraries that are slow to
+import. It is known only then whether it is a near-duplicate of a past dataset, whose runs must be
+left out; but hardly any is. So where another process describes it, this one learns as if it were
+none, and learns again in the rare case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metastore.datasets import describe, is_table_file
+from metastore.describing import Describing, remember
+from metastore.store import MetaStore
+from metastore.view import MetaFeatures, View
+
+SLOW_IMPORTS = ("scipy.special", "scipy.optimize", "scipy.stats")
+"""What describing cells has to import, in steps; two thirds of a small table's time."""
+
+SMALL_BYTES = 4_000_000
+
+MANY_RUNS = 100_000
+"""Runs that take longer to read than most libraries to import."""
+
+SPARSE = 4
+"""How many times as many (dataset, config) pairs as runs say that most scores are predicted."""
+
+_COUNTS = (
+    "SELECT (SELECT count(*) FROM configs) AS configs, "
+    "(SELECT count(*) FROM datasets) AS datasets, "
+    "(SELECT count(*) FROM runs) AS runs"
+)
+
+_FINGERPRINTS = "SELECT DISTINCT fingerprint FROM datasets WHERE fingerprint IS NOT NULL"
+
+
+@dataclass(frozen=True)
+class AskedFile:
+    """A dataset that is asked about: a table file, or what else `MetaStore.label` takes.
+
+    Args:
+        store: past runs.
+        dataset: what is asked about.
+        target: name of the target column, or the target values.
+        runs: the metric, and the algorithm or None, whose runs are wanted.
+    """
+
+    store: MetaStore
+    dataset: Any
+    target: Any
+    runs: tuple[str, str | None]
+
+    def labelled(self) -> tuple[str, View]:
+        """Return the name of the dataset, and all runs."""
+        if not _is_small_file(self.dataset):
+            name = self._label()
+            return name, self._read()
+        everything = self._read_while_importing()
+        name = self._label()
+        return name, self.store.described(everything)
+
+    def described(self, describing: Describing) -> tuple[str, View]:
+        """Return the same where another process describes the file."""
+        everything = self._read()
+        return self._as_described(describing, everything) or self._described_here(everything)
+
+    def described_meanwhile(
+        self, describing: Describing, learn: Callable[[View], object]
+    ) -> tuple[str, View, View]:
+        """Return the same, and the view that was learned from meanwhile."""
+        everything = self._read()
+        guess = as_if_described(everything)
+        # Whatever goes wrong, the other process ends first, and with it the wait for it.
+        with ThreadPoolExecutor(1) as pool, describing:
+            naming = pool.submit(self._as_described, describing, everything)
+            learn(guess)
+            found = naming.result()
+        name, everything = found or self._described_here(everything)
+        return name, everything, guess
+
+    def _read(self) -> View:
+        """Return all runs; what learns from configs that are not shared is imported meanwhile."""
+        configs, datasets, runs = self.store.rows(_COUNTS)[0].values()
+        if runs < MANY_RUNS or configs * datasets < SPARSE * runs:
+            return self.store.view(*self.runs)
+        with ThreadPoolExecutor(1) as pool:
+            importing = pool.submit(import_module, "optuna.distributions")
+            everything = self.store.view(*self.runs)
+            importing.result()
+        return everything
+
+    def _as_described(self, describing: Describing, everything: View) -> tuple[str, View] | None:
+        """Record what another process found; None where it found nothing."""
+        found = describing.result()
+        if found is None:
+            return None
+        name = self.store.label(self.store.record_description(*found))
+        remember(self.dataset, self.target, self.store.paths.folder)
+        return name, self.store.described(everything)
+
+    def _described_here(self, everything: View) -> tuple[str, View]:
+        """Describe the file: what was wrong in the other process is wrong here, and is said."""
+        name = self._label()
+        return name, self.store.described(everything)
+
+    def _label(self) -> str:
+        name = self.store.label(self.dataset, self.target)
+        if isinstance(self.dataset, str) and isinstance(self.target, str | None):
+            remember(self.dataset, self.target, self.store.paths.folder)
+        return name
+
+    def _read_while_importing(self) -> View:
+        """Return all runs; what a new file needs is imported while another thread reads them."""
+        described = {row["fingerprint"] for row in self.store.rows(_FINGERPRINTS)}
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(self._read)
+            if describe(self.dataset, self.target)[0].fingerprint not in described:
+                for module in SLOW_IMPORTS:
+                    if not reading.done():
+                        import_module(module)
+            return reading.result()
+
+
+def as_if_described(view: View) -> View:
+    """Return a view whose meta-features have the names that one more table would bring."""
+    from metastore.metafeatures import GROUPS  # noqa: PLC0415 - only for new tables
+
+    measures = [measure for group in GROUPS.values() for measure in group]
+    names = sorted({*view.meta.names, *(name for one in measures for name in one.names)})
+    values = np.full((len(view.meta.datasets), len(names)), np.nan)
+    column = {name: i for i, name in enumerate(names)}
+    values[:, [column[name] for name in view.meta.names]] = view.meta.values
+    return replace(view, meta=MetaFeatures(view.meta.datasets, tuple(names), values))
+
+
+def teaches_the_same(one: View, other: View) -> bool:
+    """Whether a recommender learns the same from two views of the same runs."""
+    if one.datasets != other.datasets or one.meta.names != other.meta.names:
+        return False
+    if one.n_cells != other.n_cells or len(one.failed_config) != len(other.failed_config):
+        return False
+    mine, others = (view.meta.aligned(view.datasets) for view in (one, other))
+    return _groups(one) == _groups(other) and np.array_equal(mine, others, equal_nan=True)
+
+
+def _groups(view: View) -> list[int]:
+    """Return which near-duplicate group each dataset of a view is of, numbered as they come."""
+    groups = [view.groups.get(name, name) for name in view.datasets]
+    number = {group: i for i, group in enumerate(dict.fromkeys(groups))}
+    return [number[group] for group in groups]
+
+
+def _is_small_file(dataset: Any) -> bool:
+    """Whether a dataset is the path of a file that takes no time to read twice."""
+    if not isinstance(dataset, str) or not is_table_file(dataset):
+        return False
+    path = Path(dataset)
+    return path.is_file() and path.stat().st_size <= SMALL_BYTES
