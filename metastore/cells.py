@@ -2,6 +2,12 @@
 
 DuckDB joins runs with their results, and hands a row a run over as Arrow columns; the rest is
 numpy, because grouping a million runs by ids and names takes several times as long in SQL.
+
+A cell is the mean over its completed runs, or a failure where it only ever failed. Of runs on
+parts of the budget (fidelity) those with the most of it count, all of it above any part. A run
+that crashed, its process gone without a word, counts as a failure from the second on: the first
+may be the machine's fault. Different splits of a dataset are taken for repeats.
+
 Whatever order the tables stand in, the cells come by dataset id, and in it by algorithm and
 config id.
 
@@ -12,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +37,9 @@ Ids = NDArray[np.uint64]
 
 FEW = 4
 """Where a store has so many times as many configs as runs, only those used are read."""
+
+_CRASHED, _COMPLETED = 0, 2
+"""What the query `cells` says of how a run ended; 1 is any other failure."""
 
 DENSE = 4
 """Up to so many times as many numbers as there are items are told apart by counting."""
@@ -61,27 +71,34 @@ class Cells:
         with ThreadPoolExecutor(1) as pool:
             # Configs are read whole where most are used: then another thread can read them.
             reading = pool.submit(_texts, con.cursor()) if _most_are_used(con) else None
-            rows = _rows(con, metric)
-            ids = _ids(rows["config_id"])
+            table = _table(con, metric)
+            ids = _ids(table["config_id"])
             stored, texts = reading.result() if reading else _texts(con, ids)
-        self._group(rows, places(stored, ids), texts)
+        self._group(_Rows.of(table, places(stored, ids)), texts)
         self._name(con, labels)
 
-    def _group(self, rows: Any, place: IntArray, texts: ConfigTexts) -> None:
-        """Put rows `(R,)` together by dataset, algorithm and config, -1 where that is lost."""
-        kept = place >= 0
-        pair = _numbers(rows["algorithm"], "i4").astype(np.int64) * max(1, len(texts)) + place
-        pairs, config = numbered(pair[kept])
+    def _group(self, rows: _Rows, texts: ConfigTexts) -> None:
+        """Put rows `(R,)` together by dataset, algorithm and config."""
+        pairs, config = numbered(rows.algorithm * max(1, len(texts)) + rows.place)
+        cells, cell = numbered(rows.dataset * max(1, len(pairs)) + config)
+        crashed = rows.ended == _CRASHED
+        if crashed.any():
+            alone = np.bincount(cell)[cell] == 1
+            if (crashed & alone).any():
+                self._group(rows.take(~(crashed & alone)), texts)
+                return
         algorithm, at = np.divmod(pairs, max(1, len(texts)))
         self._algorithms, self.config_algorithm = numbered(algorithm)
         self.texts = texts.take(at)
-        dataset = _numbers(rows["dataset"], "i4").astype(np.int64)[kept]
-        cells, cell = numbered(dataset * max(1, len(pairs)) + config)
         self.dataset, self.config = np.divmod(cells, max(1, len(pairs)))
-        completed = _numbers(rows["completed"], "u1")[kept] > 0
-        value, seconds = (_numbers(rows[name], "f8")[kept] for name in ("value", "seconds"))
-        count, timed = len(cells), ~np.isnan(seconds)
-        self.value, counted = _means(cell, value, completed & np.isfinite(value), count)
+        completed, seconds = rows.ended == _COMPLETED, rows.seconds
+        counts, count = completed & np.isfinite(rows.value), len(cells)
+        timed = ~np.isnan(seconds)
+        if np.isfinite(rows.fidelity).any():
+            most = np.full(count, -np.inf)
+            np.maximum.at(most, cell[counts], rows.fidelity[counts])
+            counts = completed = counts & (rows.fidelity == most[cell])
+        self.value, counted = _means(cell, rows.value, counts, count)
         self.repeats: IntArray = np.maximum(counted, 1)
         # How long failures took counts where nothing was completed.
         self.seconds, known = _means(cell, seconds, completed & timed, count)
@@ -164,15 +181,54 @@ def numbered(items: IntArray) -> tuple[IntArray, IntArray]:
     return np.flatnonzero(there), number[items]
 
 
-def _rows(con: duckdb.DuckDBPyConnection, metric: str) -> Any:
+@dataclass(frozen=True)
+class _Rows:
+    """One row a run, as arrays `(R,)`; `place` is that of its config among the stored ones."""
+
+    dataset: IntArray
+    algorithm: IntArray
+    place: IntArray
+    value: FloatArray
+    seconds: FloatArray
+    fidelity: FloatArray
+    ended: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, table: Any, place: IntArray) -> _Rows:
+        """Return the rows of an Arrow table, without those whose config is lost, at -1."""
+        rows = cls(
+            _numbers(table["dataset"], "i4").astype(np.int64),
+            _numbers(table["algorithm"], "i4").astype(np.int64),
+            place,
+            _numbers(table["value"], "f8"),
+            _numbers(table["seconds"], "f8"),
+            _numbers(table["fidelity"], "f8"),
+            _numbers(table["ended"], "u1"),
+        )
+        return rows if (place >= 0).all() else rows.take(place >= 0)
+
+    def take(self, kept: NDArray[np.bool_]) -> _Rows:
+        """Return some of the rows."""
+        return _Rows(*(getattr(self, one.name)[kept] for one in fields(self)))
+
+
+def _table(con: duckdb.DuckDBPyConnection, metric: str) -> Any:
     """Return a row a run that says something of the metric, as an Arrow table."""
     asked = {"metric": metric}
     execute(con, query("number_datasets"), asked)
     con.execute(query("number_algorithms"))
     con.execute(_LOSSLESS)
     folded = execute(con, _FOLDED, asked).fetchone() is not None
-    results = query("folded_results" if folded else "whole_results")
-    return execute(con, f"WITH results AS ({results}) {query('cells')}", asked).to_arrow_table()
+    if not folded:
+        found = execute(con, _cells_of("whole_results"), asked).to_arrow_table()
+        runs = np.sort(_numbers(found["run"], "u8"))
+        if not (runs[1:] == runs[:-1]).any():
+            return found
+    return execute(con, _cells_of("last_results"), asked).to_arrow_table()
+
+
+def _cells_of(results: str) -> str:
+    return f"WITH results AS ({query(results)}) {query('cells')}"
 
 
 def _most_are_used(con: duckdb.DuckDBPyConnection) -> bool:

@@ -249,8 +249,9 @@ def not_found(kind: str, name: str, known: Iterable[str]) -> str:
 
 
 def _check_algorithms(cells: Cells, wanted: list[str], metric: str) -> None:
-    for algorithm in wanted:
-        if algorithm not in cells.algorithms:
-            raise UnknownNameError(not_found("algorithm", algorithm, cells.algorithms))
     if not len(cells.dataset):
         raise UnknownNameError(f"no finished run has metric {metric!r} yet")
+    for algorithm in wanted:
+        if algorithm not in cells.algorithms:
+            words = not_found("algorithm", algorithm, cells.algorithms)
+            raise UnknownNameError(f"of the runs that have metric {metric!r}: {words}")

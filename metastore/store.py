@@ -191,6 +191,10 @@ class MetaStore(Recording, Starting):
     ) -> View:
         """Return one immutable table of past runs, larger-is-better.
 
+        A config's score on a dataset is the mean over its completed runs: of parts of the budget
+        (`fidelity`) those with the most of it, and of all splits, which count as repeats. Of runs
+        that were pruned or interrupted, and of one that crashed once, it knows nothing.
+
         Args:
             metric: the metric's name.
             algorithm: one name or several; None for all.

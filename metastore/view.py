@@ -9,7 +9,6 @@ Notation: D datasets, C configs, N cells, P meta-features, M datasets with meta-
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -246,14 +245,3 @@ class View:
             failed_config=new_config[self.failed_config[failed]],
             failed_seconds=self.failed_seconds[failed],
         )
-
-    @cached_property
-    def digest(self) -> str:
-        """Hash of the content: two views with the same digest teach the same."""
-        h = hashlib.sha256(f"{self.metric}|{self.higher_is_better}|".encode())
-        h.update("\x1f".join(self.datasets).encode())
-        for text in self.config_texts:
-            h.update(str(text).encode())
-        for array in (self.cell_dataset, self.cell_config, self.cell_score, self.meta.values):
-            h.update(np.ascontiguousarray(array).tobytes())
-        return h.hexdigest()

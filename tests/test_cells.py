@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,27 +104,30 @@ RUN = st.tuples(
     st.sampled_from("de"),
     st.sampled_from(["svc", "knn"]),
     st.integers(0, 2),
-    st.sampled_from(["completed", "failed", "timeout", "crashed", "pruned", "running"]),
-    st.sampled_from([None, 0.25, 0.5, float("nan"), float("inf")]),
+    st.sampled_from(
+        ["completed", "failed", "timeout", "crashed", "pruned", "running", "interrupted"]
+    ),
+    st.lists(st.sampled_from([0.25, 0.5, float("nan"), float("inf")]), max_size=2),
     st.sampled_from([None, 1.0, 4.0]),
+    st.sampled_from([None, 0.5, 9.0]),
 )
 
 
 @settings(deadline=None, max_examples=30)
 @given(runs=st.lists(RUN, min_size=1, max_size=12))
 def test_cells_are_what_plain_python_puts_together(
-    runs: list[tuple[str, str, int, str, float | None, float | None]],
+    runs: list[tuple[str, str, int, str, list[float], float | None, float | None]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     store = metastore.open(tmp_path_factory.mktemp("store"))
-    first = ("z", "svc", 0, "completed", 0.5, None)
+    first = ("z", "svc", 0, "completed", [0.5], None, None)
     store.add(
         RunRecord(
             DatasetRef(dataset), algorithm, {"C": c},
-            () if value is None else (MetricValue("accuracy", value, None, True),),
-            RunStatus(status), seconds=seconds,
+            tuple(MetricValue("accuracy", value, None, True) for value in said),
+            RunStatus(status), seconds=seconds, fidelity=fidelity,
         )
-        for dataset, algorithm, c, status, value, seconds in [first, *runs]
+        for dataset, algorithm, c, status, said, seconds, fidelity in [first, *runs]
     )  # fmt: skip
     view = store.view("accuracy")
     found = {}
@@ -140,20 +144,29 @@ def test_cells_are_what_plain_python_puts_together(
 
 def _expected(runs: list[Any]) -> dict[tuple[str, str, str], list[float]]:
     """Return score, repeats and seconds by dataset, algorithm and config, NaN where none."""
-    judged = {run[0] for run in runs if run[4] is not None}
+    judged = {run[0] for run in runs if run[4]}
     groups: dict[tuple[str, str, str], list[Any]] = {}
-    for dataset, algorithm, c, status, value, seconds in runs:
+    for dataset, algorithm, c, status, said, seconds, fidelity in runs:
         done, failed = status == "completed", status in ("failed", "timeout", "crashed")
-        if (done and value is not None) or (failed and (value is not None or dataset in judged)):
+        if (done and said) or (failed and (said or dataset in judged)):
             key = (dataset, algorithm, f'{{"C":{c}}}')
-            groups.setdefault(key, []).append((done, value, seconds))
+            amount = np.inf if fidelity is None else fidelity
+            member = (done, said[-1] if said else np.nan, seconds, amount, status)
+            groups.setdefault(key, []).append(member)
     out = {}
     for key, members in groups.items():
-        values = [v for done, v, _ in members if done and v is not None and np.isfinite(v)]
-        took = [s for done, _, s in members if done and s is not None]
-        took = took or [s for _, _, s in members if s is not None]
+        if len(members) == 1 and members[0][4] == "crashed":
+            continue
+        fine = [one for one in members if one[0] and np.isfinite(one[1])]
+        most = max((one[3] for one in fine), default=np.inf)
+        counted = [one for one in fine if one[3] == most]
+        partial = any(one[3] < np.inf for one in members)
+        timed = counted if partial else [one for one in members if one[0]]
+        took = [one[2] for one in timed if one[2] is not None]
+        took = took or [one[2] for one in members if one[2] is not None]
         mean = float(np.mean(took)) if took else np.nan
-        out[key] = [float(np.mean(values)) if values else np.nan, max(1, len(values)), mean]
+        value = float(np.mean([one[1] for one in counted])) if counted else np.nan
+        out[key] = [value, max(1, len(counted)), mean]
     return out
 
 
@@ -178,3 +191,37 @@ def test_of_many_configs_only_those_used_are_read(
     monkeypatch.setattr(cells, "FEW", 0.5)
     assert list(store.view("accuracy").config_texts) == ['{"C":0}']
     assert read == [9, 1]
+
+
+def _recorded(folder: Path, runs: list[tuple[int, str, list[float], float | None]]) -> Any:
+    """Return the view of runs `(config, status, results, fidelity)` on one dataset."""
+    store = metastore.open(folder / "store")
+    for c, status, said, fidelity in runs:
+        values = tuple(MetricValue("accuracy", value, None, True) for value in said)
+        one = RunRecord(DatasetRef("d"), "svc", {"C": c}, values, RunStatus(status))
+        store.add(replace(one, fidelity=fidelity))
+    view = store.view("accuracy")
+    failed = [view.config(c)["C"] for c in view.failed_config.tolist()]
+    cells = zip(view.cell_config.tolist(), view.cell_score.tolist(), strict=True)
+    return {view.config(c)["C"]: score for c, score in cells}, failed
+
+
+def test_of_parts_of_the_budget_the_largest_counts(tmp_path: Path) -> None:
+    rungs = [(0, 0.6, 30.0), (0, 0.8, 90.0), (0, 0.9, None), (1, 0.7, 30.0), (1, 0.5, 90.0)]
+    found, failed = _recorded(tmp_path, [(c, "completed", [v], f) for c, v, f in rungs])
+    assert (found, failed) == ({0: 0.9, 1: 0.5}, [])
+
+
+def test_the_last_result_of_a_run_counts(tmp_path: Path) -> None:
+    runs = [(0, "completed", [0.5, 0.9], None), (0, "completed", [0.7], None)]
+    found, _ = _recorded(tmp_path, runs)
+    assert found == {0: pytest.approx(0.8)}
+
+
+def test_what_was_stopped_or_crashed_once_says_nothing(tmp_path: Path) -> None:
+    runs = [(0, "completed"), (1, "interrupted"), (2, "crashed"), (3, "crashed"), (3, "crashed")]
+    runs += [(4, "crashed"), (4, "failed"), (5, "crashed"), (5, "completed")]
+    found, failed = _recorded(
+        tmp_path, [(c, status, [0.5] * (status == "completed"), None) for c, status in runs]
+    )
+    assert (found, failed) == ({0: 0.5, 5: 0.5}, [3, 4])

@@ -186,8 +186,16 @@ RAISING: list[tuple[str, Callable[[metastore.MetaStore], Any], str]] = [
     ("no name", lambda s: s.run(" ", "a", {}), "empty name"),
     ("no algorithm", lambda s: s.run("d", " ", {}), "algorithm: expected a name"),
     ("target", lambda s: s.dataset(np.zeros((3, 2)), [1, 2]), "3"),
-    ("text metric", lambda s: s.run("d", "a", {}).result(accuracy="high"), "a number, got 'high'"),  # type: ignore[arg-type]
-    ("half a step", lambda s: s.run("d", "a", {}).log(step=0.5, loss=1.0), "an integer, got 0.5"),  # type: ignore[arg-type]
+    (
+        "text metric",
+        lambda s: s.run("d", "a", {}).__enter__().result(accuracy="high"),
+        "a number, got 'high'",
+    ),  # type: ignore[arg-type]
+    (
+        "half a step",
+        lambda s: s.run("d", "a", {}).__enter__().log(step=0.5, loss=1.0),
+        "an integer, got 0.5",
+    ),  # type: ignore[arg-type]
     ("metric", lambda s: s.view("accurracy"), "did you mean 'accuracy'"),
     ("algorithm", lambda s: s.view("accuracy", "SVC"), "no algorithm 'SVC'"),
     ("dataset", lambda s: s.view("accuracy", exclude=["irsi"]), "did you mean 'iris'"),
