@@ -195,6 +195,28 @@ def test_a_failed_run_is_recorded_and_raised(
     assert [row["status"] for row in store.rows("SELECT status FROM run_states")] == ["failed"]
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_table_is_asked_with_and_without_its_target(
+    labelled: bool, store: MetaStore, headstart: RunIt, mixed: pd.DataFrame, tmp_path: Path
+) -> None:
+    query = mixed if labelled else mixed.drop(columns="tall")
+    found = finetune(store, mixed, "random forest", query, target="tall", record=False)
+    assert (found.query.labels >= 0).all() == labelled
+    assert found.probabilities.shape == (40, 2)
+    values = finetune(
+        store, mixed[["age", "job"]], "random forest", query[:7], target=mixed["tall"].to_numpy()
+    )
+    assert len(values.probabilities) == 7
+    mixed.to_csv(tmp_path / "jobs.csv", index=False)
+    query.to_csv(tmp_path / "new.csv", index=False)
+    args = ("finetune", "jobs.csv", "--target", "tall", "--start", "nearest centroid")
+    shown = headstart(*args, "--query", "new.csv", "--out", "jobs")
+    assert shown.status == 0, shown.err
+    assert ("labelled query" in shown.out) == labelled
+    assert "predicted" in shown.out
+    assert headstart("predict", "jobs", "new.csv").status == 0
+
+
 def test_several_trials_are_recorded_and_the_best_is_kept(
     store: MetaStore, support: SupportSet
 ) -> None:

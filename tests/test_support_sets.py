@@ -116,8 +116,29 @@ def test_a_query_has_the_columns_in_the_order_of_the_support(bank: pd.DataFrame)
 
 def test_a_query_of_arrays_goes_by_position(bank: pd.DataFrame) -> None:
     support = read_support(bank[["age", "owner", "bought"]], "bought")
-    query = read_query(np.array([[30.0, 1.0]]), support)
-    assert list(query.frame.columns) == ["age", "owner"]
+    for rows in (np.array([[30.0, 1.0]]), pd.DataFrame([[30.0, 1.0]]), ([[30.0, 1.0]], ["yes"])):
+        query = read_query(rows, support)
+        assert list(query.frame.columns) == ["age", "owner"]
+        assert query.frame.to_numpy().tolist() == [[30.0, 1.0]]
+    with pytest.raises(InvalidInputError, match=r"without names .* expected 2 .* got 3"):
+        read_query(np.array([[30.0, 1.0, 0.0]]), support)
+
+
+def test_named_columns_go_by_name_whatever_their_names(tmp_path: Path) -> None:
+    """Columns that someone called x0 and x1 are no array's."""
+    turned = pd.DataFrame({"x1": [1.0, 2.0], "x0": [8.0, 9.0], "y": ["a", "b"]})
+    support = read_support(turned, "y")
+    straight = turned[["x0", "x1"]]
+    straight.to_csv(tmp_path / "query.csv", index=False)
+    for query in (straight, tmp_path / "query.csv"):
+        read = read_query(query, support)
+        assert list(read.frame.columns) == ["x1", "x0"]
+        assert read.frame["x0"].tolist() == [8.0, 9.0]
+    by_place = read_query(straight.to_numpy(), support)
+    assert by_place.frame["x1"].tolist() == [8.0, 9.0]
+    other = read_support(turned.rename(columns={"x0": "age", "x1": "height"}), "y")
+    with pytest.raises(InvalidInputError, match="lacks 2 of the 2 columns"):
+        read_query(straight, other)
 
 
 def test_a_flat_folder_and_one_by_class_are_queries(folder: Path, tmp_path: Path) -> None:
