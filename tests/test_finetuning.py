@@ -126,6 +126,40 @@ def test_a_model_of_a_users_module_needs_it_to_be_loaded(
         assert np.allclose(again.predict_proba(query), fitted.probabilities(query), atol=1e-6)
 
 
+class Normed(torch.nn.Sequential):
+    """A user's own network that keeps statistics."""
+
+    def __init__(self, filters: int = 4) -> None:
+        norm = torch.nn.BatchNorm2d(filters)
+        pool = torch.nn.AdaptiveAvgPool2d(4)
+        super().__init__(torch.nn.Conv2d(1, filters, 3), norm, pool, torch.nn.Flatten())
+
+
+@pytest.mark.parametrize("tuning", [Tuning(), Tuning("linear"), STEPS, Tuning(views="shifted")])
+def test_a_users_module_is_loaded_with_what_its_layers_keep(
+    tuning: Tuning, store: MetaStore, support: SupportSet, query: SupportSet, tmp_path: Path
+) -> None:
+    """A fresh module has other running statistics; they belong to the model."""
+    trained = Normed()
+    start = {"kind": "images", "input_shape": (1, 28, 28)}
+    for _ in range(3):
+        trained(torch.from_numpy(prepare(None, support).array(support)))
+    store.add_start(trained, name="own", **start)
+    model = finetune(
+        store, support, "own", modules={"own": Normed()}, tuning=tuning, record=False
+    ).model
+    model.save(tmp_path / "model")
+    given = Normed()
+    before = given[1].running_mean.clone()
+    again = load(tmp_path / "model", module=given)
+    assert np.allclose(again.predict_proba(query), model.predict_proba(query), atol=1e-6)
+    assert given.training and torch.equal(given[1].running_mean, before)
+    with pytest.raises(InvalidInputError, match=r"'0.bias' should be \(4,\), found \(5"):
+        load(tmp_path / "model", module=Normed(5))
+    with pytest.raises(InvalidInputError, match="of class 'Normed', and the one given is a 'Seq"):
+        load(tmp_path / "model", module=torch.nn.Sequential(*Normed()))
+
+
 def test_a_damaged_model_is_refused(support: SupportSet, tmp_path: Path) -> None:
     place = tmp_path / "model"
     FineTuned(fit_plain("nearest centroid", support), skeleton(support)).save(place)
