@@ -102,6 +102,20 @@ def test_a_kept_model_predicts_the_same(
     assert again.fitted.tuning == fitted.tuning
 
 
+def test_predictions_of_images_are_the_labels_as_they_came(
+    store: MetaStore, query: SupportSet, tmp_path: Path
+) -> None:
+    images, labels = digits(4)
+    model = finetune(store, (images, labels), "nearest centroid", record=False).model
+    model.save(tmp_path / "model")
+    for one in (model, load(tmp_path / "model")):
+        said = one.predict(images)
+        assert said.dtype.kind == "i"
+        assert (said == labels).mean() > 0.8
+    mixed = finetune(store, (images[:8], ["a", 1] * 4), "nearest centroid", record=False).model
+    assert {type(one) for one in mixed.predict(images)} == {str, int}
+
+
 def test_a_kept_model_of_a_mixed_table_predicts_values(mixed: pd.DataFrame, tmp_path: Path) -> None:
     table = read_support(mixed, "tall")
     for name, fitted in (("a", fit_plain("random forest", table)), ("b", fit_scratch(table))):

@@ -102,6 +102,17 @@ def test_a_class_with_one_row_is_kept(bank: pd.DataFrame) -> None:
     assert support.counts.tolist() == [1, 1]
 
 
+def test_classes_of_one_name_are_one(bank: pd.DataFrame) -> None:
+    """A column that was read in parts can hold 1 beside "1"."""
+    support = read_support(
+        bank.assign(bought=pd.Series([1, "1", 2, 1] * 2, dtype=object)), "bought"
+    )
+    assert support.classes == ("1", "2")
+    assert support.counts.tolist() == [6, 2]
+    dates = read_support(bank.assign(bought=pd.Series([pd.Timestamp("2020"), 3] * 4)), "bought")
+    assert dates.classes == ("3", "2020-01-01 00:00:00")
+
+
 def test_a_query_has_the_columns_in_the_order_of_the_support(bank: pd.DataFrame) -> None:
     support = read_support(bank, "bought")
     query = read_query(bank[["bought", "since", "owner", "job", "age"]].iloc[:3], support)
@@ -172,6 +183,31 @@ def test_a_query_pair_knows_classes_by_name(folder: Path) -> None:
     query = read_query((images, np.where(labels == 3, 99, labels)), support)
     assert query.labels.tolist() == [0, 1, 2, -1, 4, 5, 6, 7, 8, 9]
     assert query.classes == support.classes
+
+
+def test_labels_of_images_keep_their_values(tmp_path: Path) -> None:
+    images, labels = digits(2)
+    read = read_support((images, labels))
+    assert read.values == tuple(range(10)) and read.classes == tuple("0123456789")
+    np.savez(tmp_path / "labelled.npz", images=np.stack(images), labels=labels)
+    assert read_support(tmp_path / "labelled.npz").values == tuple(range(10))
+    mixed = read_support((images[:4], ["a", 1, "a", 2.5]))
+    assert mixed.values == (1, 2.5, "a") and mixed.classes == ("1", "2.5", "a")
+    assert mixed.labels.tolist() == [2, 0, 2, 1]
+    assert read_support((images[:4], pd.Series([True, False] * 2))).values == (False, True)
+    both = read_support((images[:4], [1, "1", 2, 1.0]))
+    assert both.classes == ("1", "2") and both.labels.tolist() == [0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT])
+def test_a_missing_label_of_an_image_is_refused(missing: object) -> None:
+    images, _ = digits(1)
+    with pytest.raises(InvalidInputError, match="1 of 4 rows have no class"):
+        read_support((images[:4], ["a", "b", "a", missing]))
+    query = read_query(
+        (images[:4], ["a", "b", "a", missing]), read_support((images[:2], ["a", "b"]))
+    )
+    assert query.labels.tolist() == [0, 1, 0, -1]
 
 
 def one_class(tmp_path: Path) -> object:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import digits
@@ -69,8 +69,8 @@ class FineTuned:
         return self.fitted.probabilities(self.read(query))
 
     def predict(self, query: Any) -> NDArray[Any]:
-        """Return the most probable class of each row `(n,)`, as it stood in the target column."""
-        values = np.array(self.like.values or self.classes)
+        """Return the most probable class of each row `(n,)`, as it stood among the labels."""
+        values: NDArray[Any] = _array(self.like.values or self.classes)
         found: NDArray[Any] = values[self.predict_proba(query).argmax(1)]
         return found
 
@@ -130,6 +130,16 @@ def load(folder: str | Path, *, module: nn.Module | None = None) -> FineTuned:
 def skeleton(support: SupportSet) -> SupportSet:
     """Return a support set without its rows."""
     return replace(support.take([]), rows=())
+
+
+def _array(values: Sequence[Any]) -> NDArray[Any]:
+    """Return values as an array `(n,)` in which each keeps its type."""
+    if len({type(value) for value in values}) == 1 and np.ndim(values[0]) == 0:
+        return np.array(values)
+    found = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):
+        found[i] = value
+    return found
 
 
 def _parts(fitted: Fitted) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -18,7 +18,7 @@ from recommenders.image_files import (
     read_image,
     read_npz,
 )
-from recommenders.starts.support_set import UNKNOWN, SupportSet, class_name, other_kind
+from recommenders.starts.support_set import UNKNOWN, SupportSet, coded, other_kind
 
 
 def folder_support(folder: Path) -> SupportSet:
@@ -88,14 +88,14 @@ def _image(one: NDArray[Any]) -> Pixels:
 
 
 def _labelled(name: str, images: tuple[Pixels, ...], labels: Any) -> SupportSet:
-    given = np.asarray(labels)
+    # A list keeps numbers apart from text.
+    given = np.asarray(labels, dtype=None if hasattr(labels, "__array__") else object)
     if given.shape != (len(images),):
         raise InvalidInputError(
             f"expected a label an image, got {len(images)} images and labels {given.shape}"
         )
-    values, codes = np.unique(given, return_inverse=True)
-    classes = tuple(map(class_name, values.tolist()))
-    return SupportSet(name, "images", classes, codes.astype(np.int64), images)
+    classes, values, codes = coded(given.tolist())
+    return SupportSet(name, "images", classes, codes, images, values=values)
 
 
 def images_query(source: Any, like: SupportSet) -> SupportSet:

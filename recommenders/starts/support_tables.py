@@ -11,7 +11,7 @@ import numpy as np
 from metastore.errors import InvalidInputError
 from recommenders.image_files import SUFFIXES
 from recommenders.starts.support_images import holds_images
-from recommenders.starts.support_set import UNKNOWN, SupportSet, class_name, other_kind
+from recommenders.starts.support_set import UNKNOWN, SupportSet, class_name, coded, other_kind
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -23,9 +23,7 @@ _PROBABLY_NUMBERS = 20
 
 def table_support(source: Any, target: Any) -> SupportSet:
     """Return the rows of a table with the classes of its target."""
-    import pandas as pd  # noqa: PLC0415 - for tables alone
-
-    from metastore.tabular import as_table  # noqa: PLC0415
+    from metastore.tabular import as_table  # noqa: PLC0415 - pandas, for tables alone
 
     table = as_table(source, target)
     if table.target is None:
@@ -41,11 +39,8 @@ def table_support(source: Any, target: Any) -> SupportSet:
             f"{gaps} of {len(table.target)} rows have no {table.target.name!r}: label them, or "
             "leave them out"
         )
-    values = sorted(pd.unique(table.target), key=lambda one: (isinstance(one, str), one))
-    classes = tuple(map(class_name, values))
+    classes, values, labels = coded(table.target)
     _refuse_numbers(table, classes)
-    number = {value: i for i, value in enumerate(values)}
-    labels = np.array([number[value] for value in table.target], dtype=np.int64)
     return SupportSet(
         table.name,
         "table",
@@ -53,7 +48,7 @@ def table_support(source: Any, target: Any) -> SupportSet:
         labels,
         frame=table.features,
         target=str(table.target.name),
-        values=tuple(values),
+        values=values,
         source_id=table.source_id,
     )
 
