@@ -552,7 +552,7 @@ def learn(
         say,
         wanted,
         _open(store, create=True) if register else None,
-        _label(name or out.stem, licence, note) if register else None,
+        _label(name, out, licence, note) if register else None,
     )
     _out(report(train(lesson)))
 
@@ -622,7 +622,7 @@ def start_add(
 
     words = network_words(network, shape)
     added = add_file(
-        _open(store, create=True), file, _label(name or file.stem, licence, note), **words
+        _open(store, create=True), file, _label(name, file, licence, note), **words
     )
     _out(f"start {added.name!r}: id {added.start_id}, weights {added.weights_sha256[:12]}")
 
@@ -698,10 +698,12 @@ def zoo_build(
         _out(f"start {one.name!r}: id {one.start_id}")
 
 
-def _label(name: str, licence: str, note: str) -> Any:
+def _label(name: str, file: Path, licence: str, note: str) -> Any:
+    """What to say of a start, which is named after its file where it has no name."""
+    from recommenders.starts.names import slug  # noqa: PLC0415
     from recommenders.starts.training import Label  # noqa: PLC0415
 
-    return Label(name, licence, note)
+    return Label(name or slug(file.stem), licence, note)
 
 
 @app.command()

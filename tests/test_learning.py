@@ -80,6 +80,24 @@ def test_learn_trains_tests_and_can_go_on(headstart: RunIt, images: Path, tmp_pa
     assert restore(out)[0] == learner
 
 
+def test_a_name_is_checked_before_training_and_made_of_the_file(
+    headstart: RunIt, images: Path
+) -> None:
+    words = ("learn", images, "--way", 4, "--episodes", 4, "--test-episodes", 2)
+    for name in ("my start", "auto", "vote"):
+        failed = headstart(*words, "--out", "one.json", "--name", name)
+        assert failed.status == 2
+        assert repr(name) in failed.err
+        assert not Path("one.json").exists()
+    done = headstart(*words, "--out", "my start.json")
+    assert done.status == 0, done.err
+    assert "start 'my-start' is in the registry" in done.out
+    added = headstart("start", "add", "my start.json", "--store", "other")
+    assert added.status == 0, added.err
+    assert "start 'my-start'" in added.out
+    assert headstart("start", "add", "my start.json", "--name", "vote").status == 2
+
+
 def test_what_is_learned_is_a_start_that_can_be_sent_on(
     headstart: RunIt, images: Path, tmp_path: Path
 ) -> None:

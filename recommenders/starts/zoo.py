@@ -32,8 +32,11 @@ from metastore.starts import Accuracy, Start
 from metastore.store import MetaStore
 from recommenders.image_sizes import background_of
 from recommenders.starts.loading import register
+from recommenders.starts.names import slug
 from recommenders.starts.training import accuracies, tasks_of
 from recommenders.starts.zoo_data import (
+    BUNDLED_NAMES,
+    BUNDLED_TABLES,
     ImageData,
     TableData,
     bundled_digits,
@@ -146,10 +149,11 @@ def _exhibits(zoo: Zoo) -> Iterator[Exhibit]:
         images = user_images(zoo.images)
         for method in ("protonet", "matching", "fomaml"):
             yield _of_images(images, method, "", zoo)
-    yield _of_tables("bundled", split_tables(bundled_tables()), _BUNDLED_LICENCE, zoo)
+    yield _of_tables(BUNDLED_TABLES, split_tables(bundled_tables()), _BUNDLED_LICENCE, zoo)
     if zoo.tables is not None:
         tables = bundled_tables() | user_tables(zoo.tables)
-        yield _of_tables(zoo.tables.name, split_tables(tables), "", zoo)
+        name = slug(zoo.tables.resolve().name, BUNDLED_NAMES)
+        yield _of_tables(name, split_tables(tables), "", zoo)
 
 
 def _of_images(data: ImageData, method: str, licence: str, zoo: Zoo) -> Exhibit:
