@@ -27,6 +27,7 @@ from recommenders.starts.inputs import prepare  # noqa: E402
 from recommenders.starts.kept_estimators import read, written  # noqa: E402
 from recommenders.starts.loading import register  # noqa: E402
 from recommenders.starts.plain_classifiers import fit_plain  # noqa: E402
+from recommenders.starts.record import past_tasks  # noqa: E402
 from recommenders.starts.support_sets import SupportSet, read_query, read_support  # noqa: E402
 from recommenders.starts.tuning import SCRATCH  # noqa: E402
 from recommenders.starts.tuning_advice import Wanted, advised  # noqa: E402
@@ -298,6 +299,42 @@ def test_tunings_come_from_past_fine_tunings(store: MetaStore, support: SupportS
     several = advised(store, support, replace(wanted, n=4))
     assert len({one.tuning for one in several}) == 4
     assert good in {one.tuning for one in several}
+
+
+def test_near_duplicates_are_no_other_tasks_at_the_first_question(
+    store: MetaStore, mixed: pd.DataFrame
+) -> None:
+    """A table that grows by some rows a day is one task, whoever asks about it first."""
+    tunings = (Tuning("gradient", 5), Tuning("gradient", 10))
+
+    def day(rows: int) -> SupportSet:
+        task = read_support(mixed[:rows], "tall", name=f"day {rows}")
+        return replace(task, source_id="openml:31")
+
+    def other(i: int) -> SupportSet:
+        rows = np.random.default_rng(i).standard_normal((30 + 9 * i, 3 + i)) * (i + 1)
+        return read_support((rows, ["a", "b", "c"] * (10 + 3 * i)), name=f"other {i}")
+
+    def record(task: SupportSet, n: int = 2) -> None:
+        for i, tuning in enumerate(tunings[:n]):
+            config = {"start": "from scratch", **tuning.config()}
+            with store.run(task.dataset(), "finetune", config) as run:
+                run.result(accuracy=0.5 + 0.1 * i)
+
+    for rows in (20, 24, 28, 32):
+        record(day(rows))
+    wanted = Wanted("from scratch", SCRATCH, ("gradient",))
+    for _ in range(2):
+        assert "by default" in advised(store, day(40), wanted)[0].why
+    assert len(past_tasks(store, [("from scratch", None)], day(38))) == 0
+    for i in range(2):
+        record(other(i))
+    record(day(40), 1)
+    # Of three tasks one is this: two others are too few.
+    assert "by default" in advised(store, day(40), wanted)[0].why
+    record(other(2))
+    assert "3 other tasks" in advised(store, day(40), wanted)[0].why
+    assert len(past_tasks(store, [("from scratch", None)], day(39))) == 3
 
 
 def test_a_wrong_start_is_named(store: MetaStore, support: SupportSet, mixed: pd.DataFrame) -> None:

@@ -37,8 +37,9 @@ from recommenders.starts.backtest import Task
 from recommenders.starts.fitting import fit_start
 from recommenders.starts.image_polarity import suited
 from recommenders.starts.loading import load_start
+from recommenders.starts.record import ALGORITHM, METRIC, START
 from recommenders.starts.tuning import GRADIENT, LINEAR, MODES, Tuning, tuning_space
-from recommenders.starts.tuning_advice import ALGORITHM, METRIC, START, Wanted, advised
+from recommenders.starts.tuning_advice import Wanted, advised
 
 NAME = "protonet-half-0"
 """The start; the alphabets of "half 1" are those that it was not trained on."""
