@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -175,6 +176,7 @@ class _Run:
         self.losses: list[Tensor] = []
         snapshot = self._resumed() or Snapshot(_begun(learner.init(training.seed), training.start))
         self.iteration, self.stale = snapshot.iteration, snapshot.stale
+        self.begun = self.iteration
         self.earlier_seconds, self.best_score = snapshot.seconds, snapshot.best_score
         self.earlier_cpu = snapshot.cpu_seconds
         self.history = list(snapshot.history)
@@ -202,9 +204,11 @@ class _Run:
                     bar.set_postfix_str(_line(report))
                     # A validation can spend the last of the time, or of the patience.
                     done = done or self._done()
-                if done or self.iteration % self.training.checkpoint_every == 0:
+                if not done and self.iteration % self.training.checkpoint_every == 0:
                     self._save()
         state = self.best or self._finished()
+        if self.iteration > self.begun:
+            self._save({} if self.best else self._changed(state))
         return Trained(self.learner, state, tuple(self.history), self.iteration)
 
     def _done(self) -> bool:
@@ -291,7 +295,15 @@ class _Run:
                 }
         return optimizer
 
-    def _save(self) -> None:
+    def _changed(self, finished: State) -> State:
+        """Return what finishing added to the state, or changed in it."""
+        return {
+            name: value
+            for name, value in finished.items()
+            if name not in self.state or not torch.equal(value, self.state[name])
+        }
+
+    def _save(self, finished: Mapping[str, Tensor] = MappingProxyType({})) -> None:
         if self.training.checkpoint is None or not self.shard.first:
             return
         moments = {
@@ -310,6 +322,7 @@ class _Run:
             seconds=self.earlier_seconds + self._call_seconds(),
             history=tuple(self.history),
             cpu_seconds=self._cpu_seconds(),
+            finished=dict(finished),
         )
         save(self.training.checkpoint, self.learner, snapshot, self.training.about)
 

@@ -178,6 +178,11 @@ class LearnerContract:
         assert all(torch.equal(whole[name], resumed[name]) for name in whole)
         start = learner.init(settings.seed)
         assert any(not torch.equal(whole[name], start[name]) for name in start)
+        again, restored = restore(tmp_path / "run.json")
+        assert set(restored) == set(resumed)
+        torch.testing.assert_close(
+            self.predict(again, restored, episodes), self.predict(learner, resumed, episodes)
+        )
 
     def test_labels_of_the_wrong_kind_are_refused(
         self, learner: Learner, state: State, episodes: Episodes
