@@ -19,6 +19,8 @@ import torch
 from sklearn.datasets import load_digits, load_wine
 
 import metastore
+from benchmarks.starts import choosing, choosing_tables
+from benchmarks.starts import tuning as tuning_bench
 from learners.description import describe
 from learners.episode import Examples
 from learners.fomaml import fomaml
@@ -718,3 +720,23 @@ def test_what_other_threads_work_is_no_time_of_a_candidate(
 def wine_trial() -> Trial:
     support = read_support(load_wine(as_frame=True).frame[::6], "target")
     return Trial(support, plan(support.labels, 2, 0))
+
+
+@pytest.mark.parametrize("read", [choosing.outcomes, choosing_tables.outcomes, tuning_bench.done])
+def test_a_line_that_a_kill_tore_is_no_end_of_a_benchmark(
+    read: Callable[[Path], list[Any]], tmp_path: Path
+) -> None:
+    by_folder = read is choosing_tables.outcomes
+    file = tmp_path / "chosen.jsonl"
+    if read is tuning_bench.done:
+        row: dict[str, Any] = {"task": "a", "group": "g", "accuracy": [0.5]}
+    else:
+        row = asdict(Outcome("a", "g", {"x": 0.5}, {"combined": "x"}, (0.5, 0.4, 0.6), 1.0))
+    line = json.dumps(row) + "\n"
+    place = tmp_path if by_folder else file
+    assert read(place) == []
+    file.write_text(line + line + line[: len(line) // 2])
+    assert [one.task for one in read(place)] == ["a", "a"]
+    with file.open("a") as more:
+        more.write(line)
+    assert len(read(place)) == 3

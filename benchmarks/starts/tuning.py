@@ -31,6 +31,7 @@ import metastore
 from benchmarks.results import Report, table
 from benchmarks.starts.alphabets import background
 from benchmarks.starts.choosing import SEEN, task_of
+from benchmarks.starts.kept_lines import kept_lines
 from metastore.store import MetaStore
 from metastore.types import MetricValue, RunRecord
 from recommenders.starts.backtest import Task
@@ -114,10 +115,10 @@ def measure(told: argparse.Namespace, file: Path) -> None:
 
 
 def done(file: Path) -> list[Tried]:
-    """Return what was done so far."""
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    rows = [json.loads(line) for line in lines]
-    return [Tried(row["task"], row["group"], tuple(row["accuracy"])) for row in rows]
+    """Return what was done so far; a last line that was torn by a kill is left out."""
+    return [
+        Tried(row["task"], row["group"], tuple(row["accuracy"])) for row in kept_lines(file)
+    ]
 
 
 def remembered(folder: str, found: Sequence[Tried], supports: dict[str, Task]) -> MetaStore:
