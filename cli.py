@@ -511,7 +511,9 @@ def learn(
     n_way: Annotated[int, typer.Option("--way", min=2, help="Classes of an episode.")] = 5,
     k_shot: Annotated[int, typer.Option("--shot", min=1, help="Examples to learn from.")] = 1,
     n_query: Annotated[int, typer.Option("--query", min=1, help="Examples to test on.")] = 5,
-    side: Annotated[int, typer.Option(min=8, help="Images become this high and wide.")] = 28,
+    side: Annotated[
+        int | None, typer.Option(min=8, help="Images become so high and wide; 28 from folders.")
+    ] = None,
     target: Annotated[str | None, typer.Option(help="Of a table: what to predict.")] = None,
     group: Annotated[str | None, typer.Option(help="Of a table: rows of one task.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -621,9 +623,7 @@ def start_add(
     from recommenders.starts.training import add_file, network_words  # noqa: PLC0415
 
     words = network_words(network, shape)
-    added = add_file(
-        _open(store, create=True), file, _label(name, file, licence, note), **words
-    )
+    added = add_file(_open(store, create=True), file, _label(name, file, licence, note), **words)
     _out(f"start {added.name!r}: id {added.start_id}, weights {added.weights_sha256[:12]}")
 
 

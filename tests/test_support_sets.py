@@ -210,6 +210,53 @@ def test_a_missing_label_of_an_image_is_refused(missing: object) -> None:
     assert query.labels.tolist() == [0, 1, 0, -1]
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("how", ["cut", "spoilt", "empty", "renamed"])
+def test_a_damaged_npz_has_one_clear_error(how: str, compressed: bool, tmp_path: Path) -> None:
+    images, labels = digits(3)
+    file = tmp_path / "digits.npz"
+    (np.savez_compressed if compressed else np.savez)(file, images=np.stack(images), labels=labels)
+    whole = bytearray(file.read_bytes())
+    if how == "cut":
+        file.write_bytes(whole[: len(whole) // 2])
+    elif how == "spoilt":
+        whole[200:600] = bytes(400)
+        file.write_bytes(whole)
+    elif how == "empty":
+        file.write_bytes(b"")
+    else:
+        np.save(tmp_path / "one.npy", np.stack(images))
+        (tmp_path / "one.npy").rename(file)
+    says = "np.savez" if how == "renamed" else "cannot be read as an npz file"
+    with pytest.raises(InvalidInputError, match=says):
+        read_support(file)
+
+
+def test_hidden_folders_and_files_are_no_examples(folder: Path) -> None:
+    before = read_support(folder)
+    for place in (".ipynb_checkpoints", "0/.ipynb_checkpoints", "__MACOSX/0"):
+        (folder / place).mkdir(parents=True)
+        (folder / place / "0000-checkpoint.png").write_bytes((folder / "0/0000.png").read_bytes())
+    (folder / "0" / "._0000.png").write_bytes(b"a resource fork")
+    assert read_support(folder).rows == before.rows
+    hidden = folder / ".ipynb_checkpoints"  # asked for by name
+    assert len(read_query(hidden, before)) == 1
+
+
+def test_one_image_as_an_array_is_one_query() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    colour = read_support((images, list("aabb")))
+    assert len(read_query(images[0], colour)) == 1
+    assert np.array_equal(read_query(images[0], colour).images[0], images[0])
+    grey = read_support((images[..., 0], list("aabb")))
+    for one in (images[0, ..., 0], images[0, ..., :1], images[:1, ..., 0]):
+        query = read_query(one, grey)
+        assert len(query) == 1
+        assert np.array_equal(query.images[0][..., 0], images[0, ..., 0])
+    assert len(read_query(images[:3, ..., 0], grey)) == 3
+
+
 def one_class(tmp_path: Path) -> object:
     images, labels = digits(2)
     return write_folder(tmp_path / "one", images[:2], labels[:2])

@@ -105,11 +105,21 @@ def images_query(source: Any, like: SupportSet) -> SupportSet:
         return _query_folder(path, like)
     if path is not None:
         return _query_file(path, like)
+    if _one_image(source):
+        return _unlabelled("", _images([source]), like)
     if not holds_images(source):
         raise other_kind(like)
     if isinstance(source, tuple) and len(source) == 2 and np.ndim(source[1]) == 1:
         return pair_support(source)
     return _unlabelled("", _images(source), like)
+
+
+def _one_image(source: Any) -> bool:
+    """Whether an array is one image, its channels last if it has them, and no stack."""
+    if not isinstance(source, np.ndarray) or source.dtype != np.uint8:
+        return False
+    channelled = source.ndim == 3 and source.shape[2] in (1, 3) and source.shape[1] not in (1, 3)
+    return source.ndim == 2 or channelled
 
 
 def _query_file(path: Path, like: SupportSet) -> SupportSet:
