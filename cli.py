@@ -742,11 +742,14 @@ def finetune(
         prediction_rows,
     )
     from recommenders.starts.finetuning import finetune as run  # noqa: PLC0415
+    from recommenders.starts.model_folder import check_free  # noqa: PLC0415
     from recommenders.starts.support_sets import read_support  # noqa: PLC0415
 
     form = _form(json, csv, False)
     if form is Form.CSV and query is None:
         raise typer.BadParameter("--csv prints predictions: give --query as well")
+    if out is not None:
+        check_free(out)
     known = read_support(support, target)
     with _working(f"fine-tuning on {known.name}"):
         found = run(

@@ -105,9 +105,7 @@ def read_npz(path: Path) -> tuple[NDArray[np.uint8], NDArray[Any] | None]:
     """
     try:
         with path.open("rb") as raw:
-            file = np.load(raw, allow_pickle=False)
-            if isinstance(file, np.ndarray):  # as np.save writes it, whatever its name
-                raise TypeError("it holds one array without a name; np.savez(path, images=...)")
+            file = _several(np.load(raw, allow_pickle=False))
             images = file["images"]
             labels = file.get("labels")
     except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error) as error:
@@ -122,3 +120,10 @@ def read_npz(path: Path) -> tuple[NDArray[np.uint8], NDArray[Any] | None]:
             f"{labels.shape}"
         )
     return images, labels
+
+
+def _several(found: Any) -> Any:
+    """Return what holds arrays by name; a file of np.save holds one, whatever its own name."""
+    if isinstance(found, np.ndarray):
+        raise TypeError("it holds one array without a name; write np.savez(path, images=...)")
+    return found

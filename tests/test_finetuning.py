@@ -21,7 +21,7 @@ from metastore.errors import InvalidInputError, UnknownNameError  # noqa: E402
 from recommenders.starts import kept_estimators  # noqa: E402
 from recommenders.starts.finetuned import load, skeleton  # noqa: E402
 from recommenders.starts.finetuning import PLAIN, FineTuned, Outcome, Tuning, finetune  # noqa: E402
-from recommenders.starts.fitted import Fitted  # noqa: E402
+from recommenders.starts.fitted import Fitted, fitted_vote  # noqa: E402
 from recommenders.starts.fitting import fit_scratch, fit_start  # noqa: E402
 from recommenders.starts.inputs import prepare  # noqa: E402
 from recommenders.starts.kept_estimators import read, written  # noqa: E402
@@ -196,7 +196,7 @@ def test_a_damaged_model_is_refused(support: SupportSet, tmp_path: Path) -> None
     with pytest.raises(InvalidInputError, match="later version"):
         load(place)
     (place / "model.json").write_text(json.dumps({"schema": 1}))
-    with pytest.raises(InvalidInputError, match="damaged: KeyError"):
+    with pytest.raises(InvalidInputError, match="damaged: it is no description"):
         load(place)
     (place / "model.json").write_text("{")
     with pytest.raises(InvalidInputError, match="damaged"):
@@ -204,10 +204,71 @@ def test_a_damaged_model_is_refused(support: SupportSet, tmp_path: Path) -> None
 
 
 def test_other_things_are_not_overwritten(support: SupportSet, tmp_path: Path) -> None:
-    (tmp_path / "letter.txt").write_text("dear")
     model = FineTuned(fit_plain("nearest centroid", support), skeleton(support))
-    with pytest.raises(InvalidInputError, match="holds something else"):
-        model.save(tmp_path)
+    for i, (name, text) in enumerate(
+        [
+            ("letter.txt", "dear"),
+            ("model.json", '{"class_name": "Sequential"}'),
+            ("model.json", '{"schema": "http://json-schema.org/", "model": 1}'),
+            ("model.json", "no json"),
+        ]
+    ):
+        place = tmp_path / str(i)
+        place.mkdir()
+        (place / name).write_text(text)
+        with pytest.raises(InvalidInputError, match="holds something else"):
+            model.save(place)
+        assert [path.read_text() for path in place.iterdir()] == [text]
+
+
+def test_a_model_that_is_replaced_leaves_nothing(support: SupportSet, tmp_path: Path) -> None:
+    place = tmp_path / "model"
+    fits = [fit_plain("nearest centroid", support), fit_scratch(support, SCRATCH.but(steps=1))]
+    FineTuned(fitted_vote([*fits, *fits]), skeleton(support)).save(place)
+    (place / "notes.txt").write_text("mine")
+    assert len(list(place.iterdir())) == 6
+    for fitted, file in zip(fits, ("classifier.skops", "tensors.safetensors"), strict=True):
+        FineTuned(fitted, skeleton(support)).save(place)
+        assert {path.name for path in place.iterdir()} == {"model.json", "notes.txt", file}
+        load(place)
+
+
+@pytest.mark.parametrize("kind", ["nearest centroid", "scratch", "adapt"])
+def test_an_edited_description_is_refused(kind: str, support: SupportSet, tmp_path: Path) -> None:
+    place = tmp_path / "model"
+    if kind == "adapt":
+        loaded = start_of(ProtoNet(Conv4(0, filters=4)))
+        fitted = fit_start(loaded, prepare(loaded.start, support), support, Tuning())
+    elif kind == "scratch":
+        fitted = fit_scratch(support, SCRATCH.but(steps=1))
+    else:
+        fitted = fit_plain(kind, support)
+    FineTuned(fitted, skeleton(support)).save(place)
+    whole = json.loads((place / "model.json").read_text())
+
+    def edited(**changes: object) -> None:
+        said = json.loads(json.dumps(whole))
+        for path, value in changes.items():
+            *way, last = path.split("__")
+            part = said
+            for step in way:
+                part = part[step]
+            part[last] = value
+        (place / "model.json").write_text(json.dumps(said))
+        with pytest.raises(InvalidInputError, match=r"model.json is damaged|cannot be read"):
+            load(place)
+
+    edited(preparation__shape=["x"])
+    edited(preparation__shape=[1, 7, 9])
+    edited(temperature="x")
+    edited(temperature=0)
+    edited(temperature=float("nan"))
+    edited(like__classes=["0", "1"])
+    if kind != "adapt":  # what compares knows no number of classes; those too many get 0
+        edited(like__classes=["0", "1"], like__values=[0, 1])
+        edited(like__classes=[*map(str, range(11))], like__values=[])
+    edited(like__classes=["0"] * 10)
+    edited(tuning={"mode": "gradient", "steps": "many"})
 
 
 def test_a_run_is_recorded_with_its_curve(
@@ -403,6 +464,18 @@ def test_errors_are_clear(
     assert failed.status == 2
     assert says in failed.err
     assert "Traceback" not in failed.err
+
+
+def test_a_folder_that_is_taken_is_refused_before_fitting(
+    headstart: RunIt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path / "digits", *digits(2))
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "letter.txt").write_text("dear")
+    monkeypatch.setattr("recommenders.starts.finetuning.choose", None)
+    failed = headstart("finetune", "digits", "--out", "taken")
+    assert failed.status == 2
+    assert "holds something else" in failed.err
 
 
 def test_without_torch_a_plain_classifier_still_works(

@@ -109,8 +109,6 @@ def finetune(
     """
     began = time.monotonic()
     asked = Settings(start, **settings)
-    if asked.trials < 1:
-        raise InvalidInputError(f"how many tunings to try? Expected 1 or more, got {asked.trials}")
     known = read_support(support, target)
     asks = None if query is None else read_query(query, known)
     chosen = choose(store, known, asked)

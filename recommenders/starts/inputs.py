@@ -192,7 +192,9 @@ class Preparation:
                 tuple(map(str, kept["notes"])),
                 tuple(map(str, kept.get("names", ()))),
             )
-        except (KeyError, TypeError) as error:
+        except InvalidInputError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
             raise InvalidInputError(
                 f"how the inputs were prepared cannot be read ({error!r}); fit and save the "
                 "model again"
