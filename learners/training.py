@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -37,11 +38,21 @@ class Budget:
         iterations: meta-iterations; the schedule of the outer rate spans them.
         seconds: wall-clock seconds of this call, None for no bound.
         patience: validations without a better score; 0 for no early stopping.
+        by_time: whether the schedule spans the seconds of this call, too: it is as far as the
+            bound that is nearer. What is cut and resumed then ends in other bits.
+
+    Raises:
+        LearnerError: if the schedule is to span seconds that there are none of.
     """
 
     iterations: int
     seconds: float | None = None
     patience: int = 0
+    by_time: bool = False
+
+    def __post_init__(self) -> None:
+        if self.by_time and not self.seconds:
+            raise LearnerError("by_time needs seconds to span: Budget(..., seconds=...)")
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,13 @@ class Training:
                 "optimizer is 'adam' or 'sgd', schedule one of "
                 f"{sorted(_SCHEDULES)}; got {self.optimizer!r} and {self.schedule!r}"
             )
+        for name in ("meta_batch", "validate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise LearnerError(f"{name} is 1 or more, got {getattr(self, name)}")
+        for name in ("rate", "clip"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise LearnerError(f"{name} is above 0, got {value}")
 
 
 @dataclass(frozen=True)
@@ -151,7 +169,9 @@ def meta_train(
         LearnerError: if the sampler's episodes are malformed, or `training.start` does not fit.
     """
     training = training or Training()
-    with training.execution.prepared(), joined(training.execution.device) as shard:
+    execution = training.execution
+    shards = joined(execution.device) if execution.sharded else nullcontext(Shard())
+    with execution.prepared(), shards as shard:
         return _Run(learner, (sampler, validation), budget, training, shard).to_the_end()
 
 
@@ -222,6 +242,14 @@ class _Run:
             or bool(patience and self.stale >= patience)
         )
 
+    def _spent(self) -> float:
+        """Return the share of the budget that is spent, in all processes the same."""
+        spent = self.iteration / self.budget.iterations
+        if not (self.budget.by_time and self.budget.seconds):
+            return spent
+        by_time = self.shard.told(self._call_seconds() / self.budget.seconds, self.device)
+        return min(1.0, max(spent, by_time))
+
     def _call_seconds(self) -> float:
         return time.monotonic() - self.started
 
@@ -245,7 +273,7 @@ class _Run:
             value.grad = (
                 entry if training.clip is None else entry.clamp(-training.clip, training.clip)
             )
-        factor = _SCHEDULES[training.schedule](self.iteration / self.budget.iterations)
+        factor = _SCHEDULES[training.schedule](self._spent())
         for group in self.optimizer.param_groups:
             group["lr"] = training.rate * factor
         self.optimizer.step()

@@ -192,7 +192,11 @@ def _trained(lesson: Lesson, source: Source) -> Learned:
         iterations = max(1, lesson.episodes // training.meta_batch)
     seconds = None if lesson.minutes is None else 60 * lesson.minutes
     trained = meta_train(
-        chosen.learner, source.train, Budget(iterations, seconds), training, source.validation
+        chosen.learner,
+        source.train,
+        Budget(iterations, seconds, by_time=bool(seconds)),
+        training,
+        source.validation,
     )
     test = evaluate(
         trained.learner, trained.state, source.test, lesson.test_episodes, training.execution

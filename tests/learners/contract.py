@@ -184,6 +184,20 @@ class LearnerContract:
             self.predict(again, restored, episodes), self.predict(learner, resumed, episodes)
         )
 
+    def test_labels_that_are_no_class_are_refused(
+        self, learner: Learner, state: State, double: Episodes
+    ) -> None:
+        x, y, mask = double.support
+        if not learner.classification:
+            pytest.skip("targets are numbers")
+        for wrong, n_way in ((-1, None), (-1, double.n_way), (double.n_way, double.n_way)):
+            labels = y.clone()
+            labels[-1, -1] = wrong
+            with pytest.raises(LearnerError, match="labels must be integers from 0 to"):
+                learner.adapt(state, Examples(x, labels, mask), n_way)
+        with pytest.raises(LearnerError, match="labels must be"):
+            learner.adapt(state, Examples(x[0], y[0] - 1, mask[0]))
+
     def test_labels_of_the_wrong_kind_are_refused(
         self, learner: Learner, state: State, episodes: Episodes
     ) -> None:
