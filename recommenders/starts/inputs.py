@@ -66,8 +66,9 @@ def _row_misfit(start: Start, support: SupportSet) -> str:
 def _names(start: Start) -> tuple[str, ...]:
     """Return the columns that a start of rows was trained on, in order; () where unknown."""
     names = start.normalisation.get("columns")
-    known = isinstance(names, list | tuple) and (len(names),) == start.input_shape
-    return tuple(map(str, names)) if known else ()
+    if not isinstance(names, list | tuple) or (len(names),) != start.input_shape:
+        return ()
+    return tuple(map(str, names))
 
 
 def _nameless(frame: DataFrame) -> bool:
