@@ -4,8 +4,8 @@
 
 Always trained: starts for images on scikit-learn's digits, a start for tables of any width on its
 bundled tables, and, where the store holds runs on three datasets or more, a deep-kernel surrogate
-of them. A user's own folders bring further ones, named after them. What was cut goes on, what is done is passed
-over, and data that changed is learned from anew.
+of them. A user's own folders bring further ones, named after them. What was cut goes on, what is
+done is passed over, and data that changed is learned from anew.
 """
 
 from __future__ import annotations
