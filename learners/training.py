@@ -103,10 +103,10 @@ class Training:
         for name in ("meta_batch", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise LearnerError(f"{name} is 1 or more, got {getattr(self, name)}")
-        for name in ("rate", "clip"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise LearnerError(f"{name} is above 0, got {value}")
+        if not self.rate >= 0:
+            raise LearnerError(f"rate is 0 or more, got {self.rate}")
+        if self.clip is not None and not self.clip > 0:
+            raise LearnerError(f"clip is above 0, or None; got {self.clip}")
 
 
 @dataclass(frozen=True)

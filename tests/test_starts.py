@@ -700,6 +700,22 @@ def test_a_candidate_that_fails_is_a_note_and_not_the_end(
     assert "Not usable here: random forest, because" in found.text()
 
 
+def test_a_start_that_is_called_as_a_choice_is_refused(
+    made: Path, tmp_path: Path, prototypes: tuple[Learner, State], characters: np.ndarray
+) -> None:
+    """It would be taken for the vote itself; a script can have added it nevertheless."""
+    shutil.copytree(made, tmp_path / "copy")
+    store = metastore.open(tmp_path / "copy")
+    learner, state = prototypes
+    with pytest.raises(InvalidInputError, match="no start can be named 'vote'"):
+        register(store, learner, state, name="vote", **SAID)
+    store.add_start(state, name="vote", learner=describe(learner), **SAID)
+    support, _ = drawn(characters, [2] * 3)
+    found = answer(store, support, Asked(10))
+    assert "no start can be named 'vote'" in dict(found.refused)["vote"]
+    assert [one.start for one in found.ranked if one.choice == "vote"] == [None]
+
+
 def test_what_other_threads_work_is_no_time_of_a_candidate(
     wine_trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:

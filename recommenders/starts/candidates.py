@@ -30,6 +30,7 @@ from recommenders.starts.image_polarity import suited, turning
 from recommenders.starts.inputs import misfit, prepare
 from recommenders.starts.linear_heads import held_out_linear, linear_head
 from recommenders.starts.loading import LoadedStart, load_start
+from recommenders.starts.names import checked_name
 from recommenders.starts.patience import Patience
 from recommenders.starts.support_set import SupportSet
 from recommenders.starts.transferability import h_score, leep, logme
@@ -135,6 +136,7 @@ def show_start(
     if reason := misfit(start, trial.support):
         return reason
     try:
+        checked_name(start.name)
         return _shown(trial, load_start(start, module=module), whatever_it_takes)
     except Exception as error:  # any library's, or the user's own module's
         return why_failed(error)

@@ -274,7 +274,6 @@ def test_a_checkpoint_from_before_processor_seconds_is_read(tmp_path: Path) -> N
         {"validate_every": 0},
         {"meta_batch": 0},
         {"rate": -1.0},
-        {"rate": 0.0},
         {"rate": float("nan")},
         {"checkpoint_every": 0},
         {"clip": 0.0},
