@@ -38,7 +38,7 @@ def fine_tunings(store: MetaStore, support: SupportSet) -> tuple[View | None, st
     except UnknownNameError:
         return None, ""
     task = store.label(support.dataset())
-    return store.described(view), task
+    return view if task in view.datasets else store.described(view), task
 
 
 def others(view: View, task: str) -> View:
