@@ -539,7 +539,9 @@ def learn(
     n_way: Annotated[int, typer.Option("--way", min=2, help="Classes of an episode.")] = 5,
     k_shot: Annotated[int, typer.Option("--shot", min=1, help="Examples to learn from.")] = 1,
     n_query: Annotated[int, typer.Option("--query", min=1, help="Examples to test on.")] = 5,
-    side: Annotated[int, typer.Option(min=8, help="Images become this high and wide.")] = 28,
+    side: Annotated[
+        int | None, typer.Option(min=8, help="Images become so high and wide; 28 from folders.")
+    ] = None,
     target: Annotated[str | None, typer.Option(help="Of a table: what to predict.")] = None,
     group: Annotated[str | None, typer.Option(help="Of a table: rows of one task.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -580,7 +582,7 @@ def learn(
         say,
         wanted,
         _open(store, create=True) if register else None,
-        _label(name or out.stem, licence, note) if register else None,
+        _label(name, out, licence, note) if register else None,
     )
     _out(report(train(lesson)))
 
@@ -649,9 +651,7 @@ def start_add(
     from recommenders.starts.training import add_file, network_words  # noqa: PLC0415
 
     words = network_words(network, shape)
-    added = add_file(
-        _open(store, create=True), file, _label(name or file.stem, licence, note), **words
-    )
+    added = add_file(_open(store, create=True), file, _label(name, file, licence, note), **words)
     _out(f"start {added.name!r}: id {added.start_id}, weights {added.weights_sha256[:12]}")
 
 
@@ -726,10 +726,12 @@ def zoo_build(
         _out(f"start {one.name!r}: id {one.start_id}")
 
 
-def _label(name: str, licence: str, note: str) -> Any:
+def _label(name: str, file: Path, licence: str, note: str) -> Any:
+    """What to say of a start, which is named after its file where it has no name."""
+    from recommenders.starts.names import slug  # noqa: PLC0415
     from recommenders.starts.training import Label  # noqa: PLC0415
 
-    return Label(name, licence, note)
+    return Label(name or slug(file.stem), licence, note)
 
 
 @app.command()
@@ -768,11 +770,14 @@ def finetune(
         prediction_rows,
     )
     from recommenders.starts.finetuning import finetune as run  # noqa: PLC0415
+    from recommenders.starts.model_folder import check_free  # noqa: PLC0415
     from recommenders.starts.support_sets import read_support  # noqa: PLC0415
 
     form = _form(json, csv, False)
     if form is Form.CSV and query is None:
         raise typer.BadParameter("--csv prints predictions: give --query as well")
+    if out is not None:
+        check_free(out)
     known = read_support(support, target)
     with _working(f"fine-tuning on {known.name}"):
         found = run(

@@ -64,6 +64,8 @@ class Snapshot:
         seconds: wall-clock seconds of training.
         history: the learning curve.
         cpu_seconds: processor seconds of training.
+        finished: when training ended without a validation: what finishing added to the state, or
+            changed in it.
     """
 
     state: State = field(repr=False)
@@ -75,9 +77,10 @@ class Snapshot:
     seconds: float = 0.0
     history: tuple[Report, ...] = ()
     cpu_seconds: float = 0.0
+    finished: State = field(default_factory=dict, repr=False)
 
 
-_PARTS = ("state", "moments", "best")
+_PARTS = ("state", "moments", "best", "finished")
 
 
 def save(
@@ -149,12 +152,14 @@ def load(path: Path, learner: Learner) -> Snapshot:
 def restore(path: Path) -> tuple[Learner, State]:
     """Return a checkpoint's learner and the state to predict with.
 
+    That is the best validated one, else the last one: finished, unless training was killed.
+
     Raises:
         CheckpointError: as `load`, or if the learner holds a user's own module.
     """
     learner = build(_sidecar(path)["learner"])
     snapshot = load(path, learner)
-    return learner, snapshot.best or snapshot.state
+    return learner, snapshot.best or {**snapshot.state, **snapshot.finished}
 
 
 def about(path: Path) -> dict[str, Any]:

@@ -154,12 +154,13 @@ def check(episodes: Episodes) -> None:
             )
         if part.mask.dtype != torch.bool or not part.mask.any(dim=1).all():
             raise LearnerError(f"{name}: mask must be boolean with a real example in each episode")
-        if episodes.n_way and (part.y.is_floating_point() or _outside(part, episodes.n_way)):
+        if episodes.n_way and (part.y.is_floating_point() or outside(part.y, episodes.n_way)):
             raise LearnerError(
                 f"{name}: labels must be integers from 0 to {episodes.n_way - 1}, got "
                 f"{part.y.dtype} from {part.y.min().item()} to {part.y.max().item()}"
             )
 
 
-def _outside(part: Examples, n_way: int) -> bool:
-    return bool(((part.y < 0) | (part.y >= n_way)).any())
+def outside(labels: Tensor, n_way: int) -> bool:
+    """Whether a label is none of the classes 0 to `n_way - 1`."""
+    return bool(((labels < 0) | (labels >= n_way)).any())

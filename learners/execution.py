@@ -47,6 +47,11 @@ class Execution:
             `threads` of torch. The gradient is the same to the bit whatever their number. None
             takes, within `prepared`, what torch had as threads before it where convolutional
             networks adapt by gradients, and otherwise one.
+        sharded: whether the processes that torchrun started share each meta-batch; False trains
+            in this one alone, whatever the others do.
+
+    Raises:
+        LearnerError: if a setting is none of these.
     """
 
     chunk: int | None = None
@@ -56,8 +61,11 @@ class Execution:
     threads: int = 1
     recompute: bool = False
     workers: int | None = None
+    sharded: bool = True
 
     def __post_init__(self) -> None:
+        if self.dtype not in ("float32", "bfloat16"):
+            raise LearnerError(f"dtype is 'float32' or 'bfloat16', got {self.dtype!r}")
         if self.workers is not None and self.workers < 1:
             raise LearnerError(f"workers is 1 or more, or None; got {self.workers}")
         if self.recompute and self.compiled:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from learners.episode import Episodes, Examples
+from learners.episode import Episodes, Examples, outside
 from learners.errors import LearnerError
 from learners.execution import Execution, in_turn, over_episodes, taped
 from learners.losses import cross_entropy, mean_squared_error
@@ -151,6 +151,11 @@ class Learner(ABC):
         if n_way is None:
             n_way = int(support.y.max()) + 1 if self.classification else 0
         self.check_ways(n_way)
+        if self.classification and outside(support.y, n_way):
+            raise LearnerError(
+                f"labels must be integers from 0 to {n_way - 1}, got {support.y.min().item()} to "
+                f"{support.y.max().item()}"
+            )
         single = support.mask.ndim == 1
         batch = Examples(*(part[None] for part in support)) if single else support
         with torch.no_grad():

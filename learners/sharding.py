@@ -78,11 +78,15 @@ class Shard:
 
     def agreed(self, flag: bool, device: str) -> bool:
         """Return what the first process says, so that all stop after the same iteration."""
+        return bool(self.told(float(flag), device))
+
+    def told(self, value: float, device: str) -> float:
+        """Return the first process's number."""
         if self.world == 1:
-            return flag
-        said = torch.tensor([int(flag)], device=device)
+            return value
+        said = torch.tensor([value], dtype=torch.float64, device=device)
         dist.broadcast(said, src=0)
-        return bool(said.item())
+        return float(said.item())
 
     def _rows(self, n: int) -> slice:
         return slice(n * self.rank // self.world, n * (self.rank + 1) // self.world)

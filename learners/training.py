@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -36,11 +38,21 @@ class Budget:
         iterations: meta-iterations; the schedule of the outer rate spans them.
         seconds: wall-clock seconds of this call, None for no bound.
         patience: validations without a better score; 0 for no early stopping.
+        by_time: whether the schedule spans the seconds of this call, too: it is as far as the
+            bound that is nearer. What is cut and resumed then ends in other bits.
+
+    Raises:
+        LearnerError: if the schedule is to span seconds that there are none of.
     """
 
     iterations: int
     seconds: float | None = None
     patience: int = 0
+    by_time: bool = False
+
+    def __post_init__(self) -> None:
+        if self.by_time and not self.seconds:
+            raise LearnerError("by_time needs seconds to span: Budget(..., seconds=...)")
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,13 @@ class Training:
                 "optimizer is 'adam' or 'sgd', schedule one of "
                 f"{sorted(_SCHEDULES)}; got {self.optimizer!r} and {self.schedule!r}"
             )
+        for name in ("meta_batch", "validate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise LearnerError(f"{name} is 1 or more, got {getattr(self, name)}")
+        if not self.rate >= 0:
+            raise LearnerError(f"rate is 0 or more, got {self.rate}")
+        if self.clip is not None and not self.clip > 0:
+            raise LearnerError(f"clip is above 0, or None; got {self.clip}")
 
 
 @dataclass(frozen=True)
@@ -150,7 +169,9 @@ def meta_train(
         LearnerError: if the sampler's episodes are malformed, or `training.start` does not fit.
     """
     training = training or Training()
-    with training.execution.prepared(), joined(training.execution.device) as shard:
+    execution = training.execution
+    shards = joined(execution.device) if execution.sharded else nullcontext(Shard())
+    with execution.prepared(), shards as shard:
         return _Run(learner, (sampler, validation), budget, training, shard).to_the_end()
 
 
@@ -175,6 +196,7 @@ class _Run:
         self.losses: list[Tensor] = []
         snapshot = self._resumed() or Snapshot(_begun(learner.init(training.seed), training.start))
         self.iteration, self.stale = snapshot.iteration, snapshot.stale
+        self.begun = self.iteration
         self.earlier_seconds, self.best_score = snapshot.seconds, snapshot.best_score
         self.earlier_cpu = snapshot.cpu_seconds
         self.history = list(snapshot.history)
@@ -202,9 +224,11 @@ class _Run:
                     bar.set_postfix_str(_line(report))
                     # A validation can spend the last of the time, or of the patience.
                     done = done or self._done()
-                if done or self.iteration % self.training.checkpoint_every == 0:
+                if not done and self.iteration % self.training.checkpoint_every == 0:
                     self._save()
         state = self.best or self._finished()
+        if self.iteration > self.begun:
+            self._save({} if self.best else self._changed(state))
         return Trained(self.learner, state, tuple(self.history), self.iteration)
 
     def _done(self) -> bool:
@@ -217,6 +241,14 @@ class _Run:
             or self.iteration >= self.budget.iterations
             or bool(patience and self.stale >= patience)
         )
+
+    def _spent(self) -> float:
+        """Return the share of the budget that is spent, in all processes the same."""
+        spent = self.iteration / self.budget.iterations
+        if not (self.budget.by_time and self.budget.seconds):
+            return spent
+        by_time = self.shard.told(self._call_seconds() / self.budget.seconds, self.device)
+        return min(1.0, max(spent, by_time))
 
     def _call_seconds(self) -> float:
         return time.monotonic() - self.started
@@ -241,7 +273,7 @@ class _Run:
             value.grad = (
                 entry if training.clip is None else entry.clamp(-training.clip, training.clip)
             )
-        factor = _SCHEDULES[training.schedule](self.iteration / self.budget.iterations)
+        factor = _SCHEDULES[training.schedule](self._spent())
         for group in self.optimizer.param_groups:
             group["lr"] = training.rate * factor
         self.optimizer.step()
@@ -291,7 +323,15 @@ class _Run:
                 }
         return optimizer
 
-    def _save(self) -> None:
+    def _changed(self, finished: State) -> State:
+        """Return what finishing added to the state, or changed in it."""
+        return {
+            name: value
+            for name, value in finished.items()
+            if name not in self.state or not torch.equal(value, self.state[name])
+        }
+
+    def _save(self, finished: Mapping[str, Tensor] = MappingProxyType({})) -> None:
         if self.training.checkpoint is None or not self.shard.first:
             return
         moments = {
@@ -310,6 +350,7 @@ class _Run:
             seconds=self.earlier_seconds + self._call_seconds(),
             history=tuple(self.history),
             cpu_seconds=self._cpu_seconds(),
+            finished=dict(finished),
         )
         save(self.training.checkpoint, self.learner, snapshot, self.training.about)
 

@@ -23,6 +23,7 @@ from recommenders.image_sizes import background_of
 from recommenders.table_groups import class_rows, group_tables, input_columns, scaled
 
 SINUSOID = "sinusoid"
+SIDE = 28
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Wanted:
         n_way: classes of an episode.
         k_shot: support examples a class; in regression, in all.
         n_query: query examples a class; in regression, in all.
-        side: height and width that images are brought to.
+        side: height and width that images are brought to; None leaves those of an npz file as
+            they are, and brings those of folders to `SIDE`.
         target: of a table: the column to predict.
         group: of a table: the column that says which rows belong together; with it, a target
             of numbers is predicted for new groups, without it, new classes of the target.
@@ -43,7 +45,7 @@ class Wanted:
     n_way: int = 5
     k_shot: int = 1
     n_query: int = 5
-    side: int = 28
+    side: int | None = None
     target: str | None = None
     group: str | None = None
     seed: int = 0
@@ -87,9 +89,9 @@ def open_source(where: str, wanted: Wanted) -> Source:
             f"table, or the word {SINUSOID}"
         )
     if path.is_dir():
-        classes: Mapping[str, Tensor] = image_folder(path, wanted.side)
+        classes: Mapping[str, Tensor] = image_folder(path, wanted.side or SIDE)
     elif path.suffix == ".npz":
-        classes = npz_classes(path)
+        classes = npz_classes(path, wanted.side)
     elif wanted.target is None:
         raise InvalidInputError(f"which column of {where} is to be predicted? Say --target NAME")
     elif wanted.group is not None:

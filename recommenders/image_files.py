@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,18 +22,27 @@ STACK_AXES = 4
 
 
 def image_paths(folder: Path) -> list[Path]:
-    """Return the image files at any depth below a folder, sorted.
+    """Return the image files at any depth below a folder, sorted; hidden ones are passed over.
 
     Raises:
         InvalidInputError: if there are none.
     """
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not _hidden(path.relative_to(folder))
+    )
     if not files:
         raise InvalidInputError(
             f"no images below {folder}: expected one folder a class with files such as "
             f"{', '.join(SUFFIXES[:3])}"
         )
     return files
+
+
+def _hidden(path: Path) -> bool:
+    """Whether a program left a file for itself, as notebooks' checkpoints and archives do."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 
 def read_image(path: Path, side: int | None = None) -> Pixels:
@@ -93,10 +104,11 @@ def read_npz(path: Path) -> tuple[NDArray[np.uint8], NDArray[Any] | None]:
         InvalidInputError: if the file has no such array of bytes.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw:
+            file = _several(np.load(raw, allow_pickle=False))
             images = file["images"]
             labels = file.get("labels")
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise InvalidInputError(
             f"{path} cannot be read as an npz file with an array 'images': {error}"
         ) from error
@@ -108,3 +120,10 @@ def read_npz(path: Path) -> tuple[NDArray[np.uint8], NDArray[Any] | None]:
             f"{labels.shape}"
         )
     return images, labels
+
+
+def _several(found: Any) -> Any:
+    """Return what holds arrays by name; a file of np.save holds one, whatever its own name."""
+    if isinstance(found, np.ndarray):
+        raise TypeError("it holds one array without a name; write np.savez(path, images=...)")
+    return found

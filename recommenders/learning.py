@@ -7,9 +7,11 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from metastore.errors import HeadstartError, InvalidInputError, MissingDependencyError
+from recommenders.starts.names import checked_name, slug
 
 if TYPE_CHECKING:
     from learners.checkpoint import Report
@@ -42,7 +44,7 @@ class Lesson:
         say: called with a line for every validation; None shows a progress bar on a terminal.
         options: further settings of `recommenders.episode_sources.Wanted`.
         store: whose registry of starts it goes into; None for none.
-        label: what to call it there; by default the name of `out`.
+        label: what to call it there; by default it is named after `out`.
     """
 
     source: str
@@ -143,7 +145,15 @@ def methods() -> list[dict[str, str]]:
     ]
 
 
+def _label(lesson: Lesson) -> Label:
+    from recommenders.starts.training import Label  # noqa: PLC0415 - torch
+
+    return lesson.label or Label(slug(lesson.out.stem))
+
+
 def _checked(lesson: Lesson, wanted: Wanted) -> Wanted:
+    if lesson.store is not None:
+        checked_name(_label(lesson).name)
     if lesson.minutes is None and lesson.episodes is None:
         raise InvalidInputError("how long? Give a budget: --minutes, --episodes, or both")
     if lesson.out.suffix != ".json":
@@ -182,7 +192,11 @@ def _trained(lesson: Lesson, source: Source) -> Learned:
         iterations = max(1, lesson.episodes // training.meta_batch)
     seconds = None if lesson.minutes is None else 60 * lesson.minutes
     trained = meta_train(
-        chosen.learner, source.train, Budget(iterations, seconds), training, source.validation
+        chosen.learner,
+        source.train,
+        Budget(iterations, seconds, by_time=bool(seconds)),
+        training,
+        source.validation,
     )
     test = evaluate(
         trained.learner, trained.state, source.test, lesson.test_episodes, training.execution
@@ -204,14 +218,13 @@ def _start(
         return None
     from learners.samplers import Shape  # noqa: PLC0415 - torch
     from recommenders.starts.training import (  # noqa: PLC0415
-        Label,
         accuracies,
         accuracy,
         add_file,
         tasks_of,
     )
 
-    label = lesson.label or Label(lesson.out.stem)
+    label = _label(lesson)
     learner, state = trained.learner, trained.state
     told = {
         "accuracies": accuracies(
@@ -226,7 +239,7 @@ def _start(
     except (OSError, HeadstartError) as error:
         warnings.warn(
             f"{lesson.out} was trained but is not in the registry: {error}. Add it later: "
-            f"headstart start add {lesson.out} --name {label.name}",
+            f"headstart start add {quote(str(lesson.out))} --name {label.name}",
             stacklevel=2,
         )
         return None

@@ -6,6 +6,7 @@ Apart from them, for it needs torch.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 from learners.episode import Examples, examples
+from learners.errors import CheckpointError
 from learners.execution import Execution
 from learners.learner import Learner, State
 from learners.samplers import Sampler
@@ -77,24 +79,28 @@ class Plan:
             learner: what to train.
             sampler: its episodes.
             iterations: meta-training steps.
-            path: where it is kept; a finished one is read.
+            path: where it is kept; a finished one is read, a damaged one dropped with a warning.
             rate: learning rate at the start, falling to 0 along a cosine.
         """
-        trained = meta_train(
-            learner,
-            sampler,
-            Budget(iterations),
-            Training(
-                meta_batch=META_BATCH,
-                rate=rate,
-                schedule="cosine",
-                clip=10.0,
-                seed=self.seed,
-                checkpoint=path,
-                progress=self.progress,
-                execution=Execution(device=self.on()),
-            ),
+        settings = Training(
+            meta_batch=META_BATCH,
+            rate=rate,
+            schedule="cosine",
+            clip=10.0,
+            seed=self.seed,
+            checkpoint=path,
+            progress=self.progress,
+            # Whether the other processes of a torchrun ask for a surrogate, too, nobody knows.
+            execution=Execution(device=self.on(), sharded=False),
         )
+        try:
+            trained = meta_train(learner, sampler, Budget(iterations), settings)
+        except CheckpointError as error:
+            if path is None:
+                raise
+            warnings.warn(f"{path} is dropped and learned anew: {error}", stacklevel=2)
+            path.unlink(missing_ok=True)
+            trained = meta_train(learner, sampler, Budget(iterations), settings)
         return {name: value.cpu() for name, value in trained.state.items()}
 
 

@@ -188,3 +188,28 @@ def test_scores_below_the_median_count_as_the_median_where_most_are_hopeless(
     assert found.upper.kinds is DEEP_KINDS
     assert found.upper.prior.features is not None
     assert set(one._kernels) == {True}
+
+
+def test_a_damaged_cache_is_learned_anew(tmp_path: Path) -> None:
+    plan = Plan(5, cache=tmp_path)
+    first = learn(waves(), plan)
+    (tensors,) = tmp_path.glob("*.safetensors")
+    tensors.write_bytes(tensors.read_bytes()[:100])
+    with pytest.warns(UserWarning, match="learned anew"):
+        second = learn(waves(), plan)
+    points = waves()[0][0]
+    assert np.array_equal(first.features(points), second.features(points))
+    third = learn(waves(), plan)  # without a warning: the file is whole again
+    assert np.array_equal(first.features(points), third.features(points))
+
+
+def test_a_surrogate_within_torchrun_learns_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody says that all processes ask: waiting for them could last for ever."""
+
+    def waits(*_: object) -> None:
+        raise AssertionError("it waits for the other process")
+
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("LOCAL_RANK", "0")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("torch.distributed.init_process_group", waits)
+    assert np.isfinite(learn(waves(), Plan(2)).features(waves()[0][0])).all()

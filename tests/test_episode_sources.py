@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -194,3 +195,24 @@ def test_folders_that_do_not_fit_are_refused(folder: Path, tmp_path: Path) -> No
 def test_sizes_of_parts() -> None:
     assert split_sizes(15, 5, "classes") == (5, 5, 5)
     assert split_sizes(1623, 5, "classes") == (1137, 243, 243)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_an_npz_is_brought_to_the_side_that_is_asked_for(stacked: bool, tmp_path: Path) -> None:
+    """Channels may come last, as most libraries have them."""
+    images = np.random.default_rng(0).integers(0, 256, (6, 4, 20, 20, 3), dtype=np.uint8)
+    labels = np.repeat(np.arange(6), 4)
+    flat = images.reshape(24, 20, 20, 3)
+    arrays = {"images": images} if stacked else {"images": flat, "labels": labels}
+    np.savez(tmp_path / "colour.npz", **arrays)
+    own = npz_classes(tmp_path / "colour.npz")
+    assert {one.shape for one in own.values()} == {(4, 3, 20, 20)}
+    assert np.array_equal(own[sorted(own)[1]][2].permute(1, 2, 0).numpy(), images[1, 2])
+    wanted = Wanted(n_way=2, k_shot=1, n_query=1)
+    assert open_source(str(tmp_path / "colour.npz"), wanted).inputs.shape == (3, 20, 20)
+    for side in (10, 40):
+        source = open_source(str(tmp_path / "colour.npz"), replace(wanted, side=side))
+        assert source.inputs.shape == (3, side, side)
+    half = npz_classes(tmp_path / "colour.npz", 10)[sorted(own)[1]][2].float()
+    boxes = own[sorted(own)[1]][2].float().unfold(1, 2, 2).unfold(2, 2, 2).mean((-1, -2))
+    assert (half - boxes).abs().max() <= 0.5

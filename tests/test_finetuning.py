@@ -21,12 +21,13 @@ from metastore.errors import InvalidInputError, UnknownNameError  # noqa: E402
 from recommenders.starts import kept_estimators  # noqa: E402
 from recommenders.starts.finetuned import load, skeleton  # noqa: E402
 from recommenders.starts.finetuning import PLAIN, FineTuned, Outcome, Tuning, finetune  # noqa: E402
-from recommenders.starts.fitted import Fitted  # noqa: E402
+from recommenders.starts.fitted import Fitted, fitted_vote  # noqa: E402
 from recommenders.starts.fitting import fit_scratch, fit_start  # noqa: E402
 from recommenders.starts.inputs import prepare  # noqa: E402
 from recommenders.starts.kept_estimators import read, written  # noqa: E402
 from recommenders.starts.loading import register  # noqa: E402
 from recommenders.starts.plain_classifiers import fit_plain  # noqa: E402
+from recommenders.starts.record import past_tasks  # noqa: E402
 from recommenders.starts.support_sets import SupportSet, read_query, read_support  # noqa: E402
 from recommenders.starts.tuning import SCRATCH  # noqa: E402
 from recommenders.starts.tuning_advice import Wanted, advised  # noqa: E402
@@ -102,6 +103,20 @@ def test_a_kept_model_predicts_the_same(
     assert again.fitted.tuning == fitted.tuning
 
 
+def test_predictions_of_images_are_the_labels_as_they_came(
+    store: MetaStore, query: SupportSet, tmp_path: Path
+) -> None:
+    images, labels = digits(4)
+    model = finetune(store, (images, labels), "nearest centroid", record=False).model
+    model.save(tmp_path / "model")
+    for one in (model, load(tmp_path / "model")):
+        said = one.predict(images)
+        assert said.dtype.kind == "i"
+        assert (said == labels).mean() > 0.8
+    mixed = finetune(store, (images[:8], ["a", 1] * 4), "nearest centroid", record=False).model
+    assert {type(one) for one in mixed.predict(images)} == {str, int}
+
+
 def test_a_kept_model_of_a_mixed_table_predicts_values(mixed: pd.DataFrame, tmp_path: Path) -> None:
     table = read_support(mixed, "tall")
     for name, fitted in (("a", fit_plain("random forest", table)), ("b", fit_scratch(table))):
@@ -126,6 +141,40 @@ def test_a_model_of_a_users_module_needs_it_to_be_loaded(
         assert np.allclose(again.predict_proba(query), fitted.probabilities(query), atol=1e-6)
 
 
+class Normed(torch.nn.Sequential):
+    """A user's own network that keeps statistics."""
+
+    def __init__(self, filters: int = 4) -> None:
+        norm = torch.nn.BatchNorm2d(filters)
+        pool = torch.nn.AdaptiveAvgPool2d(4)
+        super().__init__(torch.nn.Conv2d(1, filters, 3), norm, pool, torch.nn.Flatten())
+
+
+@pytest.mark.parametrize("tuning", [Tuning(), Tuning("linear"), STEPS, Tuning(views="shifted")])
+def test_a_users_module_is_loaded_with_what_its_layers_keep(
+    tuning: Tuning, store: MetaStore, support: SupportSet, query: SupportSet, tmp_path: Path
+) -> None:
+    """A fresh module has other running statistics; they belong to the model."""
+    trained = Normed()
+    start = {"kind": "images", "input_shape": (1, 28, 28)}
+    for _ in range(3):
+        trained(torch.from_numpy(prepare(None, support).array(support)))
+    store.add_start(trained, name="own", **start)
+    model = finetune(
+        store, support, "own", modules={"own": Normed()}, tuning=tuning, record=False
+    ).model
+    model.save(tmp_path / "model")
+    given = Normed()
+    before = given[1].running_mean.clone()
+    again = load(tmp_path / "model", module=given)
+    assert np.allclose(again.predict_proba(query), model.predict_proba(query), atol=1e-6)
+    assert given.training and torch.equal(given[1].running_mean, before)
+    with pytest.raises(InvalidInputError, match=r"'0.bias' should be \(4,\), found \(5"):
+        load(tmp_path / "model", module=Normed(5))
+    with pytest.raises(InvalidInputError, match="of class 'Normed', and the one given is a 'Seq"):
+        load(tmp_path / "model", module=torch.nn.Sequential(*Normed()))
+
+
 def test_a_damaged_model_is_refused(support: SupportSet, tmp_path: Path) -> None:
     place = tmp_path / "model"
     FineTuned(fit_plain("nearest centroid", support), skeleton(support)).save(place)
@@ -147,7 +196,7 @@ def test_a_damaged_model_is_refused(support: SupportSet, tmp_path: Path) -> None
     with pytest.raises(InvalidInputError, match="later version"):
         load(place)
     (place / "model.json").write_text(json.dumps({"schema": 1}))
-    with pytest.raises(InvalidInputError, match="damaged: KeyError"):
+    with pytest.raises(InvalidInputError, match="damaged: it is no description"):
         load(place)
     (place / "model.json").write_text("{")
     with pytest.raises(InvalidInputError, match="damaged"):
@@ -155,10 +204,71 @@ def test_a_damaged_model_is_refused(support: SupportSet, tmp_path: Path) -> None
 
 
 def test_other_things_are_not_overwritten(support: SupportSet, tmp_path: Path) -> None:
-    (tmp_path / "letter.txt").write_text("dear")
     model = FineTuned(fit_plain("nearest centroid", support), skeleton(support))
-    with pytest.raises(InvalidInputError, match="holds something else"):
-        model.save(tmp_path)
+    for i, (name, text) in enumerate(
+        [
+            ("letter.txt", "dear"),
+            ("model.json", '{"class_name": "Sequential"}'),
+            ("model.json", '{"schema": "http://json-schema.org/", "model": 1}'),
+            ("model.json", "no json"),
+        ]
+    ):
+        place = tmp_path / str(i)
+        place.mkdir()
+        (place / name).write_text(text)
+        with pytest.raises(InvalidInputError, match="holds something else"):
+            model.save(place)
+        assert [path.read_text() for path in place.iterdir()] == [text]
+
+
+def test_a_model_that_is_replaced_leaves_nothing(support: SupportSet, tmp_path: Path) -> None:
+    place = tmp_path / "model"
+    fits = [fit_plain("nearest centroid", support), fit_scratch(support, SCRATCH.but(steps=1))]
+    FineTuned(fitted_vote([*fits, *fits]), skeleton(support)).save(place)
+    (place / "notes.txt").write_text("mine")
+    assert len(list(place.iterdir())) == 6
+    for fitted, file in zip(fits, ("classifier.skops", "tensors.safetensors"), strict=True):
+        FineTuned(fitted, skeleton(support)).save(place)
+        assert {path.name for path in place.iterdir()} == {"model.json", "notes.txt", file}
+        load(place)
+
+
+@pytest.mark.parametrize("kind", ["nearest centroid", "scratch", "adapt"])
+def test_an_edited_description_is_refused(kind: str, support: SupportSet, tmp_path: Path) -> None:
+    place = tmp_path / "model"
+    if kind == "adapt":
+        loaded = start_of(ProtoNet(Conv4(0, filters=4)))
+        fitted = fit_start(loaded, prepare(loaded.start, support), support, Tuning())
+    elif kind == "scratch":
+        fitted = fit_scratch(support, SCRATCH.but(steps=1))
+    else:
+        fitted = fit_plain(kind, support)
+    FineTuned(fitted, skeleton(support)).save(place)
+    whole = json.loads((place / "model.json").read_text())
+
+    def edited(**changes: object) -> None:
+        said = json.loads(json.dumps(whole))
+        for path, value in changes.items():
+            *way, last = path.split("__")
+            part = said
+            for step in way:
+                part = part[step]
+            part[last] = value
+        (place / "model.json").write_text(json.dumps(said))
+        with pytest.raises(InvalidInputError, match=r"model.json is damaged|cannot be read"):
+            load(place)
+
+    edited(preparation__shape=["x"])
+    edited(preparation__shape=[1, 7, 9])
+    edited(temperature="x")
+    edited(temperature=0)
+    edited(temperature=float("nan"))
+    edited(like__classes=["0", "1"])
+    if kind != "adapt":  # what compares knows no number of classes; those too many get 0
+        edited(like__classes=["0", "1"], like__values=[0, 1])
+        edited(like__classes=[*map(str, range(11))], like__values=[])
+    edited(like__classes=["0"] * 10)
+    edited(tuning={"mode": "gradient", "steps": "many"})
 
 
 def test_a_run_is_recorded_with_its_curve(
@@ -195,6 +305,28 @@ def test_a_failed_run_is_recorded_and_raised(
     assert [row["status"] for row in store.rows("SELECT status FROM run_states")] == ["failed"]
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_table_is_asked_with_and_without_its_target(
+    labelled: bool, store: MetaStore, headstart: RunIt, mixed: pd.DataFrame, tmp_path: Path
+) -> None:
+    query = mixed if labelled else mixed.drop(columns="tall")
+    found = finetune(store, mixed, "random forest", query, target="tall", record=False)
+    assert (found.query.labels >= 0).all() == labelled
+    assert found.probabilities.shape == (40, 2)
+    values = finetune(
+        store, mixed[["age", "job"]], "random forest", query[:7], target=mixed["tall"].to_numpy()
+    )
+    assert len(values.probabilities) == 7
+    mixed.to_csv(tmp_path / "jobs.csv", index=False)
+    query.to_csv(tmp_path / "new.csv", index=False)
+    args = ("finetune", "jobs.csv", "--target", "tall", "--start", "nearest centroid")
+    shown = headstart(*args, "--query", "new.csv", "--out", "jobs")
+    assert shown.status == 0, shown.err
+    assert ("labelled query" in shown.out) == labelled
+    assert "predicted" in shown.out
+    assert headstart("predict", "jobs", "new.csv").status == 0
+
+
 def test_several_trials_are_recorded_and_the_best_is_kept(
     store: MetaStore, support: SupportSet
 ) -> None:
@@ -228,6 +360,42 @@ def test_tunings_come_from_past_fine_tunings(store: MetaStore, support: SupportS
     several = advised(store, support, replace(wanted, n=4))
     assert len({one.tuning for one in several}) == 4
     assert good in {one.tuning for one in several}
+
+
+def test_near_duplicates_are_no_other_tasks_at_the_first_question(
+    store: MetaStore, mixed: pd.DataFrame
+) -> None:
+    """A table that grows by some rows a day is one task, whoever asks about it first."""
+    tunings = (Tuning("gradient", 5), Tuning("gradient", 10))
+
+    def day(rows: int) -> SupportSet:
+        task = read_support(mixed[:rows], "tall", name=f"day {rows}")
+        return replace(task, source_id="openml:31")
+
+    def other(i: int) -> SupportSet:
+        rows = np.random.default_rng(i).standard_normal((30 + 9 * i, 3 + i)) * (i + 1)
+        return read_support((rows, ["a", "b", "c"] * (10 + 3 * i)), name=f"other {i}")
+
+    def record(task: SupportSet, n: int = 2) -> None:
+        for i, tuning in enumerate(tunings[:n]):
+            config = {"start": "from scratch", **tuning.config()}
+            with store.run(task.dataset(), "finetune", config) as run:
+                run.result(accuracy=0.5 + 0.1 * i)
+
+    for rows in (20, 24, 28, 32):
+        record(day(rows))
+    wanted = Wanted("from scratch", SCRATCH, ("gradient",))
+    for _ in range(2):
+        assert "by default" in advised(store, day(40), wanted)[0].why
+    assert len(past_tasks(store, [("from scratch", None)], day(38))) == 0
+    for i in range(2):
+        record(other(i))
+    record(day(40), 1)
+    # Of three tasks one is this: two others are too few.
+    assert "by default" in advised(store, day(40), wanted)[0].why
+    record(other(2))
+    assert "3 other tasks" in advised(store, day(40), wanted)[0].why
+    assert len(past_tasks(store, [("from scratch", None)], day(39))) == 3
 
 
 def test_a_wrong_start_is_named(store: MetaStore, support: SupportSet, mixed: pd.DataFrame) -> None:
@@ -296,6 +464,18 @@ def test_errors_are_clear(
     assert failed.status == 2
     assert says in failed.err
     assert "Traceback" not in failed.err
+
+
+def test_a_folder_that_is_taken_is_refused_before_fitting(
+    headstart: RunIt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path / "digits", *digits(2))
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "letter.txt").write_text("dear")
+    monkeypatch.setattr("recommenders.starts.finetuning.choose", None)
+    failed = headstart("finetune", "digits", "--out", "taken")
+    assert failed.status == 2
+    assert "holds something else" in failed.err
 
 
 def test_without_torch_a_plain_classifier_still_works(

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from sklearn.datasets import load_diabetes
 torch = pytest.importorskip("torch")
 
 import metastore  # noqa: E402
+from learners import training  # noqa: E402
 from learners.catalogue import catalogue  # noqa: E402
 from learners.checkpoint import restore  # noqa: E402
 from learners.errors import LearnerError  # noqa: E402
@@ -78,6 +80,42 @@ def test_learn_trains_tests_and_can_go_on(headstart: RunIt, images: Path, tmp_pa
     assert "10 iterations" in more.out
     assert json.loads(out.read_text())["iteration"] == 10
     assert restore(out)[0] == learner
+
+
+@pytest.mark.parametrize("words", [(), ("--episodes", 160)])
+def test_minutes_bring_the_rate_down(
+    words: tuple[object, ...], headstart: RunIt, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    train = training.meta_train
+
+    def watched(learner, sampler, budget, *rest):
+        seen.append(budget)
+        return train(learner, sampler, replace(budget, iterations=1), *rest)
+
+    monkeypatch.setattr(training, "meta_train", watched)
+    args = ("learn", images, "--way", 4, "--test-episodes", 2, "--out", "one.json")
+    done = headstart(*args, "--minutes", 1, *words)
+    assert done.status == 0, done.err
+    assert seen[0].by_time and seen[0].seconds == 60
+
+
+def test_a_name_is_checked_before_training_and_made_of_the_file(
+    headstart: RunIt, images: Path
+) -> None:
+    words = ("learn", images, "--way", 4, "--episodes", 4, "--test-episodes", 2)
+    for name in ("my start", "auto", "vote"):
+        failed = headstart(*words, "--out", "one.json", "--name", name)
+        assert failed.status == 2
+        assert repr(name) in failed.err
+        assert not Path("one.json").exists()
+    done = headstart(*words, "--out", "my start.json")
+    assert done.status == 0, done.err
+    assert "start 'my-start' is in the registry" in done.out
+    added = headstart("start", "add", "my start.json", "--store", "other")
+    assert added.status == 0, added.err
+    assert "start 'my-start'" in added.out
+    assert headstart("start", "add", "my start.json", "--name", "vote").status == 2
 
 
 def test_what_is_learned_is_a_start_that_can_be_sent_on(

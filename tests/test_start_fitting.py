@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
@@ -346,3 +347,10 @@ def test_tunings_are_configs_of_their_space() -> None:
         Tuning(layers="some")
     with pytest.raises(InvalidInputError, match="steps are 1 to 2000"):
         Tuning(steps=0)
+
+
+def test_prototypes_of_rows_that_are_all_alike_answer_evenly() -> None:
+    frame = pd.DataFrame({"colour": ["red"] * 5, "y": list("aabbc")})
+    support = read_support(frame, "y")
+    fitted = fit_plain("nearest centroid", support)
+    assert np.allclose(fitted.probabilities(support), 1 / 3)

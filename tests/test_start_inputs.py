@@ -216,6 +216,29 @@ def test_rows_are_scaled_by_the_start_and_gaps_are_its_mean(iris: SupportSet) ->
     assert prepared.array(read_query(holed, iris))[0, 2] == 0
 
 
+def test_columns_of_a_row_start_go_by_name(iris: SupportSet) -> None:
+    names = [str(name) for name in iris.frame.columns]
+    scale = {"mean": [5.0, 3.0, 4.0, 1.0], "deviation": [1.0, 2.0, 4.0, 0.5]}
+    start = Start(
+        kind="rows", input_shape=(4,), normalisation={"scale": scale, "columns": names[::-1]}
+    )
+    expected = (iris.frame[names[::-1]].to_numpy() - scale["mean"]) / scale["deviation"]
+    for order in (names, names[::-1], [names[2], names[0], names[3], names[1]]):
+        support = read_support((iris.frame[order], iris.labels))
+        prepared = prepare(start, support)
+        assert np.allclose(prepared.array(support), expected)
+        again = Preparation.from_json(json.loads(json.dumps(prepared.to_json())))
+        assert np.allclose(again.array(support), expected)
+        assert prepared.notes == ()
+    other = iris.frame.rename(columns={names[1]: "salary"})
+    with pytest.raises(InvalidInputError, match=f"lacks '{names[1]}'.* has 'salary' instead"):
+        prepare(start, read_support((other, iris.labels)))
+    nameless = read_support((iris.frame.to_numpy(), iris.labels))
+    prepared = prepare(start, nameless)
+    assert "without names, are taken for" in prepared.notes[0]
+    assert np.allclose(prepared.array(nameless), (iris.frame - scale["mean"]) / scale["deviation"])
+
+
 def test_tensors_carry_labels_and_a_mask(pictures: SupportSet) -> None:
     pytest.importorskip("torch")
     examples = prepare(Start(), pictures).tensors(pictures)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import load_digits, load_wine
 
 import metastore
+from benchmarks.starts import choosing, choosing_tables
+from benchmarks.starts import tuning as tuning_bench
 from learners.description import describe
 from learners.episode import Examples
 from learners.fomaml import fomaml
@@ -37,6 +43,7 @@ from recommenders.starts import (
     candidates,
     case,
     finetune,
+    fits,
     gathering,
     load,
     recommend,
@@ -50,13 +57,14 @@ from recommenders.starts.backtest import (
     remembering,
     summary,
 )
-from recommenders.starts.candidates import BY_LINE, Shown
+from recommenders.starts.candidates import BY_LINE, Shown, Trial
 from recommenders.starts.choice import Chosen, Settings, choose
 from recommenders.starts.cross_validation import HeldOut, plan
 from recommenders.starts.evidence import embedded, held_out, novelty, task_embeddings
 from recommenders.starts.finetune_words import outcome_text
-from recommenders.starts.fitted import Vote, softmax
+from recommenders.starts.fitted import Fitted, Vote, softmax
 from recommenders.starts.loading import register
+from recommenders.starts.plain_classifiers import fit_plain
 from recommenders.starts.record import past_tasks
 from recommenders.starts.support_sets import SupportSet, read_query, read_support
 from recommenders.starts.tuning import LINEAR, Tuning
@@ -654,3 +662,97 @@ def test_the_command_lists_and_ranks(
     wrong = headstart("starts", tmp_path / "none.npz", "-s", made)
     assert wrong.status == 2
     assert wrong.err.startswith("headstart: ")
+
+
+@pytest.mark.parametrize(
+    "column", [["red", "red", "red", "blue", "red", "red"], [0, 0, 0, 0, 1, 0], [1.5] * 6]
+)
+def test_a_small_table_whose_folds_are_constant_has_advice(
+    column: list[object], starts_store: MetaStore
+) -> None:
+    frame = pd.DataFrame({"x": column, "y": list("aabbab")})
+    found = recommend(starts_store, frame, 20, target="y")
+    assert {"nearest centroid", "logistic regression"} <= {one.choice for one in found.ranked}
+    assert finetune(starts_store, frame, target="y", record=False).probabilities is None
+
+
+def test_a_candidate_that_fails_is_a_note_and_not_the_end(
+    starts_store: MetaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(name: str, *args: Any, **kwargs: Any) -> Fitted:
+        if name == "random forest":
+            raise ValueError("a forest needs rain")
+        return fit_plain(name, *args, **kwargs)
+
+    def no_network(*_: Any, **__: Any) -> Fitted:
+        raise RuntimeError("no gradient")
+
+    monkeypatch.setattr(fits, "fit_plain", failing)
+    monkeypatch.setattr(fits, "fit_scratch", no_network)
+    monkeypatch.setattr(case, "WORTH_TRYING", 0.0)
+    monkeypatch.setattr(case, "WORTH_GAINING", 0.0)
+    wine = load_wine(as_frame=True).frame[::6]
+    found = recommend(starts_store, wine, 20, target="target")
+    refused = dict(found.refused)
+    assert "a forest needs rain" in refused["random forest"]
+    assert "RuntimeError: no gradient" in refused["from scratch"]
+    assert not {"random forest", "from scratch"} & {one.choice for one in found.ranked}
+    assert "Not usable here: random forest, because" in found.text()
+
+
+def test_a_start_that_is_called_as_a_choice_is_refused(
+    made: Path, tmp_path: Path, prototypes: tuple[Learner, State], characters: np.ndarray
+) -> None:
+    """It would be taken for the vote itself; a script can have added it nevertheless."""
+    shutil.copytree(made, tmp_path / "copy")
+    store = metastore.open(tmp_path / "copy")
+    learner, state = prototypes
+    with pytest.raises(InvalidInputError, match="no start can be named 'vote'"):
+        register(store, learner, state, name="vote", **SAID)
+    store.add_start(state, name="vote", learner=describe(learner), **SAID)
+    support, _ = drawn(characters, [2] * 3)
+    found = answer(store, support, Asked(10))
+    assert "no start can be named 'vote'" in dict(found.refused)["vote"]
+    assert [one.start for one in found.ranked if one.choice == "vote"] == [None]
+
+
+def test_what_other_threads_work_is_no_time_of_a_candidate(
+    wine_trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "process_time", lambda: 100.0 * next(ticks))
+    for one in fits.show_plain(wine_trial)[:2]:
+        assert one.notes == ()
+        assert set(one.held.rows) == set(range(len(wine_trial.support)))
+    learner = fomaml(MLP((13, 8, 3)), steps=1)
+    loaded = replace(start_of(ProtoNet(Conv4(0))), learner=learner, state=learner.init(0))
+    start = replace(loaded.start, kind="rows", input_shape=(13,))
+    monkeypatch.setattr(candidates, "load_start", lambda *_, **__: replace(loaded, start=start))
+    monkeypatch.setattr(candidates, "CHEAP", 50.0)
+    assert candidates.show_start(wine_trial, start).held is not None
+
+
+@pytest.fixture
+def wine_trial() -> Trial:
+    support = read_support(load_wine(as_frame=True).frame[::6], "target")
+    return Trial(support, plan(support.labels, 2, 0))
+
+
+@pytest.mark.parametrize("read", [choosing.outcomes, choosing_tables.outcomes, tuning_bench.done])
+def test_a_line_that_a_kill_tore_is_no_end_of_a_benchmark(
+    read: Callable[[Path], list[Any]], tmp_path: Path
+) -> None:
+    by_folder = read is choosing_tables.outcomes
+    file = tmp_path / "chosen.jsonl"
+    if read is tuning_bench.done:
+        row: dict[str, Any] = {"task": "a", "group": "g", "accuracy": [0.5]}
+    else:
+        row = asdict(Outcome("a", "g", {"x": 0.5}, {"combined": "x"}, (0.5, 0.4, 0.6), 1.0))
+    line = json.dumps(row) + "\n"
+    place = tmp_path if by_folder else file
+    assert read(place) == []
+    file.write_text(line + line + line[: len(line) // 2])
+    assert [one.task for one in read(place)] == ["a", "a"]
+    with file.open("a") as more:
+        more.write(line)
+    assert len(read(place)) == 3

@@ -102,6 +102,17 @@ def test_a_class_with_one_row_is_kept(bank: pd.DataFrame) -> None:
     assert support.counts.tolist() == [1, 1]
 
 
+def test_classes_of_one_name_are_one(bank: pd.DataFrame) -> None:
+    """A column that was read in parts can hold 1 beside "1"."""
+    support = read_support(
+        bank.assign(bought=pd.Series([1, "1", 2, 1] * 2, dtype=object)), "bought"
+    )
+    assert support.classes == ("1", "2")
+    assert support.counts.tolist() == [6, 2]
+    dates = read_support(bank.assign(bought=pd.Series([pd.Timestamp("2020"), 3] * 4)), "bought")
+    assert dates.classes == ("3", "2020-01-01 00:00:00")
+
+
 def test_a_query_has_the_columns_in_the_order_of_the_support(bank: pd.DataFrame) -> None:
     support = read_support(bank, "bought")
     query = read_query(bank[["bought", "since", "owner", "job", "age"]].iloc[:3], support)
@@ -116,8 +127,29 @@ def test_a_query_has_the_columns_in_the_order_of_the_support(bank: pd.DataFrame)
 
 def test_a_query_of_arrays_goes_by_position(bank: pd.DataFrame) -> None:
     support = read_support(bank[["age", "owner", "bought"]], "bought")
-    query = read_query(np.array([[30.0, 1.0]]), support)
-    assert list(query.frame.columns) == ["age", "owner"]
+    for rows in (np.array([[30.0, 1.0]]), pd.DataFrame([[30.0, 1.0]]), ([[30.0, 1.0]], ["yes"])):
+        query = read_query(rows, support)
+        assert list(query.frame.columns) == ["age", "owner"]
+        assert query.frame.to_numpy().tolist() == [[30.0, 1.0]]
+    with pytest.raises(InvalidInputError, match=r"without names .* expected 2 .* got 3"):
+        read_query(np.array([[30.0, 1.0, 0.0]]), support)
+
+
+def test_named_columns_go_by_name_whatever_their_names(tmp_path: Path) -> None:
+    """Columns that someone called x0 and x1 are no array's."""
+    turned = pd.DataFrame({"x1": [1.0, 2.0], "x0": [8.0, 9.0], "y": ["a", "b"]})
+    support = read_support(turned, "y")
+    straight = turned[["x0", "x1"]]
+    straight.to_csv(tmp_path / "query.csv", index=False)
+    for query in (straight, tmp_path / "query.csv"):
+        read = read_query(query, support)
+        assert list(read.frame.columns) == ["x1", "x0"]
+        assert read.frame["x0"].tolist() == [8.0, 9.0]
+    by_place = read_query(straight.to_numpy(), support)
+    assert by_place.frame["x1"].tolist() == [8.0, 9.0]
+    other = read_support(turned.rename(columns={"x0": "age", "x1": "height"}), "y")
+    with pytest.raises(InvalidInputError, match="lacks 2 of the 2 columns"):
+        read_query(straight, other)
 
 
 def test_a_flat_folder_and_one_by_class_are_queries(folder: Path, tmp_path: Path) -> None:
@@ -151,6 +183,78 @@ def test_a_query_pair_knows_classes_by_name(folder: Path) -> None:
     query = read_query((images, np.where(labels == 3, 99, labels)), support)
     assert query.labels.tolist() == [0, 1, 2, -1, 4, 5, 6, 7, 8, 9]
     assert query.classes == support.classes
+
+
+def test_labels_of_images_keep_their_values(tmp_path: Path) -> None:
+    images, labels = digits(2)
+    read = read_support((images, labels))
+    assert read.values == tuple(range(10)) and read.classes == tuple("0123456789")
+    np.savez(tmp_path / "labelled.npz", images=np.stack(images), labels=labels)
+    assert read_support(tmp_path / "labelled.npz").values == tuple(range(10))
+    mixed = read_support((images[:4], ["a", 1, "a", 2.5]))
+    assert mixed.values == (1, 2.5, "a") and mixed.classes == ("1", "2.5", "a")
+    assert mixed.labels.tolist() == [2, 0, 2, 1]
+    assert read_support((images[:4], pd.Series([True, False] * 2))).values == (False, True)
+    both = read_support((images[:4], [1, "1", 2, 1.0]))
+    assert both.classes == ("1", "2") and both.labels.tolist() == [0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT])
+def test_a_missing_label_of_an_image_is_refused(missing: object) -> None:
+    images, _ = digits(1)
+    with pytest.raises(InvalidInputError, match="1 of 4 rows have no class"):
+        read_support((images[:4], ["a", "b", "a", missing]))
+    query = read_query(
+        (images[:4], ["a", "b", "a", missing]), read_support((images[:2], ["a", "b"]))
+    )
+    assert query.labels.tolist() == [0, 1, 0, -1]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("how", ["cut", "spoilt", "empty", "renamed"])
+def test_a_damaged_npz_has_one_clear_error(how: str, compressed: bool, tmp_path: Path) -> None:
+    images, labels = digits(3)
+    file = tmp_path / "digits.npz"
+    (np.savez_compressed if compressed else np.savez)(file, images=np.stack(images), labels=labels)
+    whole = bytearray(file.read_bytes())
+    if how == "cut":
+        file.write_bytes(whole[: len(whole) // 2])
+    elif how == "spoilt":
+        whole[200:600] = bytes(400)
+        file.write_bytes(whole)
+    elif how == "empty":
+        file.write_bytes(b"")
+    else:
+        np.save(tmp_path / "one.npy", np.stack(images))
+        (tmp_path / "one.npy").rename(file)
+    says = "np.savez" if how == "renamed" else "cannot be read as an npz file"
+    with pytest.raises(InvalidInputError, match=says):
+        read_support(file)
+
+
+def test_hidden_folders_and_files_are_no_examples(folder: Path) -> None:
+    before = read_support(folder)
+    for place in (".ipynb_checkpoints", "0/.ipynb_checkpoints", "__MACOSX/0"):
+        (folder / place).mkdir(parents=True)
+        (folder / place / "0000-checkpoint.png").write_bytes((folder / "0/0000.png").read_bytes())
+    (folder / "0" / "._0000.png").write_bytes(b"a resource fork")
+    assert read_support(folder).rows == before.rows
+    hidden = folder / ".ipynb_checkpoints"  # asked for by name
+    assert len(read_query(hidden, before)) == 1
+
+
+def test_one_image_as_an_array_is_one_query() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    colour = read_support((images, list("aabb")))
+    assert len(read_query(images[0], colour)) == 1
+    assert np.array_equal(read_query(images[0], colour).images[0], images[0])
+    grey = read_support((images[..., 0], list("aabb")))
+    for one in (images[0, ..., 0], images[0, ..., :1], images[:1, ..., 0]):
+        query = read_query(one, grey)
+        assert len(query) == 1
+        assert np.array_equal(query.images[0][..., 0], images[0, ..., 0])
+    assert len(read_query(images[:3, ..., 0], grey)) == 3
 
 
 def one_class(tmp_path: Path) -> object:

@@ -23,6 +23,7 @@ from learners.training import Budget, Training  # noqa: E402
 from recommenders.starts import zoo as zoos  # noqa: E402
 from recommenders.starts import zoo_tables  # noqa: E402
 from recommenders.starts.loading import load_start, register_checkpoint  # noqa: E402
+from recommenders.starts.names import checked_name  # noqa: E402
 from recommenders.starts.zoo import Zoo, build  # noqa: E402
 from recommenders.starts.zoo_data import (  # noqa: E402
     HELD_OUT_DIGITS,
@@ -112,6 +113,20 @@ def test_users_folders_bring_starts_of_their_own(short, store, tmp_path) -> None
     names = {start.name for start in built}
     assert {"glyphs-protonet", "glyphs-matching", "glyphs-fomaml", "farm-tables"} <= names
     assert "table:cows" in store.start("farm-tables").trained_on
+
+
+@pytest.mark.parametrize("name", ["digits", "my drawings", "auto"])
+def test_names_are_good_before_training_and_none_is_a_bundled_one(name, tmp_path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (12, 7, 28, 28), dtype=np.uint8)
+    np.savez(tmp_path / f"{name}.npz", images=images)
+    (tmp_path / "bundled").mkdir()
+    (tmp_path / "bundled" / "cows.csv").write_text("size,target\n" + "1,yes\n2,no\n" * 20)
+    own = Zoo(images=tmp_path / f"{name}.npz", tables=tmp_path / "bundled")
+    names = [exhibit.name for exhibit in zoos._exhibits(own)]
+    assert len(set(names)) == len(names) == 7
+    assert all(checked_name(one) == one for one in names)
+    mine = {"digits": "my-digits", "auto": "my-auto"}.get(name, "my-drawings")
+    assert f"{mine}-protonet" in names and "my-bundled-tables" in names
 
 
 def test_what_learn_trained_on_one_table_takes_other_columns_too(store, tmp_path) -> None:

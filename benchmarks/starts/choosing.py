@@ -28,6 +28,7 @@ import metastore
 from benchmarks.realdata import realdata
 from benchmarks.results import Report, table
 from benchmarks.starts.alphabets import FILE
+from benchmarks.starts.kept_lines import kept_lines
 from recommenders.starts import Asked
 from recommenders.starts.backtest import (
     HINDSIGHT,
@@ -116,11 +117,7 @@ def measure(told: argparse.Namespace, asked: Asked, file: Path) -> None:
 
 def outcomes(file: Path) -> list[Outcome]:
     """Return what was done so far; a last line that was torn by a kill is left out."""
-    if not file.exists():
-        return []
-    whole = file.read_text(encoding="utf-8").rpartition("\n")[0]
-    file.write_text(whole + "\n" * bool(whole), encoding="utf-8")
-    return [Outcome(**json.loads(line)) for line in whole.splitlines()]
+    return [Outcome(**row) for row in kept_lines(file)]
 
 
 def _say(one: Outcome) -> None:

@@ -30,6 +30,7 @@ import torch
 import metastore
 from benchmarks.results import Report, table
 from benchmarks.starts.few_rows import SHOTS, FewRows, tasks
+from benchmarks.starts.kept_lines import kept_lines
 from benchmarks.starts.tables import N_FOLDS, fold_names, settings_saw, tables
 from metastore.store import MetaStore
 from recommenders.starts import Asked
@@ -113,10 +114,8 @@ def _done(store: MetaStore, task: Task) -> Outcome:
 
 
 def outcomes(scratch: Path) -> list[Outcome]:
-    """Return what was done so far."""
-    file = scratch / "chosen.jsonl"
-    lines = file.read_text().splitlines() if file.exists() else []
-    return [Outcome(**json.loads(line)) for line in lines]
+    """Return what was done so far; a last line that was torn by a kill is left out."""
+    return [Outcome(**row) for row in kept_lines(scratch / "chosen.jsonl")]
 
 
 def compared(some: Sequence[Outcome]) -> list[dict[str, Any]]:

@@ -31,14 +31,16 @@ import metastore
 from benchmarks.results import Report, table
 from benchmarks.starts.alphabets import background
 from benchmarks.starts.choosing import SEEN, task_of
+from benchmarks.starts.kept_lines import kept_lines
 from metastore.store import MetaStore
 from metastore.types import MetricValue, RunRecord
 from recommenders.starts.backtest import Task
 from recommenders.starts.fitting import fit_start
 from recommenders.starts.image_polarity import suited
 from recommenders.starts.loading import load_start
+from recommenders.starts.record import ALGORITHM, METRIC, START
 from recommenders.starts.tuning import GRADIENT, LINEAR, MODES, Tuning, tuning_space
-from recommenders.starts.tuning_advice import ALGORITHM, METRIC, START, Wanted, advised
+from recommenders.starts.tuning_advice import Wanted, advised
 
 NAME = "protonet-half-0"
 """The start; the alphabets of "half 1" are those that it was not trained on."""
@@ -113,10 +115,10 @@ def measure(told: argparse.Namespace, file: Path) -> None:
 
 
 def done(file: Path) -> list[Tried]:
-    """Return what was done so far."""
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    rows = [json.loads(line) for line in lines]
-    return [Tried(row["task"], row["group"], tuple(row["accuracy"])) for row in rows]
+    """Return what was done so far; a last line that was torn by a kill is left out."""
+    return [
+        Tried(row["task"], row["group"], tuple(row["accuracy"])) for row in kept_lines(file)
+    ]
 
 
 def remembered(folder: str, found: Sequence[Tried], supports: dict[str, Task]) -> MetaStore:

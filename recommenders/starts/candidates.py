@@ -30,6 +30,7 @@ from recommenders.starts.image_polarity import suited, turning
 from recommenders.starts.inputs import misfit, prepare
 from recommenders.starts.linear_heads import held_out_linear, linear_head
 from recommenders.starts.loading import LoadedStart, load_start
+from recommenders.starts.names import checked_name
 from recommenders.starts.patience import Patience
 from recommenders.starts.support_set import SupportSet
 from recommenders.starts.transferability import h_score, leep, logme
@@ -69,6 +70,7 @@ class Shown:
         can_shift: whether it can see images shifted, too, by its own rule.
         variant: how it is fitted, where it has a rule of its own, too: `BY_STEPS`, `BY_LINE`; "".
         parts: those that vote, where it is a vote.
+        failed: why it could not be fitted; "" where it could, or nobody tried.
     """
 
     choice: str
@@ -84,6 +86,7 @@ class Shown:
     can_shift: bool = False
     variant: str = ""
     parts: tuple[Shown, ...] = ()
+    failed: str = ""
 
     @property
     def label(self) -> str:
@@ -133,9 +136,17 @@ def show_start(
     if reason := misfit(start, trial.support):
         return reason
     try:
+        checked_name(start.name)
         return _shown(trial, load_start(start, module=module), whatever_it_takes)
-    except (InvalidInputError, LearnerError) as error:
+    except Exception as error:  # any library's, or the user's own module's
+        return why_failed(error)
+
+
+def why_failed(error: Exception) -> str:
+    """Return why a candidate cannot be fitted, in words."""
+    if isinstance(error, InvalidInputError | LearnerError):
         return str(error)
+    return f"fitting it failed: {type(error).__name__}: {str(error)[:200]}"
 
 
 def _shown(trial: Trial, loaded: LoadedStart, whatever_it_takes: bool) -> Shown:
@@ -144,9 +155,9 @@ def _shown(trial: Trial, loaded: LoadedStart, whatever_it_takes: bool) -> Shown:
     loaded, notes = _wide_enough(loaded, trial.n_way)
     upright = prepare(loaded.start, trial.support)
     examples = upright.tensors(trial.support)
-    began, spent = time.monotonic(), time.process_time()
+    began, spent = time.monotonic(), time.thread_time()
     loaded.learner.adapt(loaded.state, examples, trial.n_way)
-    seconds, spent = time.monotonic() - began, time.process_time() - spent
+    seconds, spent = time.monotonic() - began, time.thread_time() - spent
     folds = trial.folds if compares(loaded.learner) else _affordable(trial.folds, spent)
     cheap = compares(loaded.learner) or spent * len(folds) < CHEAP or whatever_it_takes
     if not len(folds):

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from string import digits
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +25,17 @@ from metastore.errors import InvalidInputError, MissingDependencyError
 from recommenders.starts.fitted import Fitted, Probabilities, Vote
 from recommenders.starts.inputs import Preparation
 from recommenders.starts.kept_estimators import read, written
+from recommenders.starts.model_folder import (
+    CLASSIFIER,
+    MODEL,
+    SCHEMA,
+    TENSORS,
+    check_free,
+    content,
+    description,
+    drop_others,
+    write,
+)
 from recommenders.starts.plain_classifiers import PlainModel
 from recommenders.starts.support_set import SupportSet
 from recommenders.starts.support_sets import read_query
@@ -33,9 +43,6 @@ from recommenders.starts.tuning import Tuning
 
 if TYPE_CHECKING:
     from torch import nn
-
-SCHEMA = 1
-_MODEL, _TENSORS, _CLASSIFIER = "model.json", "tensors.safetensors", "classifier.skops"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +76,8 @@ class FineTuned:
         return self.fitted.probabilities(self.read(query))
 
     def predict(self, query: Any) -> NDArray[Any]:
-        """Return the most probable class of each row `(n,)`, as it stood in the target column."""
-        values = np.array(self.like.values or self.classes)
+        """Return the most probable class of each row `(n,)`, as it stood among the labels."""
+        values: NDArray[Any] = _array(self.like.values or self.classes)
         found: NDArray[Any] = values[self.predict_proba(query).argmax(1)]
         return found
 
@@ -84,15 +91,11 @@ class FineTuned:
         Raises:
             InvalidInputError: if the folder holds something else.
         """
-        place = Path(folder)
-        if place.is_file() or (
-            place.is_dir() and any(place.iterdir()) and not (place / _MODEL).exists()
-        ):
-            raise InvalidInputError(f"{place} holds something else: choose another folder")
+        place = check_free(folder)
         place.mkdir(parents=True, exist_ok=True)
         said, files = _parts(self.fitted)
         for name, data in files.items():
-            _write(place / name, data)
+            write(place / name, data)
         whole = {
             "schema": SCHEMA,
             **said,
@@ -100,7 +103,8 @@ class FineTuned:
             "like": _described(self.like),
             "about": dict(self.about),
         }
-        _write(place / _MODEL, json.dumps(whole, indent=1).encode())
+        write(place / MODEL, json.dumps(whole, indent=1).encode())
+        drop_others(place, files)
         return place
 
 
@@ -116,20 +120,32 @@ def load(folder: str | Path, *, module: nn.Module | None = None) -> FineTuned:
         MissingDependencyError: if torch or skops is needed and not installed.
     """
     place = Path(folder)
-    kept = _read_json(place)
+    kept = description(place)
     try:
-        files = {name: _checked(place, name, digest) for name, digest in kept["files"].items()}
-        fitted = _fitted(kept, tuple(map(str, kept["like"]["classes"])), files, module)
-        return FineTuned(fitted, _like(kept["like"]), kept["about"])
-    except (KeyError, TypeError, AttributeError) as error:
+        files = {name: content(place, name, digest) for name, digest in kept["files"].items()}
+        like = _like(kept["like"])
+        return FineTuned(_fitted(kept, like.classes, files, module), like, kept["about"])
+    except InvalidInputError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InvalidInputError(
-            f"{place / _MODEL} is damaged: {error!r}; fine-tune and save again"
+            f"{place / MODEL} is damaged: {error!r}; fine-tune and save again"
         ) from error
 
 
 def skeleton(support: SupportSet) -> SupportSet:
     """Return a support set without its rows."""
     return replace(support.take([]), rows=())
+
+
+def _array(values: Sequence[Any]) -> NDArray[Any]:
+    """Return values as an array `(n,)` in which each keeps its type."""
+    if len({type(value) for value in values}) == 1 and np.ndim(values[0]) == 0:
+        return np.array(values)
+    found = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):
+        found[i] = value
+    return found
 
 
 def _parts(fitted: Fitted) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -146,12 +162,12 @@ def _parts(fitted: Fitted) -> tuple[dict[str, Any], dict[str, bytes]]:
         return _parts_of_vote(said, fitted.model)
     if isinstance(fitted.model, PlainModel):
         return said | {"model": {"type": "classifier"}}, {
-            _CLASSIFIER: written(fitted.model.estimator)
+            CLASSIFIER: written(fitted.model.estimator)
         }
     from recommenders.starts.neural_files import tensors_of  # noqa: PLC0415 - torch
 
     model, data = tensors_of(fitted.model)
-    return said | {"model": model}, {_TENSORS: data}
+    return said | {"model": model}, {TENSORS: data}
 
 
 def _parts_of_vote(said: dict[str, Any], voting: Vote) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -171,8 +187,10 @@ def _fitted(
     files: Mapping[str, bytes],
     module: nn.Module | None,
 ) -> Fitted:
-    tuning = kept["tuning"]
-    return Fitted(
+    tuning, temperature = kept["tuning"], float(kept["temperature"])
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"a temperature is above 0, got {temperature}")
+    fitted = Fitted(
         str(kept["name"]),
         _model(kept, classes, files, module),
         Preparation.from_json(kept["preparation"]),
@@ -180,8 +198,28 @@ def _fitted(
         None if tuning is None else Tuning.of(tuning),
         rule=str(kept["rule"]),
         notes=tuple(map(str, kept["notes"])),
-        temperature=float(kept["temperature"]),
+        temperature=temperature,
     )
+    _check_answer(fitted)
+    return fitted
+
+
+def _check_answer(fitted: Fitted) -> None:
+    """Ask a model about one input of zeros: its parts fit each other, or they are damaged.
+
+    Raises:
+        ValueError: if it has no answer, or not one of so many classes.
+    """
+    model, n_classes = fitted.model, len(fitted.classes)
+    if isinstance(model, Vote):  # each of its parts was asked
+        return
+    try:
+        found = model.log_odds(np.zeros((1, *fitted.preparation.shape), dtype=np.float32))
+    except Exception as error:  # what does not fit raises errors of many libraries
+        raise ValueError(f"{fitted.name!r} cannot answer: {str(error)[:200]}") from error
+    known = getattr(getattr(model, "estimator", None), "classes_", range(n_classes))
+    if found.shape != (1, n_classes) or list(known) != list(range(n_classes)):
+        raise ValueError(f"{fitted.name!r} answers for other classes than {fitted.classes}")
 
 
 def _model(
@@ -199,7 +237,7 @@ def _model(
             parts.append(_fitted(part, classes, its_own, module))
         return Vote(tuple(parts))
     if kept["model"]["type"] == "classifier":
-        return PlainModel(read(files[_CLASSIFIER], f"the classifier {kept['name']!r}"), n_classes)
+        return PlainModel(read(files[CLASSIFIER], f"the classifier {kept['name']!r}"), n_classes)
     try:
         from recommenders.starts.neural_files import model_of  # noqa: PLC0415 - torch
     except ImportError as error:
@@ -207,7 +245,7 @@ def _model(
             f"this model needs torch, and {error.name} is not there: pip install "
             "'headstart[learners]'"
         ) from error
-    return model_of(kept["model"], files[_TENSORS], n_classes, module)
+    return model_of(kept["model"], files[TENSORS], n_classes, module)
 
 
 def _described(like: SupportSet) -> dict[str, Any]:
@@ -229,54 +267,15 @@ def _like(kept: Mapping[str, Any]) -> SupportSet:
         import pandas as pd  # noqa: PLC0415 - for tables alone
 
         frame = pd.DataFrame(columns=kept["columns"])
+    classes, values = tuple(map(str, kept["classes"])), tuple(kept["values"])
+    if len(set(classes)) != len(classes) or len(values) not in (0, len(classes)):
+        raise ValueError(f"the classes {classes} do not fit the values {values}")
     return SupportSet(
         str(kept["name"]),
         kept["kind"],
-        tuple(map(str, kept["classes"])),
+        classes,
         np.empty(0, dtype=np.int64),
         frame=frame,
         target=str(kept["target"]),
-        values=tuple(kept["values"]),
+        values=values,
     )
-
-
-def _read_json(place: Path) -> dict[str, Any]:
-    try:
-        kept = json.loads((place / _MODEL).read_bytes())
-    except FileNotFoundError as error:
-        raise InvalidInputError(
-            f"no model in {place}: expected the folder that `headstart finetune --out` wrote"
-        ) from error
-    except (ValueError, OSError) as error:
-        raise InvalidInputError(f"{place / _MODEL} is damaged: {error}") from error
-    if not isinstance(kept, dict) or not isinstance(kept.get("schema"), int):
-        raise InvalidInputError(f"{place / _MODEL} is damaged: it is no description of a model")
-    if kept["schema"] > SCHEMA:
-        raise InvalidInputError(
-            f"{place} was written by a later version (schema {kept['schema']}, this reads "
-            f"{SCHEMA}); upgrade headstart"
-        )
-    return kept
-
-
-def _checked(place: Path, name: str, digest: str) -> bytes:
-    """Return the bytes of one of a model's files; a name leads nowhere but into its folder."""
-    if name.lstrip(digits).removeprefix("-") not in (_TENSORS, _CLASSIFIER):
-        raise InvalidInputError(f"a model has no file {name!r}; it is damaged")
-    path = place / name
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InvalidInputError(f"the model lacks {path}: {error}") from error
-    if hashlib.sha256(data).hexdigest() != digest:
-        raise InvalidInputError(
-            f"{path} is damaged: its hash is not the one that the model was saved with"
-        )
-    return data
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file and then rename it into place, so that a crash leaves the old one."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(data)
-    part.replace(path)

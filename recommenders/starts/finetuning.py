@@ -88,7 +88,7 @@ def finetune(
     start: str = "auto",
     query: Any = None,
     *,
-    target: str | None = None,
+    target: Any = None,
     **settings: Any,
 ) -> Outcome:
     """Fine-tune a start, or what beats every start, on a few labelled examples.
@@ -97,8 +97,9 @@ def finetune(
         store: its registry of starts, and its record of earlier fine-tunings.
         support: the labelled examples: what `recommenders.starts.support_sets.read_support` takes.
         start: as in `Settings`.
-        query: rows to predict; None for none.
-        target: of a table: the column to predict.
+        query: rows to predict; None for none. A table's are compared with the target column
+            where they have it.
+        target: of a table: the column to predict, or its values in the support set.
         settings: the other fields of `Settings`.
 
     Raises:
@@ -108,10 +109,8 @@ def finetune(
     """
     began = time.monotonic()
     asked = Settings(start, **settings)
-    if asked.trials < 1:
-        raise InvalidInputError(f"how many tunings to try? Expected 1 or more, got {asked.trials}")
     known = read_support(support, target)
-    asks = None if query is None else read_query(query, known, target)
+    asks = None if query is None else read_query(query, known)
     chosen = choose(store, known, asked)
     work = prepared(store, known, chosen, asked)
     found: list[Tried] = []

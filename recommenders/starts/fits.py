@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metastore.errors import InvalidInputError
-from recommenders.starts.candidates import BY_STEPS, Shown, Trial
+from recommenders.starts.candidates import BY_STEPS, Shown, Trial, why_failed
 from recommenders.starts.choice import FROM_SCRATCH
 from recommenders.starts.cross_validation import FloatArray, HeldOut
 from recommenders.starts.fitting import fit_scratch, fit_start
@@ -88,7 +88,9 @@ def show_steps(trial: Trial, untried: Shown, module: nn.Module | None = None) ->
 
     found = _fitted(trial, untried.choice, fit, 1)
     notes = (*untried.notes, *found.notes)
-    return replace(untried, held=found.held, seconds=found.seconds, notes=notes)
+    return replace(
+        untried, held=found.held, seconds=found.seconds, notes=notes, failed=found.failed
+    )
 
 
 def untried_scratch() -> Shown:
@@ -104,12 +106,16 @@ def _fitted(trial: Trial, choice: str, fit: Callable[[SupportSet], Fitted], repe
         return Shown(choice, notes=("no time was left to try it",))
     folds = trial.folds.repeats(repeats)
     answers: list[FloatArray] = []
-    began, spent = time.monotonic(), time.process_time()
+    began, spent = time.monotonic(), time.thread_time()
     for train, held in zip(folds.train, folds.held, strict=True):
         # Seconds of the processor, so that a busy machine has the same answer.
-        if answers and (trial.late() or time.process_time() - spent >= FROM_NOTHING):
+        if answers and (trial.late() or time.thread_time() - spent >= FROM_NOTHING):
             break
-        answers.append(fit(trial.support.take(train)).log_odds(trial.support.take(held)))
+        part, rest = trial.support.take(train), trial.support.take(held)
+        try:
+            answers.append(fit(part).log_odds(rest))
+        except Exception as error:  # any library's: the others are judged all the same
+            return Shown(choice, failed=why_failed(error))
     seconds = (time.monotonic() - began) / len(answers)
     rows = np.concatenate(folds.held[: len(answers)])
     notes = () if len(answers) == len(folds) else ("time was left for a part of the folds alone",)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metastore.errors import InvalidInputError
 from recommenders.starts.belief_settings import Settings
 from recommenders.starts.beliefs import (
     validated,
@@ -72,7 +73,18 @@ def gathered(
             steps = _by_steps(store, support, case)
             case = _case(store, support, trial, [*case.shown, *steps], asked)
         case = _said_why(_tried(case, range(len(case.shown)), scratch))
-    return case, tuple(refused)
+    refused += [(one.label, one.failed) for one in case.shown if one.failed]
+    return _without_failed(case), tuple(refused)
+
+
+def _without_failed(case: Case) -> Case:
+    failed = [j for j, one in enumerate(case.shown) if one.failed]
+    if failed and len(failed) == len(case.shown):
+        raise InvalidInputError(
+            "nothing can be fitted to this support set: "
+            + "; ".join(f"{one.label}: {one.failed}" for one in case.shown)
+        )
+    return case.without(failed)
 
 
 def _linear(trial: Trial, shown: Sequence[Shown], asked: Asked) -> list[Shown]:
@@ -119,7 +131,7 @@ def _usual(store: MetaStore, support: SupportSet, choice: str, default: Tuning) 
 
 def _tried(case: Case, places: Iterable[int], scratch: Tuning) -> Case:
     """Return the case with those candidates tried that have a chance, the best chance first."""
-    untried = {j for j in places if case.shown[j].held is None}
+    untried = {j for j in places if case.shown[j].held is None and not case.shown[j].failed}
     while untried and not case.trial.late():
         j = max(untried, key=case.chance)
         if not case.worth_trying(j):
@@ -131,7 +143,7 @@ def _tried(case: Case, places: Iterable[int], scratch: Tuning) -> Case:
 
 def _said_why(case: Case) -> Case:
     """Return the case with the reason why some were not tried, and without their gradient steps."""
-    untried = [j for j, one in enumerate(case.shown) if one.held is None]
+    untried = [j for j, one in enumerate(case.shown) if one.held is None and not one.failed]
     chances = {j: case.chance(j) for j in untried}
     for j in untried:
         why = f"not tried: a chance of {chances[j]:.0%} to be the best, and then by little"
@@ -151,7 +163,7 @@ def _seen(case: Case, j: int, scratch: Tuning) -> Shown:
     if one.variant == BY_STEPS:
         return show_steps(trial, one, module)
     found = show_start(trial, one.start, module, whatever_it_takes=True)
-    return found if isinstance(found, Shown) else one
+    return found if isinstance(found, Shown) else replace(one, failed=found)
 
 
 def _trial(support: SupportSet, asked: Asked) -> Trial:

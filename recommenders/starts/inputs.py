@@ -55,10 +55,38 @@ def _row_misfit(start: Start, support: SupportSet) -> str:
     if frame is None or start.input_shape != (frame.shape[1],):
         have = 0 if frame is None else frame.shape[1]
         return f"it takes rows of {start.input_shape[0]} columns, and the support set has {have}"
+    if reason := _other_names(_names(start), frame):
+        return reason
     text = [str(name) for name in frame.columns if kind_of(frame[name]) != "number"]
     if text:
         return f"it takes columns of numbers, and {', '.join(text[:5])} hold something else"
     return _scale_misfit(start)
+
+
+def _names(start: Start) -> tuple[str, ...]:
+    """Return the columns that a start of rows was trained on, in order; () where unknown."""
+    names = start.normalisation.get("columns")
+    if not isinstance(names, list | tuple) or (len(names),) != start.input_shape:
+        return ()
+    return tuple(map(str, names))
+
+
+def _nameless(frame: DataFrame) -> bool:
+    """Whether the columns are called as those of an array are."""
+    return list(frame.columns) == [f"x{i}" for i in range(frame.shape[1])]
+
+
+def _other_names(names: tuple[str, ...], frame: DataFrame) -> str:
+    """Return which columns of a start a table lacks, and what it has instead; "" for none."""
+    lacking = [name for name in names if name not in frame.columns]
+    if not lacking or _nameless(frame):
+        return ""
+    others = [str(name) for name in frame.columns if name not in names]
+    return (
+        f"it takes the columns that it was trained on, and the support set lacks "
+        f"{', '.join(map(repr, lacking[:5]))} and has {', '.join(map(repr, others[:5]))} instead; "
+        "rename them if they mean the same"
+    )
 
 
 def _scale_misfit(start: Start) -> str:
@@ -80,6 +108,8 @@ class Preparation:
         columns: how a table becomes numbers; None for images, and for a start that takes
             its own columns.
         notes: what was done to the inputs, in words.
+        names: of a start with columns of its own: their names in its order; empty where it is not
+            known or the table has none, and they are taken as they stand.
     """
 
     kind: str
@@ -89,6 +119,7 @@ class Preparation:
     inverted: bool = False
     columns: TableColumns | None = None
     notes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     def array(self, support: SupportSet) -> NDArray[np.float32]:
         """Return the inputs `(n, *shape)` of a set; needs no torch.
@@ -106,7 +137,8 @@ class Preparation:
         elif self.columns is not None:
             return self.columns.apply(support.frame)
         else:
-            values = support.frame.to_numpy(dtype=np.float32, na_value=np.nan)
+            frame = support.frame[list(self.names)] if self.names else support.frame
+            values = frame.to_numpy(dtype=np.float32, na_value=np.nan)
         return self._scaled(values)
 
     def tensors(self, support: SupportSet) -> Examples:
@@ -139,6 +171,7 @@ class Preparation:
             "inverted": self.inverted,
             "columns": None if self.columns is None else self.columns.to_json(),
             "notes": list(self.notes),
+            "names": list(self.names),
         }
 
     @classmethod
@@ -158,8 +191,11 @@ class Preparation:
                 bool(kept["inverted"]),
                 None if columns is None else TableColumns.from_json(columns),
                 tuple(map(str, kept["notes"])),
+                tuple(map(str, kept.get("names", ()))),
             )
-        except (KeyError, TypeError) as error:
+        except InvalidInputError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
             raise InvalidInputError(
                 f"how the inputs were prepared cannot be read ({error!r}); fit and save the "
                 "model again"
@@ -194,7 +230,7 @@ def prepare(start: Start | None, support: SupportSet) -> Preparation:
         notes = _image_notes(support, shape)
         return Preparation("images", shape, mean, deviation, notes=notes)
     if start is not None and start.kind == "rows":
-        return Preparation("table", start.input_shape, mean, deviation)
+        return _named(Preparation("table", start.input_shape, mean, deviation), start, support)
     frame = support.frame
     if frame is None:
         raise InvalidInputError("expected rows of a table, got images")
@@ -203,6 +239,15 @@ def prepare(start: Start | None, support: SupportSet) -> Preparation:
     return Preparation(
         "table", (width,), columns=columns, notes=_table_notes(frame, columns, width)
     )
+
+
+def _named(made: Preparation, start: Start, support: SupportSet) -> Preparation:
+    """Return the preparation with a start's columns by name; without names by position."""
+    names, frame = _names(start), support.frame
+    if not names or frame is None or set(names) == set(frame.columns):
+        return replace(made, names=names)
+    note = f"its columns, without names, are taken for {', '.join(names[:8])} in this order"
+    return replace(made, notes=(note,))
 
 
 def _scale(start: Start | None) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -25,6 +25,7 @@ from learners.set_encoder import SetEncoder
 from metastore.errors import InvalidInputError
 from metastore.starts import MODULE, Start
 from metastore.store import MetaStore
+from recommenders.starts.names import checked_name
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,9 @@ def register(store: MetaStore, learner: Learner, state: State, *, name: str, **s
         InvalidInputError: as `MetaStore.add_start`.
     """
     most = learner.most_ways if learner.classification else 0
-    return store.add_start(state, name=name, **{"learner": describe(learner), "n_way": most} | said)
+    return store.add_start(
+        state, name=checked_name(name), **{"learner": describe(learner), "n_way": most} | said
+    )
 
 
 def register_checkpoint(store: MetaStore, checkpoint: Path, *, name: str, **said: Any) -> Start:

@@ -22,7 +22,8 @@ from recommenders.starts.support_set import SupportSet
 from recommenders.threads import one_thread
 
 FOREST, VECTORS, BOOSTING = "random forest", "support vectors", "gradient boosting"
-PLAIN = ("logistic regression", "nearest centroid", VECTORS, FOREST, BOOSTING)
+CENTROID = "nearest centroid"
+PLAIN = ("logistic regression", CENTROID, VECTORS, FOREST, BOOSTING)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +97,10 @@ def fit_plain(
     with one_thread(), warnings.catch_warnings():
         # A fit that stops at its limit of iterations is good enough to compare with.
         warnings.filterwarnings("ignore", module="sklearn")
-        estimator.fit(x, support.labels)
+        if name == CENTROID and not np.ptp(x, axis=0).any():
+            _same_centres(estimator, x, support.labels)
+        else:
+            estimator.fit(x, support.labels)
     model = PlainModel(estimator, len(support.classes))
     return Fitted(
         name,
@@ -119,6 +123,12 @@ def _centroid(seed: int, support: SupportSet) -> Any:
     from sklearn.neighbors import NearestCentroid  # noqa: PLC0415 - slow to import
 
     return NearestCentroid(priors="uniform")
+
+
+def _same_centres(estimator: Any, x: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+    """Give a nearest centroid one centre for all classes: scikit-learn refuses rows all alike."""
+    estimator.classes_ = np.unique(labels)
+    estimator.centroids_ = np.repeat(x[:1].astype(np.float64), len(estimator.classes_), axis=0)
 
 
 def _vectors(seed: int, support: SupportSet) -> Any:
@@ -145,7 +155,7 @@ def _boosting(seed: int, support: SupportSet) -> Any:
 
 _MADE: dict[str, Callable[[int, SupportSet], Any]] = {
     "logistic regression": _logistic,
-    "nearest centroid": _centroid,
+    CENTROID: _centroid,
     VECTORS: _vectors,
     FOREST: _forest,
     BOOSTING: _boosting,

@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from metastore.errors import UnknownNameError
-from metastore.reading import dataset_labels
-from metastore.types import dataset_id
 from recommenders.starts.beliefs import log_odds
 from recommenders.starts.cross_validation import FloatArray
 
 if TYPE_CHECKING:
     from metastore.store import MetaStore
+    from metastore.view import View
     from recommenders.starts.support_set import SupportSet
 
 ALGORITHM = "finetune"
 METRIC = "accuracy"
-KEY = "start"
+START = "start"
 """Name under which a fine-tuning's config holds the start, or what it was done without."""
 MODE = "mode"
 """Name under which it holds the mode of its tuning."""
 
 _TESTED = 100
+
+
+def fine_tunings(store: MetaStore, support: SupportSet) -> tuple[View | None, str]:
+    """Return all past fine-tunings, this task's own among them, and the task's name in them.
+
+    The task is recorded before the view says which datasets are alike. The view is None where
+    the store has none.
+    """
+    try:
+        view = store.view(METRIC, ALGORITHM)
+    except UnknownNameError:
+        return None, ""
+    task = store.label(support.dataset())
+    return view if task in view.datasets else store.described(view), task
+
+
+def others(view: View, task: str) -> View:
+    """Return a view without a task's runs and those of its near-duplicates."""
+    known = {*view.datasets, *view.meta.datasets}
+    kept = view.without([name for name in view.group(task) if name in known])
+    return replace(kept, excluded=tuple(sorted({*kept.excluded, task})))
 
 
 def past_tasks(
@@ -42,15 +63,9 @@ def past_tasks(
             tuning; None for any.
         leave_out: a support set whose own runs, and its near-duplicates', stay out.
     """
-    try:
-        view = store.view(METRIC, ALGORITHM)
-    except UnknownNameError:
+    view = _view(store, leave_out)
+    if view is None:
         return np.empty((0, len(choices)))
-    if leave_out is not None:
-        number = str(dataset_id(leave_out.dataset()))
-        with store.reader() as con:
-            label = dataset_labels(con).get(number)
-        view = view if label is None or label not in view.datasets else view.without([label])
     scores = view.matrix()
     made_of = [view.config(c) for c in range(view.n_configs)]
     past = np.full((view.n_datasets, len(choices)), np.nan)
@@ -58,9 +73,19 @@ def past_tasks(
         columns = [
             c
             for c, config in enumerate(made_of)
-            if config.get(KEY) == choice and mode in (None, config.get(MODE, mode))
+            if config.get(START) == choice and mode in (None, config.get(MODE, mode))
         ]
         for d, row in enumerate(scores[:, columns]):
             if np.isfinite(row).any():
                 past[d, j] = log_odds(float(np.nanmean(row)), _TESTED)
     return past
+
+
+def _view(store: MetaStore, leave_out: SupportSet | None) -> View | None:
+    if leave_out is not None:
+        view, task = fine_tunings(store, leave_out)
+        return None if view is None else others(view, task)
+    try:
+        return store.view(METRIC, ALGORITHM)
+    except UnknownNameError:
+        return None

@@ -18,7 +18,7 @@ from recommenders.image_files import (
     read_image,
     read_npz,
 )
-from recommenders.starts.support_set import UNKNOWN, SupportSet, class_name, other_kind
+from recommenders.starts.support_set import UNKNOWN, SupportSet, coded, other_kind
 
 
 def folder_support(folder: Path) -> SupportSet:
@@ -88,14 +88,14 @@ def _image(one: NDArray[Any]) -> Pixels:
 
 
 def _labelled(name: str, images: tuple[Pixels, ...], labels: Any) -> SupportSet:
-    given = np.asarray(labels)
+    # A list keeps numbers apart from text.
+    given = np.asarray(labels, dtype=None if hasattr(labels, "__array__") else object)
     if given.shape != (len(images),):
         raise InvalidInputError(
             f"expected a label an image, got {len(images)} images and labels {given.shape}"
         )
-    values, codes = np.unique(given, return_inverse=True)
-    classes = tuple(map(class_name, values.tolist()))
-    return SupportSet(name, "images", classes, codes.astype(np.int64), images)
+    classes, values, codes = coded(given.tolist())
+    return SupportSet(name, "images", classes, codes, images, values=values)
 
 
 def images_query(source: Any, like: SupportSet) -> SupportSet:
@@ -105,11 +105,21 @@ def images_query(source: Any, like: SupportSet) -> SupportSet:
         return _query_folder(path, like)
     if path is not None:
         return _query_file(path, like)
+    if _one_image(source):
+        return _unlabelled("", _images([source]), like)
     if not holds_images(source):
         raise other_kind(like)
     if isinstance(source, tuple) and len(source) == 2 and np.ndim(source[1]) == 1:
         return pair_support(source)
     return _unlabelled("", _images(source), like)
+
+
+def _one_image(source: Any) -> bool:
+    """Whether an array is one image, its channels last if it has them, and no stack."""
+    if not isinstance(source, np.ndarray) or source.dtype != np.uint8:
+        return False
+    channelled = source.ndim == 3 and source.shape[2] in (1, 3) and source.shape[1] not in (1, 3)
+    return source.ndim == 2 or channelled
 
 
 def _query_file(path: Path, like: SupportSet) -> SupportSet:

@@ -7,7 +7,7 @@ made of them in `recommenders.starts.inputs`; sets are read in `recommenders.sta
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,7 +42,7 @@ class SupportSet:
         images: bytes `(height, width, 1 or 3)`, each of its own size; empty for a table.
         frame: columns without the target `(n, n_columns)`; None for images.
         target: name of the target column; "class" for images.
-        values: the classes as they stood in the target column.
+        values: the classes as they stood in the target column, or as labels of images.
         rows: a name of each row, such as the image's file; empty where rows have none.
         source_id: where a table came from, such as `openml:31`.
     """
@@ -137,6 +137,41 @@ def class_name(value: Any) -> str:
     """
     whole = isinstance(value, float | np.floating) and float(value).is_integer()
     return str(int(value)) if whole else str(value)
+
+
+def coded(labels: Iterable[Any]) -> tuple[tuple[str, ...], tuple[Any, ...], Labels]:
+    """Return names of classes, their values, and the number of each label's class `(n,)`.
+
+    Numbers come first, in their order, then text. Labels of one name are one class, as 1 and "1"
+    are; a label that is missing has number -1.
+
+    >>> names, values, numbers = coded([1, "b", None, 1.0, "1"])
+    >>> names, values, numbers.tolist()
+    (('1', 'b'), (1, 'b'), [0, 1, -1, 0, 0])
+    """
+    given = list(labels)
+    names = [None if _missing(one) else class_name(one) for one in given]
+    first: dict[str, Any] = {}
+    for name, value in zip(names, given, strict=True):
+        if name is not None:
+            first.setdefault(name, value)
+    values = sorted(first.values(), key=_order)
+    classes = tuple(map(class_name, values))
+    number: dict[str | None, int] = {name: i for i, name in enumerate(classes)}
+    numbers = [number.get(name, UNKNOWN) for name in names]
+    return classes, tuple(values), np.array(numbers, dtype=np.int64)
+
+
+def _missing(value: Any) -> bool:
+    # NaN and NaT differ from themselves; whether pandas' NA does is NA.
+    same = value == value  # noqa: PLR0124
+    return value is None or not (isinstance(same, bool | np.bool_) and same)
+
+
+def _order(value: Any) -> tuple[int, float, str]:
+    if isinstance(value, bool | int | float | np.bool_ | np.number):
+        return 0, float(value), ""
+    return 1 + isinstance(value, str), 0.0, class_name(value)
 
 
 def other_kind(like: SupportSet) -> InvalidInputError:

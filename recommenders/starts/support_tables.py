@@ -11,7 +11,7 @@ import numpy as np
 from metastore.errors import InvalidInputError
 from recommenders.image_files import SUFFIXES
 from recommenders.starts.support_images import holds_images
-from recommenders.starts.support_set import UNKNOWN, SupportSet, class_name, other_kind
+from recommenders.starts.support_set import UNKNOWN, SupportSet, class_name, coded, other_kind
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -23,9 +23,7 @@ _PROBABLY_NUMBERS = 20
 
 def table_support(source: Any, target: Any) -> SupportSet:
     """Return the rows of a table with the classes of its target."""
-    import pandas as pd  # noqa: PLC0415 - for tables alone
-
-    from metastore.tabular import as_table  # noqa: PLC0415
+    from metastore.tabular import as_table  # noqa: PLC0415 - pandas, for tables alone
 
     table = as_table(source, target)
     if table.target is None:
@@ -41,11 +39,8 @@ def table_support(source: Any, target: Any) -> SupportSet:
             f"{gaps} of {len(table.target)} rows have no {table.target.name!r}: label them, or "
             "leave them out"
         )
-    values = sorted(pd.unique(table.target), key=lambda one: (isinstance(one, str), one))
-    classes = tuple(map(class_name, values))
+    classes, values, labels = coded(table.target)
     _refuse_numbers(table, classes)
-    number = {value: i for i, value in enumerate(values)}
-    labels = np.array([number[value] for value in table.target], dtype=np.int64)
     return SupportSet(
         table.name,
         "table",
@@ -53,7 +48,7 @@ def table_support(source: Any, target: Any) -> SupportSet:
         labels,
         frame=table.features,
         target=str(table.target.name),
-        values=tuple(values),
+        values=values,
         source_id=table.source_id,
     )
 
@@ -82,14 +77,7 @@ def table_query(source: Any, like: SupportSet, target: Any) -> SupportSet:
     pictured = path is not None and (path.is_dir() or path.suffix.lower() in (*SUFFIXES, ".npz"))
     if pictured or holds_images(source):
         raise other_kind(like)
-    table = as_table(source)
-    if target is not None and table.target is None:
-        table = as_table(table, target)
-    elif table.target is None and like.target in table.features.columns:
-        if table.features[like.target].isna().all():
-            table = replace(table, features=table.features.drop(columns=like.target))
-        else:
-            table = as_table(table, like.target)
+    table = _apart(as_table(source), like, target)
     number = {class_name(name): i for i, name in enumerate(like.classes)}
     labels = np.full(len(table.features), UNKNOWN, dtype=np.int64)
     if table.target is not None:
@@ -98,17 +86,44 @@ def table_query(source: Any, like: SupportSet, target: Any) -> SupportSet:
         like,
         name=table.name,
         labels=labels,
-        frame=_columns(table.features, like),
+        frame=_columns(table.features, like, nameless=_nameless(source)),
         rows=(),
         source_id=table.source_id,
     )
 
 
-def _columns(frame: DataFrame, like: SupportSet) -> DataFrame:
-    """Return the columns that the support set has, in its order."""
+def _apart(table: Table, like: SupportSet, target: Any) -> Table:
+    """Return a query with its target apart, where it has one; rows to predict may have none."""
+    from metastore.tabular import as_table  # noqa: PLC0415 - pandas, for tables alone
+
+    if target is not None and not (isinstance(target, str) and target == like.target):
+        return table if table.target is not None else as_table(table, target)
+    if table.target is not None or like.target not in table.features.columns:
+        return table
+    if table.features[like.target].isna().all():
+        return replace(table, features=table.features.drop(columns=like.target))
+    return as_table(table, like.target)
+
+
+def _nameless(source: Any) -> bool:
+    """Whether a table came without names of columns, so that those it has are made up."""
+    import pandas as pd  # noqa: PLC0415 - for tables alone
+
+    first = source[0] if isinstance(source, tuple) and len(source) == 2 else source
+    if isinstance(first, pd.DataFrame):
+        return isinstance(first.columns, pd.RangeIndex)
+    return isinstance(first, list | np.ndarray) or hasattr(first, "tocsc")
+
+
+def _columns(frame: DataFrame, like: SupportSet, *, nameless: bool) -> DataFrame:
+    """Return the columns that the support set has, in its order; without names by position."""
     wanted = [] if like.frame is None else list(like.frame.columns)
-    numbered = list(frame.columns) == [f"x{i}" for i in range(frame.shape[1])]
-    if numbered and frame.shape[1] == len(wanted):
+    if nameless:
+        if frame.shape[1] != len(wanted):
+            raise InvalidInputError(
+                f"the query's columns are without names and go by position: expected "
+                f"{len(wanted)} of them ({', '.join(map(str, wanted[:8]))}), got {frame.shape[1]}"
+            )
         return frame.set_axis(wanted, axis=1)
     missing = [name for name in wanted if name not in frame.columns]
     if missing:

@@ -21,6 +21,7 @@ from metastore.store import MetaStore
 from recommenders.starts.cross_validation import FloatArray
 from recommenders.starts.evidence import task_embeddings
 from recommenders.starts.loading import register_checkpoint
+from recommenders.starts.names import checked_name
 
 WAYS = (2, 5, 20)
 SHOTS = (1, 5)
@@ -146,7 +147,7 @@ def add_file(store: MetaStore, file: Path, label: Label, **said: Any) -> Start:
             "need unpickling (.pt, .pth, .pkl) are not read: save the state_dict with "
             "safetensors.torch.save_file"
         )
-    return store.add_start(file, name=label.name, **words)
+    return store.add_start(file, name=checked_name(label.name), **words)
 
 
 def network_words(network: str, shape: str) -> dict[str, Any]:

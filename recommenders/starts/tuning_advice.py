@@ -9,21 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from metastore.errors import UnknownNameError
 from metastore.types import Observation
 from metastore.view import View
-from recommenders.asking import left_out, own_runs
+from recommenders.asking import own_runs
 from recommenders.registry import make
+from recommenders.starts.record import ALGORITHM, START, fine_tunings, others
 from recommenders.starts.tuning import GRADIENT, Tuning, tuning_space
 
 if TYPE_CHECKING:
     from metastore.store import MetaStore
     from recommenders.starts.support_set import SupportSet
-
-ALGORITHM = "finetune"
-METRIC = "accuracy"
-START = "start"
-"""Name under which the config of a run holds its start."""
 
 LEAST_TASKS = 3
 """Other tasks that must have been fine-tuned from a start before its past says anything."""
@@ -74,11 +69,12 @@ def advised(store: MetaStore, support: SupportSet, wanted: Wanted) -> list[Tunin
     """
     n = wanted.n
     view, task = past(store, wanted.start, support)
+    rest = None if view is None else others(view, task)
     default = TuningAdvice(
         wanted.usual, "by default: the store has too few fine-tunings of it to tell"
     )
-    if view is not None and view.n_datasets >= LEAST_TASKS and view.n_configs > 1:
-        found = _recommended(view, task, wanted)
+    if view is not None and rest is not None and rest.n_datasets >= LEAST_TASKS:
+        found = _recommended(rest, own_runs(view, task), task, wanted)
         if found:
             return found if n == 1 else _distinct([*found[: n - 1], default, *found[n - 1 :]], n)
     second = [TuningAdvice(GRADIENT, "by default, as the second to try")] * (
@@ -96,33 +92,33 @@ def past(store: MetaStore, start: str, support: SupportSet) -> tuple[View | None
 
     The view is None where the store has none.
     """
-    try:
-        view = store.view(METRIC, ALGORITHM)
-    except UnknownNameError:
+    view, task = fine_tunings(store, support)
+    if view is None:
         return None, ""
-    view = view.where(lambda _, config: config.get(START) == start)
-    return view, store.label(support.dataset())
+    return view.where(lambda _, config: config.get(START) == start), task
 
 
-def _recommended(view: View, task: str, wanted: Wanted) -> list[TuningAdvice]:
+def _recommended(
+    rest: View, seen: list[Observation], task: str, wanted: Wanted
+) -> list[TuningAdvice]:
     """Return what the recommender of choice says; with one answer, only of what ran before."""
+    if rest.n_configs < 2:
+        return []
     from metastore.search_space import SearchSpace  # noqa: PLC0415 - Optuna's distributions
 
     spaces = None
     if wanted.n > 1:
         space = tuning_space(wanted.modes)
         spaces = {ALGORITHM: _with_start(space, wanted.start, SearchSpace)}
-    others = left_out(view, task)
     recommender = make("auto", seed=wanted.seed)
-    recommender.fit(others, spaces)
-    seen: list[Observation] = own_runs(view, task)
+    recommender.fit(rest, spaces)
     found = []
     for one in recommender.recommend(task, seen, wanted.n):
         tuning = Tuning.of(one.config)
         if tuning.mode in wanted.modes:
             why = (
-                f"recommended by {one.evidence.method} from {others.n_cells} fine-tunings of it "
-                f"on {others.n_datasets} other tasks"
+                f"recommended by {one.evidence.method} from {rest.n_cells} fine-tunings of it "
+                f"on {rest.n_datasets} other tasks"
             )
             found.append(TuningAdvice(tuning, why))
     return found

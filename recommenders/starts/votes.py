@@ -94,7 +94,7 @@ def _shifted(one: Shown) -> Shown:
 
 def votes(one: Shown) -> bool:
     """Whether a candidate may vote: one whose weights lie in the store, and without long steps."""
-    if one.choice in (VOTE, FROM_SCRATCH) or one.variant == BY_STEPS:
+    if one.choice in (VOTE, FROM_SCRATCH) or one.variant == BY_STEPS or one.failed:
         return False
     if one.tuning is not None and one.tuning.mode == "gradient":
         return False

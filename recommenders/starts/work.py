@@ -15,16 +15,10 @@ from recommenders.starts.fit_checks import cross_validated
 from recommenders.starts.fitted import Fitted, fitted_vote
 from recommenders.starts.inputs import prepare
 from recommenders.starts.plain_classifiers import PLAIN, fit_plain
+from recommenders.starts.record import ALGORITHM, METRIC, START
 from recommenders.starts.support_set import SupportSet
 from recommenders.starts.tuning import SCRATCH, Tuning
-from recommenders.starts.tuning_advice import (
-    ALGORITHM,
-    METRIC,
-    START,
-    TuningAdvice,
-    Wanted,
-    advised,
-)
+from recommenders.starts.tuning_advice import TuningAdvice, Wanted, advised
 from recommenders.threads import one_thread_of_torch
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@
 
 Always trained: starts for images on scikit-learn's digits, a start for tables of any width on its
 bundled tables, and, where the store holds runs on three datasets or more, a deep-kernel surrogate
-of them. A user's own folders bring further ones. What was cut goes on, what is done is passed
-over, and data that changed is learned from anew.
+of them. A user's own folders bring further ones, named after them. What was cut goes on, what is
+done is passed over, and data that changed is learned from anew.
 """
 
 from __future__ import annotations
@@ -32,8 +32,11 @@ from metastore.starts import Accuracy, Start
 from metastore.store import MetaStore
 from recommenders.image_sizes import background_of
 from recommenders.starts.loading import register
+from recommenders.starts.names import slug
 from recommenders.starts.training import accuracies, tasks_of
 from recommenders.starts.zoo_data import (
+    BUNDLED_NAMES,
+    BUNDLED_TABLES,
     ImageData,
     TableData,
     bundled_digits,
@@ -146,10 +149,11 @@ def _exhibits(zoo: Zoo) -> Iterator[Exhibit]:
         images = user_images(zoo.images)
         for method in ("protonet", "matching", "fomaml"):
             yield _of_images(images, method, "", zoo)
-    yield _of_tables("bundled", split_tables(bundled_tables()), _BUNDLED_LICENCE, zoo)
+    yield _of_tables(BUNDLED_TABLES, split_tables(bundled_tables()), _BUNDLED_LICENCE, zoo)
     if zoo.tables is not None:
         tables = bundled_tables() | user_tables(zoo.tables)
-        yield _of_tables(zoo.tables.name, split_tables(tables), "", zoo)
+        name = slug(zoo.tables.resolve().name, BUNDLED_NAMES)
+        yield _of_tables(name, split_tables(tables), "", zoo)
 
 
 def _of_images(data: ImageData, method: str, licence: str, zoo: Zoo) -> Exhibit:

@@ -17,6 +17,7 @@ from learners.samplers import quarter_turns
 from learners.wide_tables import Table
 from metastore.errors import InvalidInputError
 from recommenders.image_folders import image_folder, npz_classes
+from recommenders.starts.names import slug
 
 SIDE = 28
 HELD_OUT_DIGITS = (3, 6, 9)
@@ -27,6 +28,8 @@ HELD_OUT = 5
 
 _MOST_CLASSES = 30
 _BUNDLED = ("iris", "wine", "breast_cancer", "digits", "diabetes")
+BUNDLED_IMAGES, BUNDLED_TABLES = BUNDLED_NAMES = ("digits", "bundled")
+"""What starts on bundled data are named after; a user's folder of that name gets another."""
 _TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".arff")
 
 
@@ -87,7 +90,7 @@ def bundled_digits() -> ImageData:
         }
 
     train = [digit for digit in range(10) if digit not in HELD_OUT_DIGITS]
-    return ImageData("digits", turned(train), turned(list(HELD_OUT_DIGITS)))
+    return ImageData(BUNDLED_IMAGES, turned(train), turned(list(HELD_OUT_DIGITS)))
 
 
 def user_images(path: Path) -> ImageData:
@@ -105,8 +108,9 @@ def user_images(path: Path) -> ImageData:
         )
     order = sorted(classes, key=_mark)
     kept = max(5, len(order) // HELD_OUT)
+    whole = path.resolve()
     return ImageData(
-        path.stem,
+        slug(whole.stem if path.suffix == ".npz" else whole.name, BUNDLED_NAMES),
         {name: classes[name] for name in order[kept:]},
         {name: classes[name] for name in order[:kept]},
     )

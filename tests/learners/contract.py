@@ -178,6 +178,25 @@ class LearnerContract:
         assert all(torch.equal(whole[name], resumed[name]) for name in whole)
         start = learner.init(settings.seed)
         assert any(not torch.equal(whole[name], start[name]) for name in start)
+        again, restored = restore(tmp_path / "run.json")
+        assert set(restored) == set(resumed)
+        torch.testing.assert_close(
+            self.predict(again, restored, episodes), self.predict(learner, resumed, episodes)
+        )
+
+    def test_labels_that_are_no_class_are_refused(
+        self, learner: Learner, state: State, double: Episodes
+    ) -> None:
+        x, y, mask = double.support
+        if not learner.classification:
+            pytest.skip("targets are numbers")
+        for wrong, n_way in ((-1, None), (-1, double.n_way), (double.n_way, double.n_way)):
+            labels = y.clone()
+            labels[-1, -1] = wrong
+            with pytest.raises(LearnerError, match="labels must be integers from 0 to"):
+                learner.adapt(state, Examples(x, labels, mask), n_way)
+        with pytest.raises(LearnerError, match="labels must be"):
+            learner.adapt(state, Examples(x[0], y[0] - 1, mask[0]))
 
     def test_labels_of_the_wrong_kind_are_refused(
         self, learner: Learner, state: State, episodes: Episodes

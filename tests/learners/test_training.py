@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from learners import training as training_module
 from learners.checkpoint import Snapshot, load, restore, save
 from learners.errors import CheckpointError, LearnerError, NonFiniteLossError
 from learners.evaluation import Score, evaluate
@@ -264,3 +266,46 @@ def test_a_checkpoint_from_before_processor_seconds_is_read(tmp_path: Path) -> N
     (tmp_path / "run.json").write_text(json.dumps(sidecar))
     old = load(tmp_path / "run.json", LEARNER)
     assert old.cpu_seconds == 0.0 and old.history[0].cpu_seconds is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"validate_every": 0},
+        {"meta_batch": 0},
+        {"rate": -1.0},
+        {"rate": float("nan")},
+        {"checkpoint_every": 0},
+        {"clip": 0.0},
+    ],
+)
+def test_settings_that_cannot_train_are_refused(wrong) -> None:
+    with pytest.raises(LearnerError, match=next(iter(wrong))):
+        Training(**wrong)
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "float64", torch.bfloat16])
+def test_an_unknown_dtype_is_refused(dtype) -> None:
+    with pytest.raises(LearnerError, match="'float32' or 'bfloat16'"):
+        Execution(dtype=dtype)
+
+
+def test_a_schedule_can_span_the_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where minutes alone bound a run, its rate falls with them."""
+    ticks, seen = itertools.count(), []
+    monkeypatch.setattr(training_module.time, "monotonic", lambda: next(ticks) * 0.1)
+    monkeypatch.setitem(
+        training_module._SCHEDULES, "cosine", lambda done: seen.append(done) or 1 - done
+    )
+    settings = replace(QUICK, schedule="cosine")
+    meta_train(LEARNER, SAMPLER, Budget(10**9, seconds=6.0, by_time=True), settings)
+    assert seen == sorted(seen)
+    assert seen[0] < 0.1 and 0.8 < seen[-1] <= 1
+    seen.clear()
+    meta_train(LEARNER, SAMPLER, Budget(10, seconds=10**9, by_time=True), settings)
+    assert seen == pytest.approx([k / 10 for k in range(10)], abs=0.01)
+    seen.clear()
+    meta_train(LEARNER, SAMPLER, Budget(10**9, seconds=3.0), settings)
+    assert max(seen) < 1e-6
+    with pytest.raises(LearnerError, match="by_time"):
+        Budget(10, by_time=True)
