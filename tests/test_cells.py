@@ -88,8 +88,12 @@ def test_what_is_left_of_many_texts_holds_no_more_than_it_needs() -> None:
     assert left.data.nbytes == 4
 
 
+SAID = st.text() | st.text(alphabet="'\"\\;-$a\n\0é🎉")
+WHOLE = st.integers(-(2**63), 2**63 - 1)
+
+
 @settings(deadline=None)
-@given(st.text(), st.lists(st.text(), max_size=3), st.integers(-(2**70), 2**70), st.booleans())
+@given(SAID, st.lists(SAID, max_size=3), WHOLE | st.integers(-(2**70), 2**70), st.booleans())
 def test_bound_values_come_back_as_they_were(
     text: str, several: list[str], number: int, flag: bool
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,13 +116,13 @@ def test_a_table_put_together_is_the_one_worked_out_anew(
     drawn = tuple(("sklearn.SVC", f'{{"C":{c},"gamma":0.1,"kernel":"rbf"}}') for c in range(1, 9))
     past.table(some[:50] + drawn[:5])
     asked: list[int] = []
-    predict = Surrogates.predict
+    predict = Surrogates.predict_all
 
-    def counted(self: Surrogates, dataset: str, keys: tuple[Key, ...]) -> np.ndarray:
+    def counted(self: Surrogates, datasets: Sequence[str], keys: tuple[Key, ...]) -> np.ndarray:
         asked.append(len(keys))
-        return predict(self, dataset, keys)
+        return predict(self, datasets, keys)
 
-    monkeypatch.setattr(Surrogates, "predict", counted)
+    monkeypatch.setattr(Surrogates, "predict_all", counted)
     pool = drawn[::-1] + some[20:60]
     found = past.table(pool)
     assert set(asked) == {3 + 10}

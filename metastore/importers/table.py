@@ -21,15 +21,12 @@ import duckdb
 
 from metastore.errors import InvalidInputError
 from metastore.importers.table_cells import KINDS, cast, plain, problem, text
-from metastore.importers.table_columns import STATUSES, Columns, literal, name, reader
-from metastore.importers.table_configs import config_sql, stage_configs
+from metastore.importers.table_columns import LINE, STATUSES, Columns, literal, name, reader
+from metastore.importers.table_configs import ConfigSql, stage_configs
 from metastore.metrics import known_direction
 from metastore.queries import query
 
 MAX_REPORTED = 1000
-
-LINE = "headstart_line"
-"""The column that numbers a file's rows, by a name that no file has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +79,14 @@ def import_table(
     source = reader(file)
     columns = _describe(con, source, file)
     notes = _notes(columns, options, file)
+    # What is staged is no part of the transaction: DuckDB reads what a transaction has just
+    # written with one thread.
+    refused = _stage(con, source, columns, options, file)
+    con.execute("SET preserve_insertion_order = false")  # rows carry their line from here on
+    _settle_directions(con, options)
+    grouped = _identify(con)
     con.execute("BEGIN")
     try:
-        refused = _stage(con, source, columns, options, file)
-        con.execute("SET preserve_insertion_order = false")  # rows carry their line from here on
-        _settle_directions(con, options)
-        grouped = _identify(con)
         report = _insert(con, file, refused, notes, grouped)
         report = replace(
             report, rows=refused + (report.rows - refused) // max(1, len(columns.metrics))
@@ -160,15 +159,15 @@ def _stage(
     numbered = f"(SELECT {line} AS {LINE}, * FROM {source})"
     if columns.metrics:
         numbered = _unpivot(numbered, columns)
-    stage_configs(con, numbered, columns)
+    config = stage_configs(con, numbered, columns)
     several = _several_rows_a_run(con, numbered, columns)
-    staged = f"SELECT {_expressions(columns, options, file)} FROM {numbered} AS raw"
+    staged = f"SELECT {_expressions(columns, config, options, file)} FROM {numbered} AS raw"
     run_id = "NULL::UUID" if several else "uuidv7()"
     try:
         con.execute(
             "CREATE OR REPLACE TEMP TABLE staged AS "
             f"SELECT *, CASE WHEN problem IS NULL THEN {run_id} END AS run_id "
-            f"FROM ({staged} {config_sql(columns).join})"
+            f"FROM ({staged} {config.join})"
         )
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
@@ -220,9 +219,8 @@ def _reader_refusals(con: duckdb.DuckDBPyConnection, file: Path) -> int:
     return int(row[0]) if row else 0
 
 
-def _expressions(columns: Columns, options: TableOptions, file: Path) -> str:
+def _expressions(columns: Columns, config: ConfigSql, options: TableOptions, file: Path) -> str:
     """Return the SQL of every staged column, and of the reason to refuse a row."""
-    config = config_sql(columns)
     value = columns.known.get("value", "value")
     algorithm = literal(options.algorithm or file.stem)
     said = plain(value, columns.types.get(value, "VARCHAR"))

@@ -13,6 +13,9 @@ from pathlib import Path
 from metastore.errors import InvalidInputError
 from metastore.metrics import known_direction
 
+LINE = "headstart_line"
+"""The column that numbers a file's rows, by a name that no file has."""
+
 REQUIRED = ("dataset",)
 OPTIONAL = (
     "dataset_source_id", "target", "split", "algorithm", "config", "metric", "value",

@@ -1,34 +1,32 @@
 """The configs of a table: canonical JSON for each distinct one.
 
-Most tables were written by a program that sorts its keys and prints shortest floats already.
-SQL tells those apart and keeps them as they are; the others go through `canonical_json`.
+SQL keeps those that are canonical already (`metastore.importers.config_spelling`); the others go
+through `canonical_json`. Where configs repeat, each is looked at once, and rows find theirs by its
+text; where hardly any does, each row's is, and they are found by line: telling a million long
+texts apart, and finding them again, takes longer than looking at each.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 
 import duckdb
 
 from metastore.errors import InvalidInputError
+from metastore.importers.config_spelling import CANONICAL, spellings
 from metastore.importers.table_cells import plain
-from metastore.importers.table_columns import NUMERIC, Columns, name
-from metastore.types import MAX_CONFIG_BYTES, canonical_json
+from metastore.importers.table_columns import LINE, NUMERIC, Columns, name
+from metastore.types import canonical_json
 
-# A value as `canonical_json` spells it; strings with a comma, a colon or an escape are left out.
-_VALUE = (
-    r'(?:"[^"\\,:]*"|true|false|null|-?[1-9][0-9]*|0'
-    r"|-?(?:0|[1-9][0-9]*)\.(?:0|[0-9]*[1-9])"
-    r"|-?[1-9](?:\.[0-9]*[1-9])?e-(?:0[5-9]|[1-9][0-9]))"
-)
-# Numbers that match but have more than 17 digits, or are too small or too large to be written
-# without an exponent. Those of 17 digits are taken as they are written: nearly every program
-# that writes as many writes the shortest that is exact.
-_UNUSUAL = r"[:,\[] ?-?(?:0\.0*[1-9][0-9]{17}|[1-9][0-9.]{18}|0\.0000|0\.0[,}]|[0-9]{17})"
-_KINDS = 20
 _SAMPLE = 2000
+_FIRST = 50_000
+"""Rows from which is told whether configs repeat."""
+
+_REPEATED = 0.5
+
+_EXACT_LINE = "file_row_number"
+"""What numbers the rows of a file alike however often it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +34,8 @@ class ConfigSql:
     """SQL for a row's config: how to join it, its id, and what is wrong with it."""
 
     join: str
-    id: str
-    problem: str
-
-
-def config_sql(columns: Columns) -> ConfigSql:
-    """Return the SQL that looks a row's config up among the staged ones."""
-    return ConfigSql(
-        join=f"LEFT JOIN staged_configs AS config ON config.raw = {_raw(columns)}",
-        id="config.config_id",
-        problem="config.problem",
-    )
+    id: str = "config.config_id"
+    problem: str = "config.problem"
 
 
 def _raw(columns: Columns) -> str:
@@ -82,55 +71,62 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def stage_configs(con: duckdb.DuckDBPyConnection, numbered: str, columns: Columns) -> None:
-    """Fill `staged_configs` (raw, config, config_id, problem), one row a distinct raw text."""
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE raw_configs AS "
-        f"SELECT DISTINCT {_raw(columns)} AS raw FROM {numbered} AS raw"
-    )
+def stage_configs(con: duckdb.DuckDBPyConnection, numbered: str, columns: Columns) -> ConfigSql:
+    """Fill `staged_configs` (raw, line, config, config_id, problem); return how rows find theirs.
+
+    One row a distinct text, or, where hardly any repeats, one a line of the file; then `raw` is
+    kept only of those that had to be parsed.
+    """
+    texts = f"SELECT {_raw(columns)} AS raw, raw.{LINE} AS line FROM {numbered} AS raw"
+    by_line = _EXACT_LINE in numbered and not columns.metrics and not _repeat(con, texts)
+    raw, join = "raw", f"config.raw = {_raw(columns)}"
+    if by_line:
+        raw, join = "CASE WHEN config IS NULL THEN raw END AS raw", f"config.line = raw.{LINE}"
+    else:
+        con.execute(
+            "CREATE OR REPLACE TEMP TABLE raw_configs AS "
+            f"SELECT DISTINCT raw, NULL::BIGINT AS line FROM ({texts})"
+        )
+        texts = "SELECT * FROM raw_configs"
     con.execute(
         "CREATE OR REPLACE TEMP TABLE staged_configs AS "
-        "SELECT raw, config, md5(config)::UUID AS config_id, NULL::VARCHAR AS problem FROM ("
-        "SELECT raw, CASE WHEN coalesce(regexp_full_match(raw, $usual) "
-        "AND NOT regexp_matches(raw, $unusual) AND length(raw) <= $limit, false) THEN "
-        """replace(replace(raw, '": ', '":'), ', "', ',"') END AS config FROM raw_configs)""",
-        {"usual": _usual(con), "unusual": _UNUSUAL, "limit": MAX_CONFIG_BYTES},
+        f"SELECT {raw}, line, config, md5(config)::UUID AS config_id, NULL::VARCHAR AS problem "
+        f"FROM (SELECT raw, line, {CANONICAL} AS config FROM ({texts}))",
+        spellings(con, f"({texts} LIMIT {_SAMPLE})"),
     )
-    rest = con.execute("SELECT raw FROM staged_configs WHERE config IS NULL").fetchall()
+    rest = con.execute("SELECT raw, line FROM staged_configs WHERE config IS NULL").fetchall()
     if rest:
         con.execute("DELETE FROM staged_configs WHERE config IS NULL")
-        _append(con, [(raw, *_canonical(raw)) for (raw,) in rest])
+        parsed = {text: _canonical(text) for text in {text for text, _ in rest}}
+        _append(con, [(text, line, *parsed[text]) for text, line in rest])
+    return ConfigSql(f"LEFT JOIN staged_configs AS config ON {join}")
 
 
-def _usual(con: duckdb.DuckDBPyConnection) -> str:
-    """Return a pattern of the canonical texts with the commonest sets of hyperparameters."""
+def _repeat(con: duckdb.DuckDBPyConnection, texts: str) -> bool:
+    """Whether many of a file's first rows have a config that another one has."""
     found = con.execute(
-        "SELECT keys FROM (SELECT json_keys(raw) AS keys FROM "
-        f"(SELECT raw FROM raw_configs LIMIT {_SAMPLE}) WHERE json_valid(raw) AND raw[1] = '{{') "
-        f"GROUP BY keys ORDER BY count(*) DESC, keys LIMIT {_KINDS}"
-    ).fetchall()
-    kinds = [
-        ", ?".join(f'"{re.escape(key)}": ?{_VALUE}' for key in keys)
-        for (keys,) in found
-        if keys == sorted(set(keys)) and not any(re.search(r'["\\,:\x00-\x1f]', k) for k in keys)
-    ]
-    return rf"\{{(?:{'|'.join(kinds)})\}}"
+        f"SELECT count(DISTINCT hash(raw)) < {_REPEATED} * count(*) FROM ({texts} LIMIT {_FIRST})"
+    ).fetchone()
+    return found is None or bool(found[0])
 
 
-def _append(con: duckdb.DuckDBPyConnection, rows: list[tuple[str, str | None, str | None]]) -> None:
+def _append(
+    con: duckdb.DuckDBPyConnection, rows: list[tuple[str, int | None, str | None, str | None]]
+) -> None:
     import pyarrow as pa  # noqa: PLC0415 - only tables with unusual configs need it
 
-    raw, config, problem = (list(column) for column in zip(*rows, strict=True))
+    raw, line, config, problem = (list(column) for column in zip(*rows, strict=True))
     fixed = pa.table(
         {
             "raw": pa.array(raw, pa.string()),
+            "line": pa.array(line, pa.int64()),
             "config": pa.array(config, pa.string()),
             "problem": pa.array(problem, pa.string()),
         }
     )
     con.register("fixed_configs", fixed)
     con.execute(
-        "INSERT INTO staged_configs SELECT raw, config, md5(config)::UUID, problem "
+        "INSERT INTO staged_configs SELECT raw, line, config, md5(config)::UUID, problem "
         "FROM fixed_configs"
     )
     con.unregister("fixed_configs")
