@@ -42,6 +42,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as nnf
 
+from learners.first_block import MOST_CHANNELS, first_rows
 from learners.patches import Convolution
 
 EPSILON = 1e-5
@@ -79,9 +80,14 @@ def features_by_rows(
     x = x.movedim(2, -1)
     for i, (filters, scale, shift) in enumerate(own):
         conv = Convolution(tuple(x.shape), tuple(filters.shape), stride)
+        share = _shares(mask, conv.output, x)
+        if not x.requires_grad and x.shape[-1] <= MOST_CHANNELS:
+            x = first_rows(x, (filters, scale, shift), share, stride, EPSILON).view(conv.output)
+            x = _pooled(x) if i < n_pooled else x
+            continue
         y = _Convolved.apply(x, filters, conv)  # type: ignore[no-untyped-call]
         rows = _Normalised.apply(  # type: ignore[no-untyped-call]
-            y, scale[:, None], shift[:, None], _shares(mask, conv.output, y)
+            y, scale[:, None], shift[:, None], share
         )
         x = rows.view(conv.output)
         x = _pooled(x) if i < n_pooled else x
