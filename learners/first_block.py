@@ -23,8 +23,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as nnf
 
-from learners.patches import Convolution
+from learners.convolution import Convolution
 
 MOST_CHANNELS = 3
 """Channels up to which patches are few numbers."""
@@ -33,54 +34,70 @@ _LEAST = 1e-13
 """Of the covariance's trace, added to its diagonal: it may be of less than full rank."""
 
 
-def first_rows(
-    x: Tensor, block: tuple[Tensor, ...], share: Tensor, stride: int, epsilon: float
-) -> Tensor:
-    """Return convolution, normalisation and ReLU of images, twice differentiable in the block.
+def weights_and_patches(
+    conv: Convolution, x: Tensor, block: tuple[Tensor, ...], share: Tensor, epsilon: float
+) -> tuple[Tensor, Tensor]:
+    """Return (A, shift - A E[X]) `(B, c', 9 c + 1)` and (X, 1) `(B, M, 9 c + 1)`.
 
     Args:
-        x: images `(B, n, h, w, c)`.
+        conv: the convolution.
+        x: images `(n, h, w, B, c)`.
         block: filters `(B, c', c, 3, 3)`, scale `(B, c')` and shift `(B, c')`.
-        share: of each patch in the statistics `(B, M, 1)`, or one number `(1, 1, 1)`.
-        stride: of the convolution.
+        share: of each patch in the statistics `(M, B, 1)`, or one number `(1, 1, 1)`.
         epsilon: what normalisation adds to a variance.
-
-    Returns:
-        Rows `(B, M, c')`.
     """
     filters, scale, shift = block
-    conv = Convolution(tuple(x.shape), tuple(filters.shape), stride)
-    patches, mean, factor = _seen(conv, x, share)
+    with torch.no_grad():
+        patches = _patches(conv, x)
+        mean, factor = _moments(patches.double(), share.movedim(1, 0))
     w = filters.permute(0, 1, 3, 4, 2).flatten(2).double()
     gain = scale * ((w @ factor).square().sum(2) + epsilon).rsqrt()
     a = gain[..., None] * w
-    a = torch.cat([a, shift[..., None] - a @ mean], 2).to(x.dtype)
+    a = torch.cat([a, shift[..., None] - a @ mean], 2)
+    return a.to(x.dtype), nnf.pad(patches, (0, 1), value=1.0)
+
+
+def rectified(a: Tensor, patches: Tensor) -> Tensor:
+    """Return rows relu((X, 1) A^T) `(M, B, c')`, twice differentiable in A."""
     rows: Tensor = _Rectified.apply(a, patches)  # type: ignore[no-untyped-call]
     return rows
 
 
-def _seen(conv: Convolution, x: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return (X, 1) `(B, M, 9 c + 1)`, E[X] `(B, 9 c, 1)` and L."""
-    with torch.no_grad():
-        patches = conv.patches(x)
-        double = patches.double()
-        weighed = double * share if share.numel() > 1 else double / double.shape[1]
-        mean = weighed.sum(1)[..., None]
-        covariance = weighed.mT @ double - mean @ mean.mT
-        diagonal = covariance.diagonal(dim1=1, dim2=2)
-        diagonal += _LEAST * diagonal.sum(1, keepdim=True) + torch.finfo(double.dtype).tiny
-        # What is not finite is to be seen in the loss: no error here.
-        factor = torch.linalg.cholesky_ex(covariance)[0]
-    return torch.nn.functional.pad(patches, (0, 1), value=1.0), mean, factor
+def _patches(conv: Convolution, x: Tensor) -> Tensor:
+    n, h, w, b, _ = conv.output
+    c = x.shape[-1]
+    padded = nnf.pad(x.movedim(3, 0).flatten(0, 1), (0, 0, 1, 1, 1, 1))
+    image, row, pixel, _ = padded.stride()
+    # Three pixels of a row lie side by side: a patch is three runs of 3 c numbers.
+    strides = (image, conv.stride * row, conv.stride * pixel, row, 1)
+    return padded.as_strided((b * n, h, w, 3, 3 * c), strides).reshape(b, n * h * w, 9 * c)
+
+
+def _moments(patches: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    """Return E[X] `(B, 9 c, 1)` and L, in float64."""
+    weighed = patches * (share if share.numel() > 1 else 1 / patches.shape[1])
+    mean = weighed.sum(1)[..., None]
+    covariance = weighed.mT @ patches - mean @ mean.mT
+    diagonal = covariance.diagonal(dim1=1, dim2=2)
+    diagonal += _LEAST * diagonal.sum(1, keepdim=True) + torch.finfo(patches.dtype).tiny
+    # What is not finite is to be seen in the loss: no error here.
+    return mean, torch.linalg.cholesky_ex(covariance)[0]
+
+
+def _product(patches: Tensor, a: Tensor) -> Tensor:
+    """Return rows (X, 1) A^T `(M, B, c')`, their episodes side by side."""
+    rows = patches.new_empty(patches.shape[1], *a.shape[:2])
+    torch.bmm(patches, a.mT, out=rows.movedim(1, 0))
+    return rows
 
 
 class _Rectified(torch.autograd.Function):
-    """Takes (A, shift) `(B, c', k)` and (X, 1) `(B, M, k)`; gives rows."""
+    """Takes (A, shift) `(B, c', k)` and (X, 1) `(B, M, k)`; gives rows `(M, B, c')`."""
 
     @staticmethod
     def forward(ctx: Any, *given: Any) -> Tensor:
         a, patches = given
-        out = torch.bmm(patches, a.mT).relu_()
+        out = _product(patches, a).relu_()
         ctx.save_for_backward(patches, out)
         return out
 
@@ -98,12 +115,12 @@ class _Weights(torch.autograd.Function):
         ctx.save_for_backward(patches, out)
         z = torch.ops.aten.threshold_backward(cotangent, out, 0)
         # The long side goes last: MKL is several times slower the other way.
-        return torch.bmm(patches.mT, z).mT
+        return torch.bmm(patches.mT, z.movedim(1, 0)).mT
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *cotangents: Any) -> tuple[Tensor | None, ...]:
         (v,) = cotangents
         patches, out = ctx.saved_tensors
-        found: Tensor = torch.ops.aten.threshold_backward(torch.bmm(patches, v.mT), out, 0)
+        found: Tensor = torch.ops.aten.threshold_backward(_product(patches, v), out, 0)
         return found, None, None
