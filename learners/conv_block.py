@@ -53,7 +53,7 @@ EPSILON = 1e-5
 _AXES = (4, 1, 1)
 """Axes of the filters, scale and shift of one episode."""
 
-_PART = 2**18
+_PART = 2**19
 """Numbers of the first block's maps that are made at once where all need not exist."""
 
 Found = tuple[Tensor | None, ...]

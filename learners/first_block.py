@@ -75,9 +75,10 @@ def _patches(conv: Convolution, x: Tensor) -> Tensor:
 
 def _moments(patches: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
     """Return E[X] `(B, 9 c, 1)` and L, in float64."""
-    weighed = patches * (share if share.numel() > 1 else 1 / patches.shape[1])
-    mean = weighed.sum(1)[..., None]
-    covariance = weighed.mT @ patches - mean @ mean.mT
+    alike = share.numel() == 1
+    weighed, by = (patches, 1 / patches.shape[1]) if alike else (patches * share, 1.0)
+    mean = by * weighed.sum(1)[..., None]
+    covariance = by * (weighed.mT @ patches) - mean @ mean.mT
     diagonal = covariance.diagonal(dim1=1, dim2=2)
     diagonal += _LEAST * diagonal.sum(1, keepdim=True) + torch.finfo(patches.dtype).tiny
     # What is not finite is to be seen in the loss: no error here.
