@@ -9,13 +9,15 @@ nothing but the support set and the query itself.
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from learners.episode import Episodes, Examples
-from learners.execution import Execution, over_episodes
+from learners.execution import Execution, alone, over_episodes
+from learners.immediate import once
 from learners.learner import Learner, Phase, State
 from learners.losses import at_least_float32
 from learners.networks import Conv4, Network, under_net, without_net
@@ -103,7 +105,8 @@ class EmbeddingLearner(Learner):
     ) -> tuple[Tensor, Tensor]:
         """Return the embeddings of both sets, normalised as one batch."""
         x, mask = torch.cat([support.x, query.x]), torch.cat([support.mask, query.mask])
-        z = at_least_float32(self.network(without_net(state), x, mask))
+        with once() if alone() else nullcontext():
+            z = at_least_float32(self.network(without_net(state), x, mask))
         return z[: support.x.shape[0]], z[support.x.shape[0] :]
 
     @torch.no_grad()

@@ -1,12 +1,15 @@
 """A loss whose gradient is taken where it is computed, so that its graph need not be kept.
 
 The last loss of an episode is asked for its first derivative alone. Taken at once, it leaves one
-gradient behind instead of all activations; the arithmetic is the same.
+gradient behind instead of all activations; the arithmetic is the same. What knows that it is asked
+once can compute a few images at a time (`learners.in_parts`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -27,12 +30,30 @@ def differentiated_now(loss: Callable[[State], Tensor], at: State) -> Tensor:
     return value
 
 
+_ONCE: ContextVar[bool] = ContextVar("once", default=False)
+
+
+def asked_once() -> bool:
+    """Whether what runs is asked for its first derivative alone, by PyTorch's own tape."""
+    return _ONCE.get() and not torch._C._are_functorch_transforms_active()
+
+
+@contextmanager
+def once() -> Iterator[None]:
+    """Say that of what runs inside no second derivative will be asked."""
+    token = _ONCE.set(True)
+    try:
+        yield
+    finally:
+        _ONCE.reset(token)
+
+
 class _Now(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *given: Any) -> Tensor:
         loss, names, *values = given
         leaves = [value.detach().requires_grad_() for value in values]
-        with torch.enable_grad():
+        with torch.enable_grad(), once():
             value: Tensor = loss(dict(zip(names, leaves, strict=True)))
             found = torch.autograd.grad(value, leaves, allow_unused=True)
         ctx.save_for_backward(*found)

@@ -37,7 +37,7 @@ from learners.settled import Settled, body_and_head
 
 __all__ = ["GradientLearner", "InnerLoop"]
 
-_PIXELS = 2**13
+_PIXELS = 2**14
 """Pixels of a set, or of several, up to which convolutions are computed at once on a CPU."""
 
 

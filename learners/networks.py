@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as nnf
 
-from learners.conv_block import EPSILON, features_by_rows
+from learners.conv_block import features_by_rows
 from learners.errors import LearnerError
 from learners.execution import alone, on_tape
+from learners.first_block import EPSILON
 from learners.losses import at_least_float32
 
 Params = dict[str, Tensor]

@@ -15,13 +15,12 @@ import argparse
 import json
 import os
 import platform
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import torch
 
+from benchmarks.few_shot.fresh import KEPT, in_fresh_process, seconds_of, tell
 from benchmarks.few_shot.omniglot import samplers
 from benchmarks.few_shot.peers import peer, proto_ways, versions
 from benchmarks.few_shot.speed import embedding_module, with_ours
@@ -32,15 +31,14 @@ from learners.protonet import ProtoNet
 from learners.samplers import Shape
 
 OURS = "ours"
-KEPT = ", freed memory kept"
 ASKED = {"learn2learn": 2.5, "easyfsl": 2.0}
 WAYS = (*ASKED, *(name + KEPT for name in ASKED), OURS)
 THREADS = (1, 2)
-MARK = "seconds "
+MODULE = "benchmarks.few_shot.prototypes"
 
 
 def work(name: str, threads: int, seconds: float) -> None:
-    """Measure one way in this process, and print the seconds of a step."""
+    """Measure one way in this process, and tell the seconds of a step."""
     learner = ProtoNet(Conv4(0))
     drawn = samplers(Shape(20, 5, 5), Shape(5, 1, 1))[0].sample(0, 1)
     state = learner.init(0)
@@ -51,26 +49,7 @@ def work(name: str, threads: int, seconds: float) -> None:
         run = with_ours(learner, state, drawn, Execution(dtype="bfloat16"))
     else:
         run = proto_ways(embedding_module(state), drawn)[name.removesuffix(KEPT)]
-    run()
-    start = time.perf_counter()
-    run()
-    count = max(3, int(seconds / (time.perf_counter() - start)))
-    start = time.perf_counter()
-    for _ in range(count):
-        run()
-    print(MARK + str((time.perf_counter() - start) / count), flush=True)
-
-
-def measure(name: str, threads: int, seconds: float) -> float:
-    """Return the seconds of a step of one way, in a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.few_shot.prototypes", "--work", name]
-    command += ["--threads", str(threads), "--seconds", str(seconds)]
-    own = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    found = subprocess.run(command, capture_output=True, text=True, env=own, check=False)
-    rows = [line for line in found.stdout.splitlines() if line.startswith(MARK)]
-    if len(rows) != 1:
-        raise RuntimeError(f"{name} ended with {found.returncode}: {found.stderr[-1500:]}")
-    return float(rows[0].removeprefix(MARK))
+    tell(seconds=seconds_of(run, seconds, least=3))
 
 
 def main() -> None:
@@ -96,7 +75,9 @@ def main() -> None:
     for _ in range(options.rounds):
         for threads in THREADS:
             for name in here:
-                taken[threads][name].append(measure(name, threads, options.seconds))
+                given = ["--threads", str(threads), "--seconds", str(options.seconds)]
+                found = in_fresh_process(name, MODULE, given, threads)
+                taken[threads][name].append(found["seconds"])
     verdict = []
     for threads, seconds in taken.items():
         for name in here[:-1]:

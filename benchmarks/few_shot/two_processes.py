@@ -24,8 +24,6 @@ import json
 import os
 import platform
 import resource
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks.few_shot.fresh import KEPT, in_fresh_process, seconds_of, tell
 from benchmarks.few_shot.omniglot import samplers
 from benchmarks.few_shot.peers import Way, maml_ways, peer, versions
 from benchmarks.few_shot.speed import image_module
@@ -48,11 +47,9 @@ from learners.sharding import Shard, joined
 
 OURS = ("ours, threads", "ours, two processes")
 PEERS = ("learn2learn", "higher", "torchopt")
-KEPT = ", freed memory kept"
 WAYS = (*PEERS, *(peer + KEPT for peer in PEERS), *OURS)
 ASKED = 1.6
-MARK = "measured "
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+MODULE = "benchmarks.few_shot.two_processes"
 
 
 def _drawn() -> tuple[GradientLearner, State, Episodes]:
@@ -84,37 +81,32 @@ def _peer(name: str) -> Way:
 
 
 def work(name: str, seconds: float) -> None:
-    """Measure one way in this process, or in this one of two, and print what was found."""
+    """Measure one way in this process, or in this one of two, and tell what was found."""
     if name not in OURS:
         spent = _timed(_peer(name), seconds, Shard())
-        _print(spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        tell(seconds=spent, megabytes=_resident())
         return
     drawn = _drawn()
     with Execution().prepared(), joined("cpu") as shard:
         spent = _timed(_ours(drawn, shard), seconds, shard)
         if shard.world == 1:
-            _print(spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+            tell(seconds=spent, megabytes=_resident())
             return
         memory = torch.tensor(_proportional())
         torch.distributed.all_reduce(memory)
         if shard.first:
-            _print(spent, float(memory))
+            tell(seconds=spent, megabytes=float(memory))
 
 
 def _timed(run: Way, seconds: float, shard: Shard) -> float:
     """Return the seconds of an iteration; two processes wait for each other in each of them."""
-    run()
-    start = time.perf_counter()
-    run()
-    count = max(2, int(seconds / (time.perf_counter() - start)))
-    if shard.world > 1:
+
+    def agreed(count: int) -> int:
         told = torch.tensor([count])
         torch.distributed.broadcast(told, src=0)
-        count = int(told)
-    start = time.perf_counter()
-    for _ in range(count):
-        run()
-    return (time.perf_counter() - start) / count
+        return int(told)
+
+    return seconds_of(run, seconds, 2, agreed if shard.world > 1 else int)
 
 
 def _proportional() -> float:
@@ -123,24 +115,8 @@ def _proportional() -> float:
     return next(int(row.split()[1]) for row in text.splitlines() if row.startswith("Pss:")) / 1024
 
 
-def _print(seconds: float, megabytes: float) -> None:
-    print(MARK + json.dumps({"seconds": seconds, "megabytes": megabytes}), flush=True)
-
-
-def measure(name: str, seconds: float) -> dict[str, float]:
-    """Return seconds of an iteration and megabytes of one way, in fresh processes."""
-    module = ["-m", "benchmarks.few_shot.two_processes", "--work", name, "--seconds", str(seconds)]
-    start = [sys.executable]
-    if name == "ours, two processes":
-        start += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    # torchrun and torch choose the threads: neither may find a number that was set for others.
-    own = {key: value for key, value in os.environ.items() if key not in _THREADS}
-    found = subprocess.run(start + module, capture_output=True, text=True, env=own, check=False)
-    rows = [line for line in found.stdout.splitlines() if line.startswith(MARK)]
-    if len(rows) != 1:
-        raise RuntimeError(f"{name} ended with {found.returncode}: {found.stderr[-1500:]}")
-    measured: dict[str, float] = json.loads(rows[0].removeprefix(MARK))
-    return measured
+def _resident() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:
@@ -158,7 +134,9 @@ def main() -> None:
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for _ in range(options.rounds):
         for name in names:
-            found[name].append(measure(name, options.seconds))
+            processes = 2 if name == OURS[1] else 1
+            given = ["--seconds", str(options.seconds)]
+            found[name].append(in_fresh_process(name, MODULE, given, processes=processes))
             print(name, found[name][-1], flush=True)
     result = _result(options, found)
     print("\n".join(result["verdict"]))
