@@ -116,9 +116,7 @@ def measure(told: argparse.Namespace, file: Path) -> None:
 
 def done(file: Path) -> list[Tried]:
     """Return what was done so far; a last line that was torn by a kill is left out."""
-    return [
-        Tried(row["task"], row["group"], tuple(row["accuracy"])) for row in kept_lines(file)
-    ]
+    return [Tried(row["task"], row["group"], tuple(row["accuracy"])) for row in kept_lines(file)]
 
 
 def remembered(folder: str, found: Sequence[Tried], supports: dict[str, Task]) -> MetaStore:
