@@ -36,25 +36,20 @@ derivatives commute, so what is asked for is the derivative of (out, dy, dscale)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as nnf
 
-from learners.convolution import Convolution, in_channels
-from learners.first_block import MOST_CHANNELS, rectified, weights_and_patches
-from learners.immediate import at_once
-
-EPSILON = 1e-5
-"""What every normalisation adds to a variance."""
+from learners.convolution import Convolution, in_channels, pooled
+from learners.first_block import EPSILON, MOST_CHANNELS, FirstBlock, first_block
+from learners.immediate import asked_once
+from learners.in_parts import convolved_in_parts, maps_in_parts
 
 _AXES = (4, 1, 1)
 """Axes of the filters, scale and shift of one episode."""
-
-_PART = 2**19
-"""Numbers of the first block's maps that are made at once where all need not exist."""
 
 Found = tuple[Tensor | None, ...]
 
@@ -92,7 +87,7 @@ def features_by_rows(
         share = _shares(mask, conv.output, y)
         rows = _Normalised.apply(y, scale, shift, share)  # type: ignore[no-untyped-call]
         x = rows.view(conv.output)
-        x = _pooled(x) if i < n_pooled else x
+        x = pooled(x) if i < n_pooled else x
         if i + 1 < len(own):
             filters = own[i + 1][0]
             conv = Convolution(tuple(x.shape), tuple(filters.shape), stride)
@@ -105,23 +100,45 @@ def _begun(
     own: list[tuple[Tensor, ...]], x: Tensor, mask: Tensor, stride: int, pooled: bool
 ) -> tuple[Tensor, Convolution]:
     """Return the rows of the second block's convolution, and its sizes."""
-    first = Convolution(tuple(x.shape), tuple(own[0][0].shape), stride)
-    n, h, w, b, c = first.output
-    a, patches = weights_and_patches(first, x, own[0], _shares(mask, first.output, x), EPSILON)
-    sides = (h // 2, w // 2) if pooled else (h, w)
+    first = first_block_of(own[0], x, mask, stride, pooled)
     filters = own[1][0]
-    conv = Convolution((n, *sides, b, c), tuple(filters.shape), stride)
-
-    def seen(a: Tensor, patches: Tensor) -> Tensor:
-        x = rectified(a, patches).view(-1, h, w, b, c)
-        return _pooled(x) if pooled else x
-
-    if at_once():
-        parts = patches.split(max(1, _PART // (h * w * b * c)) * h * w, 1)
-        y = _InParts.apply(a, filters, seen, parts, stride)  # type: ignore[no-untyped-call]
-    else:
-        y = _Convolved.apply(seen(a, patches), filters, conv)  # type: ignore[no-untyped-call]
+    conv = Convolution(first.maps_shape, tuple(filters.shape), stride)
+    if asked_once():
+        return convolved_in_parts(first, filters, stride), conv
+    y = _Convolved.apply(  # type: ignore[no-untyped-call]
+        first.maps(first.weights, first.patches), filters, conv
+    )
     return y, conv
+
+
+def first_block_of(
+    block: tuple[Tensor, ...], x: Tensor, mask: Tensor, stride: int, pooled: bool
+) -> FirstBlock:
+    """Return the first block at images `(n, h, w, B, c)`, of which `mask` `(B, n)` count."""
+    conv = Convolution(tuple(x.shape), tuple(block[0].shape), stride)
+    return first_block(block, x, _shares(mask, conv.output, x), conv, pooled)
+
+
+def first_maps(
+    block: tuple[Tensor, ...], x: Tensor, mask: Tensor, stride: int, pooled: bool
+) -> Tensor:
+    """Return the first block's maps `(n, c', h, w)` in autocast's type, once differentiable.
+
+    Args:
+        block: filters `(c', c, 3, 3)`, scale `(c',)` and shift `(c',)`.
+        x: images `(n, c, h, w)`.
+        mask: images that count in batch statistics `(n,)`.
+        stride: of the convolution.
+        pooled: whether the block ends in pooling.
+    """
+    kind = x.device.type
+    with torch.autocast(kind, enabled=False):
+        own = tuple(v[None] for v in block)
+        first = first_block_of(
+            own, x.permute(0, 2, 3, 1)[:, :, :, None], mask[None], stride, pooled
+        )
+        rounded = first.patches.to(torch.get_autocast_dtype(kind))
+        return in_channels(maps_in_parts(replace(first, patches=rounded)))
 
 
 def _shares(mask: Tensor, output: tuple[int, ...], like: Tensor) -> Tensor:
@@ -175,58 +192,6 @@ class _Adjoints(torch.autograd.Function):
         return to_dy, to_x, to_filters, None, None
 
 
-class _InParts(torch.autograd.Function):
-    """The second block's rows, a few images of the first at a time; once differentiable.
-
-    Those images are made again on the way back, so that there are never more of them.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, *given: Any) -> Tensor:
-        a, filters, seen, parts, stride = given
-        ctx.seen, ctx.parts, ctx.stride = seen, parts, stride
-        ctx.save_for_backward(a, filters)
-        each = []
-        for part in parts:
-            x = seen(a, part)
-            each.append(Convolution(tuple(x.shape), tuple(filters.shape), stride).of(x, filters))
-        ctx.lengths = [len(y) for y in each]
-        return torch.cat(each)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *cotangents: Any) -> Found:
-        a, filters = ctx.saved_tensors
-        leaf, to_filters = a.detach().requires_grad_(), torch.zeros_like(filters)
-        for part, dy in zip(ctx.parts, cotangents[0].split(ctx.lengths), strict=True):
-            with torch.enable_grad():
-                x = ctx.seen(leaf, part)
-            conv = Convolution(tuple(x.shape), tuple(filters.shape), ctx.stride)
-            to_x, found = conv.adjoints(dy, x.detach(), filters, True)
-            to_filters += found
-            with torch.enable_grad():
-                _Along.apply(x, to_x).backward()  # type: ignore[no-untyped-call]
-        return leaf.grad, to_filters, *(None,) * 3
-
-
-class _Along(torch.autograd.Function):
-    """A number whose derivative in x is what is given with it.
-
-    Asked for a derivative along a cotangent, PyTorch imports a library of symbols: 30 MB.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, *given: Any) -> Tensor:
-        x, cotangent = given
-        ctx.save_for_backward(cotangent)
-        return x.new_zeros(())
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *cotangents: Any) -> Found:
-        return *ctx.saved_tensors, None
-
-
 class _Normalised(torch.autograd.Function):
     """Takes rows y and gives them up: u takes their memory."""
 
@@ -273,12 +238,6 @@ class _Slopes(torch.autograd.Function):
         to_y = _without(z * g_dash, share, g_dash * s, (u, h_dash), (u_dash, h))
         to_scale = r_dash * q + r * q_dash
         return _where_positive(to_cotangent, out), to_y, to_scale, *(None,) * 3
-
-
-def _pooled(x: Tensor) -> Tensor:
-    """Return `(n, h // 2, w // 2, B, c)`, the largest of every four pixels."""
-    pooled = nnf.max_pool2d(in_channels(x), 2).permute(0, 2, 3, 1)
-    return pooled.reshape(*pooled.shape[:3], *x.shape[3:])
 
 
 def _mean(y: Tensor, share: Tensor) -> Tensor:

@@ -62,6 +62,12 @@ def in_channels(x: Tensor) -> Tensor:
     return x.flatten(3).permute(0, 3, 1, 2)
 
 
+def pooled(x: Tensor) -> Tensor:
+    """Return `(n, h // 2, w // 2, B, c)`, the largest of every four pixels of each map."""
+    found = nnf.max_pool2d(in_channels(x), 2).permute(0, 2, 3, 1)
+    return found.reshape(*found.shape[:3], *x.shape[3:])
+
+
 def _grouped(filters: Tensor) -> Tensor:
     """Return filters `(B, c', c, 3, 3)` as `(B c', c, 3, 3)`, channels last in memory."""
     return filters.permute(0, 1, 3, 4, 2).contiguous().flatten(0, 1).permute(0, 3, 1, 2)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from learners.episode import Episodes, Examples
 from learners.execution import Execution, over_episodes
+from learners.immediate import once
 from learners.learner import Learner, Phase, State
 from learners.losses import at_least_float32
 from learners.networks import Conv4, Network, under_net, without_net
@@ -103,7 +104,8 @@ class EmbeddingLearner(Learner):
     ) -> tuple[Tensor, Tensor]:
         """Return the embeddings of both sets, normalised as one batch."""
         x, mask = torch.cat([support.x, query.x]), torch.cat([support.mask, query.mask])
-        z = at_least_float32(self.network(without_net(state), x, mask))
+        with once():
+            z = at_least_float32(self.network(without_net(state), x, mask))
         return z[: support.x.shape[0]], z[support.x.shape[0] :]
 
     @torch.no_grad()

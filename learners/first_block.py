@@ -18,6 +18,7 @@ cotangent G they get z^T (X, 1), with z = G where out > 0; of a cotangent V of t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,42 +26,83 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as nnf
 
-from learners.convolution import Convolution
+from learners.convolution import Convolution, pooled
 
 MOST_CHANNELS = 3
 """Channels up to which patches are few numbers."""
+
+EPSILON = 1e-5
+"""What every normalisation adds to a variance."""
+
+_PART = 2**19
+"""Numbers of the maps that are made at once where all need not exist."""
 
 _LEAST = 1e-13
 """Of the covariance's trace, added to its diagonal: it may be of less than full rank."""
 
 
-def weights_and_patches(
-    conv: Convolution, x: Tensor, block: tuple[Tensor, ...], share: Tensor, epsilon: float
-) -> tuple[Tensor, Tensor]:
-    """Return (A, shift - A E[X]) `(B, c', 9 c + 1)` and (X, 1) `(B, M, 9 c + 1)`.
+@dataclass(frozen=True)
+class FirstBlock:
+    """The first block of a network, at its images.
 
     Args:
-        conv: the convolution.
-        x: images `(n, h, w, B, c)`.
+        weights: (A, shift - A E[X]) `(B, c', 9 c + 1)`.
+        patches: (X, 1) `(B, M, 9 c + 1)`.
+        output: shape of its maps before pooling `(n, h, w, B, c')`.
+        pooled: whether the block ends in 2 x 2 max-pooling.
+    """
+
+    weights: Tensor
+    patches: Tensor
+    output: tuple[int, int, int, int, int]
+    pooled: bool
+
+    def maps(self, weights: Tensor, patches: Tensor) -> Tensor:
+        """Return the maps of all or of some images, twice differentiable in the weights.
+
+        Args:
+            weights: `(B, c', 9 c + 1)`, rounded to what patches are of.
+            patches: of whole images `(B, m, 9 c + 1)`.
+        """
+        rows = _Rectified.apply(  # type: ignore[no-untyped-call]
+            weights.to(patches.dtype), patches
+        )
+        x: Tensor = rows.view(-1, *self.output[1:])
+        return pooled(x) if self.pooled else x
+
+    @property
+    def maps_shape(self) -> tuple[int, int, int, int, int]:
+        """Shape of the maps `(n, h, w, B, c')`."""
+        n, h, w, b, c = self.output
+        return (n, h // 2, w // 2, b, c) if self.pooled else self.output
+
+    def parts(self) -> tuple[Tensor, ...]:
+        """Return the patches of a few images after the other."""
+        _, h, w, b, c = self.output
+        return self.patches.split(max(1, _PART // (h * w * b * c)) * h * w, 1)
+
+
+def first_block(
+    block: tuple[Tensor, ...], x: Tensor, share: Tensor, conv: Convolution, pooled: bool
+) -> FirstBlock:
+    """Return the first block at images `(n, h, w, B, c)`.
+
+    Args:
         block: filters `(B, c', c, 3, 3)`, scale `(B, c')` and shift `(B, c')`.
+        x: the images.
         share: of each patch in the statistics `(M, B, 1)`, or one number `(1, 1, 1)`.
-        epsilon: what normalisation adds to a variance.
+        conv: the convolution's sizes.
+        pooled: whether the block ends in pooling.
     """
     filters, scale, shift = block
     with torch.no_grad():
         patches = _patches(conv, x)
         mean, factor = _moments(patches.double(), share.movedim(1, 0))
     w = filters.permute(0, 1, 3, 4, 2).flatten(2).double()
-    gain = scale * ((w @ factor).square().sum(2) + epsilon).rsqrt()
+    gain = scale * ((w @ factor).square().sum(2) + EPSILON).rsqrt()
     a = gain[..., None] * w
-    a = torch.cat([a, shift[..., None] - a @ mean], 2)
-    return a.to(x.dtype), nnf.pad(patches, (0, 1), value=1.0)
-
-
-def rectified(a: Tensor, patches: Tensor) -> Tensor:
-    """Return rows relu((X, 1) A^T) `(M, B, c')`, twice differentiable in A."""
-    rows: Tensor = _Rectified.apply(a, patches)  # type: ignore[no-untyped-call]
-    return rows
+    a = torch.cat([a, shift[..., None] - a @ mean], 2).to(filters.dtype)
+    return FirstBlock(a, nnf.pad(patches, (0, 1), value=1.0), conv.output, pooled)
 
 
 def _patches(conv: Convolution, x: Tensor) -> Tensor:

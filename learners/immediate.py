@@ -1,13 +1,14 @@
 """A loss whose gradient is taken where it is computed, so that its graph need not be kept.
 
 The last loss of an episode is asked for its first derivative alone. Taken at once, it leaves one
-gradient behind instead of all activations; the arithmetic is the same. What is
-computed of many rows can then be computed a few rows at a time.
+gradient behind instead of all activations; the arithmetic is the same. What knows
+that it is asked once can compute a few rows at a time (`learners.in_parts`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -29,12 +30,22 @@ def differentiated_now(loss: Callable[[State], Tensor], at: State) -> Tensor:
     return value
 
 
-_AT_ONCE: ContextVar[bool] = ContextVar("at_once", default=False)
+_ONCE: ContextVar[bool] = ContextVar("once", default=False)
 
 
-def at_once() -> bool:
-    """Whether what runs is part of such a loss: differentiated once, where it is computed."""
-    return _AT_ONCE.get()
+def asked_once() -> bool:
+    """Whether what runs is asked for its first derivative alone, by PyTorch's own tape."""
+    return _ONCE.get() and not torch._C._are_functorch_transforms_active()
+
+
+@contextmanager
+def once() -> Iterator[None]:
+    """Say that of what runs inside no second derivative will be asked."""
+    token = _ONCE.set(True)
+    try:
+        yield
+    finally:
+        _ONCE.reset(token)
 
 
 class _Now(torch.autograd.Function):
@@ -42,13 +53,9 @@ class _Now(torch.autograd.Function):
     def forward(ctx: Any, *given: Any) -> Tensor:
         loss, names, *values = given
         leaves = [value.detach().requires_grad_() for value in values]
-        token = _AT_ONCE.set(True)
-        try:
-            with torch.enable_grad():
-                value: Tensor = loss(dict(zip(names, leaves, strict=True)))
-                found = torch.autograd.grad(value, leaves, allow_unused=True)
-        finally:
-            _AT_ONCE.reset(token)
+        with torch.enable_grad(), once():
+            value: Tensor = loss(dict(zip(names, leaves, strict=True)))
+            found = torch.autograd.grad(value, leaves, allow_unused=True)
         ctx.save_for_backward(*found)
         return value.detach()
 
