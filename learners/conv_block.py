@@ -36,17 +36,16 @@ derivatives commute, so what is asked for is the derivative of (out, dy, dscale)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from learners.convolution import Convolution, in_channels, pooled
-from learners.first_block import EPSILON, MOST_CHANNELS, FirstBlock, first_block
+from learners.convolution import Convolution, pooled
+from learners.first_block import EPSILON, MOST_CHANNELS, first_block
 from learners.immediate import asked_once
-from learners.in_parts import convolved_in_parts, maps_in_parts
+from learners.in_parts import convolved_in_parts
 
 _AXES = (4, 1, 1)
 """Axes of the filters, scale and shift of one episode."""
@@ -100,7 +99,8 @@ def _begun(
     own: list[tuple[Tensor, ...]], x: Tensor, mask: Tensor, stride: int, pooled: bool
 ) -> tuple[Tensor, Convolution]:
     """Return the rows of the second block's convolution, and its sizes."""
-    first = first_block_of(own[0], x, mask, stride, pooled)
+    sizes = Convolution(tuple(x.shape), tuple(own[0][0].shape), stride)
+    first = first_block(own[0], x, _shares(mask, sizes.output, x), sizes, pooled)
     filters = own[1][0]
     conv = Convolution(first.maps_shape, tuple(filters.shape), stride)
     if asked_once():
@@ -109,36 +109,6 @@ def _begun(
         first.maps(first.weights, first.patches), filters, conv
     )
     return y, conv
-
-
-def first_block_of(
-    block: tuple[Tensor, ...], x: Tensor, mask: Tensor, stride: int, pooled: bool
-) -> FirstBlock:
-    """Return the first block at images `(n, h, w, B, c)`, of which `mask` `(B, n)` count."""
-    conv = Convolution(tuple(x.shape), tuple(block[0].shape), stride)
-    return first_block(block, x, _shares(mask, conv.output, x), conv, pooled)
-
-
-def first_maps(
-    block: tuple[Tensor, ...], x: Tensor, mask: Tensor, stride: int, pooled: bool
-) -> Tensor:
-    """Return the first block's maps `(n, c', h, w)` in autocast's type, once differentiable.
-
-    Args:
-        block: filters `(c', c, 3, 3)`, scale `(c',)` and shift `(c',)`.
-        x: images `(n, c, h, w)`.
-        mask: images that count in batch statistics `(n,)`.
-        stride: of the convolution.
-        pooled: whether the block ends in pooling.
-    """
-    kind = x.device.type
-    with torch.autocast(kind, enabled=False):
-        own = tuple(v[None] for v in block)
-        first = first_block_of(
-            own, x.permute(0, 2, 3, 1)[:, :, :, None], mask[None], stride, pooled
-        )
-        rounded = first.patches.to(torch.get_autocast_dtype(kind))
-        return in_channels(maps_in_parts(replace(first, patches=rounded)))
 
 
 def _shares(mask: Tensor, output: tuple[int, ...], like: Tensor) -> Tensor:

@@ -9,13 +9,14 @@ nothing but the support set and the query itself.
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from learners.episode import Episodes, Examples
-from learners.execution import Execution, over_episodes
+from learners.execution import Execution, alone, over_episodes
 from learners.immediate import once
 from learners.learner import Learner, Phase, State
 from learners.losses import at_least_float32
@@ -104,7 +105,7 @@ class EmbeddingLearner(Learner):
     ) -> tuple[Tensor, Tensor]:
         """Return the embeddings of both sets, normalised as one batch."""
         x, mask = torch.cat([support.x, query.x]), torch.cat([support.mask, query.mask])
-        with once():
+        with once() if alone() else nullcontext():
             z = at_least_float32(self.network(without_net(state), x, mask))
         return z[: support.x.shape[0]], z[support.x.shape[0] :]
 

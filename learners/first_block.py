@@ -5,14 +5,14 @@ inner step. What normalisation needs of a filter's responses is in the patches' 
 the responses themselves need not exist, and no derivative of a normalisation runs over them:
 
     p   share of a patch in the statistics, summing to 1: 1/M, or 0 where masked
-    X   patches `(B, M, 9 c)`, centred: X - p^T X
-    L   the Cholesky factor of their covariance X^T diag(p) X = L L^T
-    W   filters `(B, c', 9 c)`, whose responses X W^T have mean 0 and variance |W L|^2
+    X   patches `(B, M, 9 c)`, of mean E[X] = p^T X
+    L   the Cholesky factor of their covariance, in float64: it is small
+    W   filters `(B, c', 9 c)`, whose responses X W^T have mean W E[X] and variance |W L|^2
 
-    A = scale (|W L|^2 + epsilon)^(-1/2) W,     out = relu(X A^T + shift)
+    A = scale (|W L|^2 + epsilon)^(-1/2) W,   b = shift - A E[X],   out = relu((X, 1) (A, b)^T)
 
-A is small and left to PyTorch's tape. `out` is linear in (A, shift) where it is positive: of a
-cotangent G they get z^T (X, 1), with z = G where out > 0; of a cotangent V of that, G gets
+(A, b) is small, too, and left to PyTorch's tape. `out` is linear in it where it is positive: of a
+cotangent G it gets z^T (X, 1), with z = G where out > 0; of a cotangent V of that, G gets
 (X, 1) V^T where out > 0, and nothing else gets anything.
 """
 
@@ -46,8 +46,8 @@ class FirstBlock:
     """The first block of a network, at its images.
 
     Args:
-        weights: (A, shift - A E[X]) `(B, c', 9 c + 1)`.
-        patches: (X, 1) `(B, M, 9 c + 1)`.
+        weights: (A, b) `(B, c', 9 c + 1)`.
+        patches: (X, 1)^T `(B, 9 c + 1, M)`.
         output: shape of its maps before pooling `(n, h, w, B, c')`.
         pooled: whether the block ends in 2 x 2 max-pooling.
     """
@@ -61,12 +61,10 @@ class FirstBlock:
         """Return the maps of all or of some images, twice differentiable in the weights.
 
         Args:
-            weights: `(B, c', 9 c + 1)`, rounded to what patches are of.
-            patches: of whole images `(B, m, 9 c + 1)`.
+            weights: `(B, c', 9 c + 1)`.
+            patches: of whole images `(B, 9 c + 1, m)`.
         """
-        rows = _Rectified.apply(  # type: ignore[no-untyped-call]
-            weights.to(patches.dtype), patches
-        )
+        rows = _Rectified.apply(weights, patches)  # type: ignore[no-untyped-call]
         x: Tensor = rows.view(-1, *self.output[1:])
         return pooled(x) if self.pooled else x
 
@@ -79,7 +77,9 @@ class FirstBlock:
     def parts(self) -> tuple[Tensor, ...]:
         """Return the patches of a few images after the other."""
         _, h, w, b, c = self.output
-        return self.patches.split(max(1, _PART // (h * w * b * c)) * h * w, 1)
+        few = max(1, _PART // (h * w * b * c)) * h * w
+        found: tuple[Tensor, ...] = torch.split(self.patches, few, 2)
+        return found
 
 
 def first_block(
@@ -97,45 +97,51 @@ def first_block(
     filters, scale, shift = block
     with torch.no_grad():
         patches = _patches(conv, x)
-        mean, factor = _moments(patches.double(), share.movedim(1, 0))
+        mean, factor = _moments(patches, share.permute(1, 2, 0))
     w = filters.permute(0, 1, 3, 4, 2).flatten(2).double()
     gain = scale * ((w @ factor).square().sum(2) + EPSILON).rsqrt()
     a = gain[..., None] * w
     a = torch.cat([a, shift[..., None] - a @ mean], 2).to(filters.dtype)
-    return FirstBlock(a, nnf.pad(patches, (0, 1), value=1.0), conv.output, pooled)
+    return FirstBlock(a, patches, conv.output, pooled)
 
 
 def _patches(conv: Convolution, x: Tensor) -> Tensor:
+    """Return (X, 1)^T: numbers of one place in all patches lie side by side, as in the images."""
     n, h, w, b, _ = conv.output
     c = x.shape[-1]
-    padded = nnf.pad(x.movedim(3, 0).flatten(0, 1), (0, 0, 1, 1, 1, 1))
-    image, row, pixel, _ = padded.stride()
-    # Three pixels of a row lie side by side: a patch is three runs of 3 c numbers.
-    strides = (image, conv.stride * row, conv.stride * pixel, row, 1)
-    return padded.as_strided((b * n, h, w, 3, 3 * c), strides).reshape(b, n * h * w, 9 * c)
+    padded = nnf.pad(x.permute(3, 0, 4, 1, 2), (1, 1, 1, 1))
+    episode, image, channel, row, _ = padded.stride()
+    strides = (episode, row, 1, channel, image, conv.stride * row, conv.stride)
+    seen = padded.as_strided((b, 3, 3, c, n, h, w), strides)
+    found = x.new_empty(b, 9 * c + 1, n * h * w)
+    found[:, :-1].view(seen.shape).copy_(seen)
+    found[:, -1] = 1
+    return found
 
 
 def _moments(patches: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
     """Return E[X] `(B, 9 c, 1)` and L, in float64."""
-    alike = share.numel() == 1
-    weighed, by = (patches, 1 / patches.shape[1]) if alike else (patches * share, 1.0)
-    mean = by * weighed.sum(1)[..., None]
-    covariance = by * (weighed.mT @ patches) - mean @ mean.mT
+    double = patches.double()
+    weighed, by = (double, 1 / double.shape[2]) if share.numel() == 1 else (double * share, 1.0)
+    # The last row and column are of ones: the products with them are sums.
+    moments = by * (weighed[:, :-1] @ double.mT)
+    mean = moments[:, :, -1:]
+    covariance = moments[:, :, :-1] - mean @ mean.mT
     diagonal = covariance.diagonal(dim1=1, dim2=2)
-    diagonal += _LEAST * diagonal.sum(1, keepdim=True) + torch.finfo(patches.dtype).tiny
+    diagonal += _LEAST * diagonal.sum(1, keepdim=True) + torch.finfo(double.dtype).tiny
     # What is not finite is to be seen in the loss: no error here.
     return mean, torch.linalg.cholesky_ex(covariance)[0]
 
 
 def _product(patches: Tensor, a: Tensor) -> Tensor:
-    """Return rows (X, 1) A^T `(M, B, c')`, their episodes side by side."""
-    rows = patches.new_empty(patches.shape[1], *a.shape[:2])
-    torch.bmm(patches, a.mT, out=rows.movedim(1, 0))
+    """Return rows (X, 1) (A, b)^T `(M, B, c')`, their episodes side by side."""
+    rows = patches.new_empty(patches.shape[2], *a.shape[:2])
+    torch.bmm(patches.mT, a.mT, out=rows.movedim(1, 0))
     return rows
 
 
 class _Rectified(torch.autograd.Function):
-    """Takes (A, shift) `(B, c', k)` and (X, 1) `(B, M, k)`; gives rows `(M, B, c')`."""
+    """Takes (A, b) `(B, c', k)` and (X, 1)^T `(B, k, M)`; gives rows `(M, B, c')`."""
 
     @staticmethod
     def forward(ctx: Any, *given: Any) -> Tensor:
@@ -150,15 +156,14 @@ class _Rectified(torch.autograd.Function):
 
 
 class _Weights(torch.autograd.Function):
-    """What `_Rectified` gives back to (A, shift)."""
+    """What `_Rectified` gives back to (A, b)."""
 
     @staticmethod
     def forward(ctx: Any, *given: Any) -> Tensor:
         cotangent, patches, out = given
         ctx.save_for_backward(patches, out)
         z = torch.ops.aten.threshold_backward(cotangent, out, 0)
-        # The long side goes last: MKL is several times slower the other way.
-        return torch.bmm(patches.mT, z.movedim(1, 0)).mT
+        return torch.bmm(patches, z.movedim(1, 0)).mT
 
     @staticmethod
     @once_differentiable

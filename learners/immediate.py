@@ -1,8 +1,8 @@
 """A loss whose gradient is taken where it is computed, so that its graph need not be kept.
 
 The last loss of an episode is asked for its first derivative alone. Taken at once, it leaves one
-gradient behind instead of all activations; the arithmetic is the same. What knows
-that it is asked once can compute a few rows at a time (`learners.in_parts`).
+gradient behind instead of all activations; the arithmetic is the same. What knows that it is asked
+once can compute a few images at a time (`learners.in_parts`).
 """
 
 from __future__ import annotations

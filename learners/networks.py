@@ -17,11 +17,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as nnf
 
-from learners.conv_block import features_by_rows, first_maps
+from learners.conv_block import features_by_rows
 from learners.errors import LearnerError
 from learners.execution import alone, on_tape
-from learners.first_block import EPSILON, MOST_CHANNELS
-from learners.immediate import asked_once
+from learners.first_block import EPSILON
 from learners.losses import at_least_float32
 
 Params = dict[str, Tensor]
@@ -190,10 +189,6 @@ class Conv4:
             return features_by_rows(blocks, x, mask, stride, 0 if self.strided else self.n_pooled)
         for i in range(4):
             block = f"block{i}"
-            if i == 0 and seen is None and _first_in_parts(params, x):
-                of = tuple(params[f"{block}.{of}"] for of in ("weight", "scale", "shift"))
-                x = first_maps(of, x, mask, stride, not self.strided and self.n_pooled > 0)
-                continue
             x = convolved(x, params[f"{block}.weight"], stride)
             x = normalised(params, block, x, mask, seen)
             # The largest of what is cut off at zero is the largest, cut off: one order computes
@@ -208,13 +203,6 @@ def _by_rows(params: Params, x: Tensor) -> bool:
     """Whether `learners.conv_block` computes: in float32 on a CPU, normalised by the batch."""
     plain = on_tape() and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     return plain and "block0.mean" not in params
-
-
-def _first_in_parts(params: Params, x: Tensor) -> bool:
-    """Whether `learners.in_parts` computes the first block: under autocast on a CPU."""
-    rounds = alone() and x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-    fits = not x.requires_grad and x.shape[1] <= MOST_CHANNELS and x.dtype == torch.float32
-    return rounds and fits and asked_once() and "block0.mean" not in params
 
 
 def convolved(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
