@@ -134,3 +134,23 @@ def test_a_table_put_together_is_the_one_worked_out_anew(
     assert found.regret.tolist() == fresh.regret.tolist()
     points = past.surrogates.points(pool)
     assert points.tolist() == Past.of(view).surrogates.points(pool).tolist()
+
+
+@pytest.mark.parametrize("at_once", [1, 250_000])
+def test_predictions_together_are_those_one_by_one(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.random((9, 40))
+    scores[rng.random(scores.shape) < 0.4] = np.nan
+    scores[3, np.isfinite(scores[3])] = 0.5  # nothing to learn there
+    view = small_view(scores, configs=[{"C": float(c)} for c in rng.random(40)])
+    keys = tuple(sorted(Past.of(view).keys_of(np.arange(40))))
+    alone, together = Past.of(view).surrogates, Past.of(view).surrogates
+    expected = [alone.predict(name, keys) for name in view.datasets]
+    monkeypatch.setattr("recommenders.surrogates.AT_ONCE", at_once)
+    first = together.predict_all(view.datasets[2:4], keys)
+    found = together.predict_all(view.datasets, keys)
+    np.testing.assert_allclose(found, expected, atol=1e-11)
+    assert (first == found[2:4]).all()
+    assert together.predict_all((), keys).shape == (0, 40)
