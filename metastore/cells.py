@@ -220,7 +220,7 @@ def _table(con: duckdb.DuckDBPyConnection, metric: str) -> Any:
     con.execute(_LOSSLESS)
     folded = execute(con, _FOLDED, asked).fetchone() is not None
     if not folded:
-        found = execute(con, _cells_of("whole_results"), asked).to_arrow_table()
+        found: Any = execute(con, _cells_of("whole_results"), asked).to_arrow_table()
         runs = np.sort(_numbers(found["run"], "u8"))
         if not (runs[1:] == runs[:-1]).any():
             return found
@@ -246,7 +246,8 @@ def _texts(con: duckdb.DuckDBPyConnection, used: Ids | None = None) -> tuple[Ids
     if used is not None:
         chosen = "WHERE config_id IN (SELECT hex(id)::UUID FROM used_configs)"
         con.register("used_configs", _as_table(used))
-    found = con.execute(f"SELECT config_id, config FROM store.configs {chosen}").to_arrow_table()
+    asked = con.execute(f"SELECT config_id, config FROM store.configs {chosen}")
+    found: Any = asked.to_arrow_table()
     ids = _ids(found["config_id"])
     order = _ascending(ids)
     return ids[order], ConfigTexts.of_arrow(found["config"]).take(order)
