@@ -177,8 +177,9 @@ def keep_freed_memory() -> bool:
 
     By default each large tensor is mapped and unmapped anew, and the system zeroes its pages
     every time: half of a training step of a convolutional network. Returns whether it applied;
-    other C libraries are left as they are. The process keeps its peak memory until it ends; what
-    one of its threads frees, all can use.
+    other C libraries are left as they are. The process keeps its peak memory until it ends. No
+    arenas are added, so that threads mostly use what others freed; one that takes over the arena
+    of a thread that ended keeps memory of its own there.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
