@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,12 +29,36 @@ def execute(
     >>> execute(duckdb.connect(), "SELECT $a || '!', $b", {"a": "it's", "b": 2}).fetchall()
     [("it's!", 2)]
     """
+    bound, left = _bound(con, sql, values)
+    return con.execute(bound, left) if left else con.execute(bound)
+
+
+def arrow_table(
+    con: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, Value] = MappingProxyType({})
+) -> Any:
+    """Return the rows of a query as an Arrow table, with values for its parameters.
+
+    >>> import duckdb
+    >>> arrow_table(duckdb.connect(), "SELECT $a AS a", {"a": 2})["a"].to_pylist()
+    [2]
+    """
+    bound, left = _bound(con, sql, values)
+    found = con.sql(bound, params=left) if left else con.sql(bound)
+    return found.to_arrow_table()
+
+
+def _bound(
+    con: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, Value]
+) -> tuple[str, dict[str, Value]]:
+    """Return a statement that has its values, and the values that are to be handed over."""
     spelled = {name: _literal(value) for name, value in values.items()}
     if None in spelled.values():
-        return con.execute(sql, dict(values))
+        return sql, dict(values)
     for name, literal in spelled.items():
         con.execute(f"SET VARIABLE headstart_{name} = {literal}")
-    return con.execute(re.sub(rf"\$({'|'.join(spelled)})\b", r"getvariable('headstart_\1')", sql))
+    if not spelled:
+        return sql, {}
+    return re.sub(rf"\$({'|'.join(spelled)})\b", r"getvariable('headstart_\1')", sql), {}
 
 
 def _literal(value: Value) -> str | None:

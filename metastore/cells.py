@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metastore.bound import execute
+from metastore.bound import arrow_table, execute
 from metastore.config_texts import ConfigTexts
 from metastore.queries import query
 from metastore.view import FloatArray, IntArray, View
@@ -220,11 +220,11 @@ def _table(con: duckdb.DuckDBPyConnection, metric: str) -> Any:
     con.execute(_LOSSLESS)
     folded = execute(con, _FOLDED, asked).fetchone() is not None
     if not folded:
-        found: Any = execute(con, _cells_of("whole_results"), asked).to_arrow_table()
+        found = arrow_table(con, _cells_of("whole_results"), asked)
         runs = np.sort(_numbers(found["run"], "u8"))
         if not (runs[1:] == runs[:-1]).any():
             return found
-    return execute(con, _cells_of("last_results"), asked).to_arrow_table()
+    return arrow_table(con, _cells_of("last_results"), asked)
 
 
 def _cells_of(results: str) -> str:
@@ -246,8 +246,7 @@ def _texts(con: duckdb.DuckDBPyConnection, used: Ids | None = None) -> tuple[Ids
     if used is not None:
         chosen = "WHERE config_id IN (SELECT hex(id)::UUID FROM used_configs)"
         con.register("used_configs", _as_table(used))
-    asked = con.execute(f"SELECT config_id, config FROM store.configs {chosen}")
-    found: Any = asked.to_arrow_table()
+    found = arrow_table(con, f"SELECT config_id, config FROM store.configs {chosen}")
     ids = _ids(found["config_id"])
     order = _ascending(ids)
     return ids[order], ConfigTexts.of_arrow(found["config"]).take(order)
