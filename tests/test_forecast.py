@@ -38,6 +38,17 @@ def test_intervals_hold_as_often_as_they_say() -> None:
     assert np.mean(held) == pytest.approx(0.8, abs=0.07)
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_intervals_hold_what_is_expected_where_all_errors_lie_on_one_side(sign: float) -> None:
+    past, errors = np.zeros((9, 9, 3)), 1 + np.arange(27.0).reshape(9, 3)
+    weights = (1 - np.eye(9)) / 8
+    calibration = Calibration.fit(weights, past, sign * errors)
+    low, high = calibration.interval(Forecast(np.full(2, 0.5), np.ones(2)), 0)
+    assert (low <= 0.5).all()
+    assert (high >= 0.5).all()
+    assert ((high > 0.5) if sign > 0 else (low < 0.5)).all()
+
+
 def test_too_few_datasets_give_no_interval() -> None:
     calibration = Calibration.fit(np.ones((1, 1)), np.zeros((1, 1, 3)), np.zeros((1, 3)))
     low, high = calibration.interval(Forecast(np.zeros(2), np.zeros(2)), 5)

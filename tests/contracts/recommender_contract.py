@@ -14,6 +14,7 @@ from metastore.view import View
 from recommenders.pool_recommender import PoolRecommender
 from recommenders.recommender import AskedTask, Recommendation, Recommender
 from recommenders.replay import Answers, seen_of
+from recommenders.sessions import Session
 from recommenders.tasks import resolve
 from tests.views import small_view
 
@@ -45,6 +46,12 @@ def observations(view: View, dataset: str, configs: list[int]) -> list[Observati
         Observation(view.algorithm(c), view.config(c), view.value(float(scores[c])))
         for c in configs
     ]
+
+
+def _session(one: Recommender, task: str, answers: Answers) -> Session:
+    """Open a session over what a task has answers for."""
+    assert isinstance(one, PoolRecommender)
+    return one.session(resolve(task, one.past.view), one.past.table(answers.keys))
 
 
 class RecommenderContract:
@@ -231,23 +238,24 @@ class RecommenderContract:
                     assert neighbour.configs == C
 
     def test_a_session_answers_as_one_that_is_opened_anew(self, make_one: MakeOne) -> None:
-        """Also where scores leave the level of past ones, and where they come to it."""
+        """Also where observed scores come to the level of past ones, after two far below all."""
         rng = np.random.default_rng(5)
         levels = np.array([1.0] * 6 + [9.0] * 3)
-        view = small_view(-levels[:, None] * (3 + rng.random((D, C))))
-        view = replace(view, higher_is_better=False)
-        for d in (0, 8):
-            answers, one = Answers.of(view, f"d{d}"), make_one().fit(view.without([f"d{d}"]))
-            assert isinstance(one, PoolRecommender)
-            task, table = resolve(f"d{d}", one.past.view), one.past.table(answers.keys)
-            kept = one.session(task, table)
+        losses = levels[:, None] * (3 + rng.random((D, C)))
+        losses[0, :2] = 200, 203
+        view = replace(small_view(-losses), higher_is_better=False)
+        for name in ("d0", "d8"):
+            answers, past = Answers.of(view, name), view.without([name])
+            one, other = make_one().fit(past), make_one().fit(past)
+            kept = _session(one, name, answers)
             columns = np.argsort(answers.score)[:2].tolist()
             for _ in range(6):
                 seen = seen_of(columns, answers.score)
-                steps = [s.step(seen, 1) for s in (kept, one.session(task, table))]
-                first, second = (step.choice.columns.tolist() for step in steps)
-                assert first == second
-                columns += first
+                anew = _session(other, name, answers)
+                first, second = (session.step(seen, 1).choice for session in (kept, anew))
+                assert first.columns.tolist() == second.columns.tolist()
+                assert first.weights == pytest.approx(second.weights)
+                columns += first.columns.tolist()
 
     def test_a_name_that_was_never_seen_is_an_error(self, make_one: MakeOne) -> None:
         one = make_one().fit(example())
