@@ -3,6 +3,10 @@
 A run follows a recommendation if it is of the same algorithm and config, on the same dataset, and
 was recorded no earlier. Of several recommendations of one config the last one before the run is
 the one it followed: that is what was expected when it started.
+
+What a config is worth is put together as in `metastore.cells`: a result counts more than a
+failure, the largest part of the budget (fidelity) more than any smaller one, and a run that
+crashed once, its process gone without a word, says nothing.
 """
 
 from __future__ import annotations
@@ -28,10 +32,10 @@ Config = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A config that was recommended, and the first run of it since.
+    """A config that was recommended, and the first run since of those of it that count.
 
     Args:
-        value: the result, in the metric's own direction; NaN where the run failed.
+        value: the result, in the metric's own direction; NaN where it only failed.
         expected: what was expected of it, NaN where nothing was.
         low: lower end of the 80% interval.
         high: upper end.
@@ -53,8 +57,8 @@ class Advised:
         higher_is_better: its direction.
         given: how many distinct configs were recommended.
         followed: those that ran since, in the order they ran.
-        results: mean result of every config that ended on the dataset, advised or not; NaN
-            where it only failed.
+        results: the result of every config that ended on the dataset, advised or not, as in a
+            view; NaN where it only failed.
     """
 
     dataset: str
@@ -65,19 +69,40 @@ class Advised:
     results: Mapping[Config, float]
 
 
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A run that ended: `value` is NaN where it gave none, `fidelity` infinite where all of it."""
+
+    status: str
+    fidelity: float
+    at: datetime
+    value: float
+
+
 @dataclass(slots=True)
 class _Case:
     given: dict[Config, list[tuple[datetime, Followed]]] = field(default_factory=dict)
-    followed: dict[Config, Followed] = field(default_factory=dict)
-    values: dict[Config, list[float]] = field(default_factory=dict)
+    followed: dict[Config, tuple[float, Followed]] = field(default_factory=dict)
+    values: dict[Config, tuple[float, list[float]]] = field(default_factory=dict)
+    crashed: set[Config] = field(default_factory=set)
 
-    def ran(self, config: Config, at: datetime, value: float) -> None:
+    def ran(self, config: Config, run: _Ended) -> None:
         """Take in a run; runs come in the order in which they were recorded."""
-        self.values.setdefault(config, []).append(value)
-        before = [advice for moment, advice in self.given.get(config, ()) if moment <= at]
-        if before and config not in self.followed:
+        if run.status == "crashed" and config not in self.crashed:
+            self.crashed.add(config)
+            return
+        counts = run.fidelity if math.isfinite(run.value) else -math.inf
+        most, values = self.values.get(config, (-math.inf, []))
+        if counts >= most:
+            kept = values if counts == most else []
+            self.values[config] = counts, [*kept, run.value]
+        before = [advice for moment, advice in self.given.get(config, ()) if moment <= run.at]
+        if before and (config not in self.followed or counts > self.followed[config][0]):
             last = before[-1]
-            self.followed[config] = Followed(value, last.expected, last.low, last.high)
+            self.followed[config] = (
+                counts,
+                Followed(run.value, last.expected, last.low, last.high),
+            )
 
 
 def advised(store: MetaStore, dataset: str = "", metric: str = "") -> list[Advised]:
@@ -136,17 +161,17 @@ def _fill(
     """Add the runs on these datasets, by the dataset's name: it may go by several ids."""
     numbers = [number for number, name in labels.items() if name in cases]
     asked: dict[str, Any] = {"metric": metric, "datasets": numbers}
-    for number, algorithm, config, status, at, value in con.execute(
-        query("ended_runs"), asked
+    runs = f"WITH results AS ({query('last_results')}) {query('ended_runs')}"
+    for number, algorithm, config, status, fidelity, at, value in con.execute(
+        runs, asked
     ).fetchall():
-        result = float(value) if status == "completed" and value is not None else math.nan
-        cases[labels[number]].ran((algorithm, config), at, result)
+        run = _Ended(status, fidelity, at, math.nan if value is None else value)
+        cases[labels[number]].ran((algorithm, config), run)
 
 
 def _advised(case: _Case, dataset: str, metric: str, *, higher_is_better: bool) -> Advised:
     results = {}
-    for config, values in case.values.items():
-        fine = [value for value in values if math.isfinite(value)]
-        results[config] = sum(fine) / len(fine) if fine else math.nan
-    followed = list(case.followed.values())
+    for config, (_, values) in case.values.items():
+        results[config] = sum(values) / len(values)
+    followed = [one for _, one in case.followed.values()]
     return Advised(dataset, metric, higher_is_better, len(case.given), followed, results)

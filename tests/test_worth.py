@@ -10,11 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import metastore
 from metastore import DatasetRef, MetaStore, MetricValue, RunRecord
+from metastore.advice import advised
 from metastore.errors import UnknownNameError
+from metastore.types import RunStatus, canonical_json
 from recommenders import Question, Recommendation, ask
+from recommenders.asking import own_runs
 from recommenders.worth import Worth, worth
 from tests.commands import RunIt
 
@@ -72,6 +77,71 @@ def test_a_run_that_diverged_makes_no_advice_look_good(tmp_path: Path) -> None:
     assert 0.05 < found.regret < 0.2
 
 
+def record(
+    store: MetaStore, config: int, status: str, said: list[float], fidelity: float | None = None
+) -> None:
+    values = tuple(MetricValue("accuracy", value, None, True) for value in said)
+    ended = RunStatus(status)
+    store.add(RunRecord(DatasetRef("d"), KNN, {"c": config}, values, ended, fidelity=fidelity))
+
+
+def advise_anything(store: MetaStore, config: int = 0) -> None:
+    """Record advice on the dataset, of a config that need not be wise."""
+    one, *_ = ask(store, "d", question=Question("accuracy", n=1, as_new=True)).recommendations
+    one = replace(one, algorithm=KNN, config={"c": config}, interval=(0.0, 1.0))
+    store.record_recommendations("d", "accuracy", [one])
+
+
+RUN = st.tuples(
+    st.integers(0, 3),
+    st.sampled_from([s.value for s in RunStatus if s.value != "running"]),
+    st.lists(st.sampled_from([0.2, 0.5, 0.75, math.nan]), max_size=2),
+    st.sampled_from([None, None, 1.0, 9.0]),
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(RUN, max_size=12))
+def test_results_are_those_of_the_view(
+    tmp_path_factory: pytest.TempPathFactory,
+    runs: list[tuple[int, str, list[float], float | None]],
+) -> None:
+    store = metastore.open(tmp_path_factory.mktemp("store"))
+    store.add(RunRecord(DatasetRef("e"), KNN, {}, (MetricValue("accuracy", 0.5, None, True),)))
+    for run in [(9, "completed", [0.1], None), *runs]:
+        record(store, *run)
+    advise_anything(store)
+    view = store.view("accuracy")
+    expected = {
+        canonical_json(one.config): math.nan if one.value is None else one.value
+        for one in own_runs(view, "d")
+    }
+    texts = {
+        str(r["id"]): r["config"] for r in store.rows("SELECT config_id AS id, config FROM configs")
+    }
+    (found,) = advised(store)
+    results = {texts[number]: value for (_, number), value in found.results.items()}
+    assert results == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_crash_is_not_the_end_of_what_was_advised(tmp_path: Path) -> None:
+    store = metastore.open(tmp_path)
+    store.add(RunRecord(DatasetRef("e"), KNN, {}, (MetricValue("accuracy", 0.5, None, True),)))
+    for config, value in ((1, 0.4), (2, 0.8)):
+        record(store, config, "completed", [value])
+    advise_anything(store)
+    record(store, 0, "crashed", [])
+    assert only(store).followed == 0
+    record(store, 0, "completed", [0.6], 9.0)
+    record(store, 0, "completed", [0.3, 0.7])
+    found = only(store)
+    assert (found.followed, found.best_advised, found.tried) == (1, 0.7, 3)
+    advise_anything(store, 5)
+    for _ in range(2):
+        record(store, 5, "crashed", [])
+    assert (only(store).followed, only(store).tried) == (2, 4)
+
+
 def test_advice_that_nobody_followed(store: MetaStore) -> None:
     advise(store)
     found = only(store)
@@ -110,8 +180,6 @@ def test_regret_against_the_best_and_against_chance(store: MetaStore) -> None:
 
 
 def _regrets(store: MetaStore) -> list[float]:
-    from metastore.advice import advised  # noqa: PLC0415
-
     (one,) = advised(store)
     scores = np.array(list(one.results.values()))
     return list((scores.max() - scores) / (scores.max() - scores.min()))
