@@ -17,6 +17,8 @@ from metastore.view import FloatArray, IntArray
 
 CHUNK = 64
 SLACK = 1e-12
+DIGITS = 12
+"""Of mean regrets: those that differ by rounding only are equal, as gains are within `SLACK`."""
 
 
 def cover(
@@ -44,7 +46,7 @@ def cover(
     active = weights > 0
     regret, weights = regret[active], weights[active]
     now = np.ones(len(regret)) if reached is None else reached[active].copy()
-    mean = weights @ regret
+    mean = (weights @ regret).round(DIGITS)
     left = np.flatnonzero(pickable)
     left = left[np.lexsort((left, mean[left]))]
     bound = weights @ np.maximum(now[:, None] - regret[:, left], 0)
