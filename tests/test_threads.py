@@ -1,4 +1,4 @@
-"""BLAS gets one thread while recommenders work, and its own number back afterwards."""
+"""BLAS and small sets get one thread while recommenders work, and give the others back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from recommenders.threads import one_thread
+from recommenders.threads import one_thread, one_thread_of_boosting
 
 
 def _threads() -> list[int]:
@@ -46,3 +46,19 @@ def test_another_thread_leaves_the_number_as_it_was() -> None:
         other.join()
         assert set(_threads()) == {1}
     assert _threads() == before
+
+
+def _of_trees() -> int:
+    # What scikit-learn itself asks before it boosts.
+    from sklearn.utils._openmp_helpers import _openmp_effective_n_threads  # noqa: PLC0415
+
+    return int(_openmp_effective_n_threads())
+
+
+def test_small_sets_are_boosted_by_one_thread() -> None:
+    before = _of_trees()
+    with one_thread_of_boosting(1000):
+        assert _of_trees() == 1
+    with one_thread_of_boosting(1001):
+        assert _of_trees() == before
+    assert _of_trees() == before

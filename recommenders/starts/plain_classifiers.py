@@ -19,7 +19,7 @@ from metastore.errors import UnknownNameError
 from recommenders.starts.fitted import Fitted, log_of
 from recommenders.starts.inputs import Preparation, prepare
 from recommenders.starts.support_set import SupportSet
-from recommenders.threads import one_thread
+from recommenders.threads import one_thread, one_thread_of_boosting
 
 FOREST, VECTORS, BOOSTING = "random forest", "support vectors", "gradient boosting"
 CENTROID = "nearest centroid"
@@ -46,7 +46,7 @@ class PlainModel:
         if not hasattr(self.estimator, "predict_proba"):
             return self._by_margin(flat)
         found = np.zeros((len(x), self.n_classes))
-        with one_thread():
+        with one_thread(), one_thread_of_boosting(len(x)):
             found[:, self.estimator.classes_] = self.estimator.predict_proba(flat)
         return log_of(found)
 
@@ -94,7 +94,7 @@ def fit_plain(
     how = prepare(None, support) if preparation is None else preparation
     x = how.array(support).reshape(len(support), -1)
     estimator = _MADE[name](seed, support)
-    with one_thread(), warnings.catch_warnings():
+    with one_thread(), one_thread_of_boosting(len(x)), warnings.catch_warnings():
         # A fit that stops at its limit of iterations is good enough to compare with.
         warnings.filterwarnings("ignore", module="sklearn")
         if name == CENTROID and not np.ptp(x, axis=0).any():
