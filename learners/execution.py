@@ -9,7 +9,7 @@ import ctypes
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ import torch
 from torch.func import vmap
 
 from learners.errors import LearnerError
+from learners.scoped import scoped
 
 Part = TypeVar("Part")
 Done = TypeVar("Done")
@@ -82,11 +83,10 @@ class Execution:
         keep_freed_memory()
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
-        token = _SPARE.set(max(1, before // self.threads))
         try:
-            yield
+            with scoped(_SPARE, max(1, before // self.threads)):
+                yield
         finally:
-            _SPARE.reset(token)
             torch.set_num_threads(before)
 
 
@@ -141,14 +141,9 @@ def on_tape() -> bool:
     return alone() and _ON_TAPE.get() and not torch._C._are_functorch_transforms_active()
 
 
-@contextmanager
-def taped() -> Iterator[None]:
+def taped() -> AbstractContextManager[None]:
     """Say that what runs inside is differentiated by PyTorch's own tape, if at all."""
-    token = _ON_TAPE.set(True)
-    try:
-        yield
-    finally:
-        _ON_TAPE.reset(token)
+    return scoped(_ON_TAPE, True)
 
 
 def over_episodes(function: Callable[..., Any], *batches: Any) -> Any:
@@ -162,11 +157,8 @@ def over_episodes(function: Callable[..., Any], *batches: Any) -> Any:
     if first.shape[0] > 1 and torch.compiler.is_compiling():
         return vmap(function, randomness="error")(*batches)
     if first.shape[0] > 1:
-        token = _TOGETHER.set(True)
-        try:
+        with scoped(_TOGETHER, True):
             return vmap(function, randomness="error")(*batches)
-        finally:
-            _TOGETHER.reset(token)
     tree = torch.utils._pytree  # the tree functions that torch.func itself is built on
     singles = [tree.tree_map(lambda part: part[0], batch) for batch in batches]
     return tree.tree_map(lambda part: part[None], function(*singles))

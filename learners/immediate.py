@@ -7,14 +7,16 @@ once can compute a few images at a time (`learners.in_parts`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from learners.scoped import scoped
 
 State = dict[str, Tensor]
 
@@ -38,14 +40,9 @@ def asked_once() -> bool:
     return _ONCE.get() and not torch._C._are_functorch_transforms_active()
 
 
-@contextmanager
-def once() -> Iterator[None]:
+def once() -> AbstractContextManager[None]:
     """Say that of what runs inside no second derivative will be asked."""
-    token = _ONCE.set(True)
-    try:
-        yield
-    finally:
-        _ONCE.reset(token)
+    return scoped(_ONCE, True)
 
 
 class _Now(torch.autograd.Function):

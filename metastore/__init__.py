@@ -4,8 +4,9 @@ What is named here is imported when it is first asked for, so that a process whi
 of the package waits for no other.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from metastore.lazy import lazily
 
 if TYPE_CHECKING:
     from metastore.errors import HeadstartError
@@ -40,22 +41,16 @@ __all__ = [
     "open",
 ]
 
-_PLACES = {
-    "HeadstartError": "errors",
-    "MetaFeatures": "view",
-    "MetaStore": "store",
-    "Run": "run",
-    "View": "view",
-    "current_run": "run",
-    "open": "store",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what is first asked for."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f"{__name__}.{_PLACES.get(name, 'types')}")
-    found = getattr(module, "open_store" if name == "open" else name)
-    globals()[name] = found
-    return found
+__getattr__ = lazily(
+    __name__,
+    {
+        **dict.fromkeys(__all__, "types"),
+        "HeadstartError": "errors",
+        "MetaFeatures": "view",
+        "MetaStore": "store",
+        "Run": "run",
+        "View": "view",
+        "current_run": "run",
+        "open": "store:open_store",
+    },
+)

@@ -12,8 +12,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from metastore.lazy import lazily
 from metastore.types import Observation
 from recommenders.asking import Answer, Question, ask
 from recommenders.enqueueing import enqueue
@@ -49,16 +50,6 @@ __all__ = [
 ]
 
 # They bring Optuna and scikit-learn along, which asking by name does without.
-_HEAVY = {
-    "HeadstartSampler": "recommenders.optuna_sampler",
-    "HeadstartSearchCV": "recommenders.search_cv",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what is heavy when it is first asked for."""
-    if name not in _HEAVY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - only for what is heavy
-
-    return getattr(import_module(_HEAVY[name]), name)
+__getattr__ = lazily(
+    __name__, {"HeadstartSampler": "optuna_sampler", "HeadstartSearchCV": "search_cv"}
+)

@@ -20,6 +20,7 @@ from metastore.types import Observation, RunStatus
 from metastore.view import View
 from recommenders.asked_file import AskedFile, teaches_the_same
 from recommenders.budgeting import Budget, Plan, plan
+from recommenders.pool_recommender import PoolRecommender
 from recommenders.recommender import AskedTask, Recommendation
 from recommenders.registry import keeping, make
 from recommenders.sparseness import thinly_covered
@@ -105,10 +106,55 @@ def ask(
         UnknownNameError: if the store has no such dataset, metric, algorithm or recommender.
         InvalidInputError: if the dataset cannot be read, or the budget is not positive.
     """
-    kept = keeping(question.recommender, store.paths.folder)
-    recommender = make(question.recommender, seed=question.seed, **kept)
     metric = question.metric or most_recorded(store, dataset if isinstance(dataset, str) else "")
     asked = AskedFile(store, dataset, target, (metric, question.algorithm or None))
+    learned = _learn(store, asked, question, describing)
+    observed = [] if question.as_new else own_runs(learned.everything, learned.name)
+    found, planned = _answered(learned, observed, question)
+    if question.record:
+        store.record_recommendations(learned.name, metric, found)
+    return Answer(
+        learned.name,
+        metric,
+        learned.view.higher_is_better,
+        tuple(found),
+        len(observed),
+        () if question.near_duplicates else learned.twins(),
+        by_default=not question.metric,
+        plan=planned,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Learned:
+    """A recommender that has learned, and what of.
+
+    Args:
+        name: of the dataset that is asked about.
+        everything: all runs, its own among them.
+        view: what was learned from.
+        recommender: fitted.
+        task: the dataset as the recommender is to be asked about it.
+    """
+
+    name: str
+    everything: View
+    view: View
+    recommender: PoolRecommender
+    task: str | AskedTask
+
+    def twins(self) -> tuple[str, ...]:
+        """Return the near-duplicates whose runs were left out."""
+        group = self.everything.group(self.name)
+        return tuple(twin for twin in group if twin != self.name and twin in self.view.excluded)
+
+
+def _learn(
+    store: MetaStore, asked: AskedFile, question: Question, describing: Describing | None
+) -> _Learned:
+    """Read the runs and learn from them, while a new file is described if another process does."""
+    kept = keeping(question.recommender, store.paths.folder)
+    recommender = make(question.recommender, seed=question.seed, **kept)
     guess: View | None = None
     if describing is None:
         name, everything = asked.labelled()
@@ -118,42 +164,32 @@ def ask(
         name, everything, guess = asked.described_meanwhile(
             describing, lambda view: recommender.fit(view, question.search_space)
         )
-    observed = [] if question.as_new else own_runs(everything, name)
-    twins = tuple(twin for twin in everything.group(name) if twin != name)
-    view = everything
-    if question.near_duplicates:
-        view = replace(view, groups={})
+    view = replace(everything, groups={}) if question.near_duplicates else everything
     view = left_out(view, name)
-    task: Any = name
     if guess is not None and teaches_the_same(guess, view):
-        task = AskedTask(name, view.meta.of(name))
-    else:
-        recommender.fit(view, question.search_space)
-    planned = None
+        return _Learned(name, everything, view, recommender, AskedTask(name, view.meta.of(name)))
+    recommender.fit(view, question.search_space)
+    return _Learned(name, everything, view, recommender, name)
+
+
+def _answered(
+    learned: _Learned, observed: list[Observation], question: Question
+) -> tuple[list[Recommendation], Plan | None]:
+    """Return the recommendations, with what little is known near them, and how they fit in time."""
+    recommender, task, planned = learned.recommender, learned.task, None
     if question.budget_seconds is None:
         found = recommender.recommend(task, observed, question.n)
     else:
-        budget, higher = Budget(question.budget_seconds, question.n), view.higher_is_better
+        budget = Budget(question.budget_seconds, question.n)
+        higher = learned.view.higher_is_better
         planned = plan(recommender, task, observed, budget, higher_is_better=higher)
         found = list(planned.recommendations)
-    thin = thinly_covered(view, found)
+    thin = thinly_covered(learned.view, found)
     found = [
         replace(one, evidence=replace(one.evidence, thin=names))
         for one, names in zip(found, thin, strict=True)
     ]
-    if question.record:
-        store.record_recommendations(name, metric, found)
-    hidden = () if question.near_duplicates else tuple(t for t in twins if t in view.excluded)
-    return Answer(
-        name,
-        metric,
-        view.higher_is_better,
-        tuple(found),
-        len(observed),
-        hidden,
-        by_default=not question.metric,
-        plan=planned,
-    )
+    return found, planned
 
 
 def most_recorded(store: MetaStore, dataset: str = "") -> str:

@@ -19,17 +19,17 @@ from learners.protonet import ProtoNet  # noqa: E402
 from metastore import MetaStore  # noqa: E402
 from metastore.errors import InvalidInputError, UnknownNameError  # noqa: E402
 from recommenders.starts import kept_estimators  # noqa: E402
-from recommenders.starts.finetuned import load, skeleton  # noqa: E402
-from recommenders.starts.finetuning import PLAIN, FineTuned, Outcome, Tuning, finetune  # noqa: E402
+from recommenders.starts.finetuned import FineTuned, load, skeleton  # noqa: E402
+from recommenders.starts.finetuning import Outcome, finetune  # noqa: E402
 from recommenders.starts.fitted import Fitted, fitted_vote  # noqa: E402
 from recommenders.starts.fitting import fit_scratch, fit_start  # noqa: E402
 from recommenders.starts.inputs import prepare  # noqa: E402
 from recommenders.starts.kept_estimators import read, written  # noqa: E402
 from recommenders.starts.loading import register  # noqa: E402
-from recommenders.starts.plain_classifiers import fit_plain  # noqa: E402
+from recommenders.starts.plain_classifiers import PLAIN, fit_plain  # noqa: E402
 from recommenders.starts.record import past_tasks  # noqa: E402
 from recommenders.starts.support_sets import SupportSet, read_query, read_support  # noqa: E402
-from recommenders.starts.tuning import SCRATCH  # noqa: E402
+from recommenders.starts.tuning import SCRATCH, Tuning  # noqa: E402
 from recommenders.starts.tuning_advice import Wanted, advised  # noqa: E402
 from tests.commands import RunIt  # noqa: E402
 from tests.starts import digits, start_of, write_folder  # noqa: E402

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from metastore.lazy import lazily
 
 if TYPE_CHECKING:
     from recommenders.starts.advice import StartAdvice, StartEvidence, StartsAnswer
@@ -26,23 +28,18 @@ __all__ = [
     "recommend",
 ]
 
-_PLACES = {
-    "Asked": "recommending",
-    "FineTuned": "finetuned",
-    "StartAdvice": "advice",
-    "StartEvidence": "advice",
-    "StartsAnswer": "advice",
-    "answer": "recommending",
-    "finetune": "finetuning",
-    "load": "finetuned",
-    "recommend": "recommending",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is first asked for: some of it brings torch along."""
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - only what is asked for
-
-    return getattr(import_module(f"recommenders.starts.{_PLACES[name]}"), name)
+# Some of it brings torch along.
+__getattr__ = lazily(
+    __name__,
+    {
+        "Asked": "case",
+        "FineTuned": "finetuned",
+        "StartAdvice": "advice",
+        "StartEvidence": "advice",
+        "StartsAnswer": "advice",
+        "answer": "recommending",
+        "finetune": "finetuning",
+        "load": "finetuned",
+        "recommend": "recommending",
+    },
+)

@@ -12,46 +12,15 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from metastore.errors import InvalidInputError
-from recommenders.starts.choice import FROM_SCRATCH, Settings, choose
+from recommenders.starts.choice import Settings, choose
 from recommenders.starts.cross_validation import HeldOut
-from recommenders.starts.finetuned import FineTuned, load, skeleton
-from recommenders.starts.fitted import Fitted, Probabilities
-from recommenders.starts.plain_classifiers import PLAIN, fit_plain
+from recommenders.starts.finetuned import FineTuned, skeleton
+from recommenders.starts.fitted import Probabilities
 from recommenders.starts.support_sets import SupportSet, read_query, read_support
-from recommenders.starts.tuning import Tuning
 from recommenders.starts.work import Tried, Work, prepared, tried
 
 if TYPE_CHECKING:
     from metastore.store import MetaStore
-    from recommenders.starts.fitting import fit_scratch, fit_start, usual_tuning
-
-__all__ = [
-    "FROM_SCRATCH",
-    "PLAIN",
-    "FineTuned",
-    "Fitted",
-    "Outcome",
-    "Settings",
-    "Tuning",
-    "finetune",
-    "fit_plain",
-    "fit_scratch",
-    "fit_start",
-    "load",
-    "usual_tuning",
-]
-
-# They bring torch along, which a plain classifier does without.
-_HEAVY = ("fit_scratch", "fit_start", "usual_tuning")
-
-
-def __getattr__(name: str) -> Any:
-    """Import what is heavy when it is first asked for."""
-    if name not in _HEAVY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from recommenders.starts import fitting  # noqa: PLC0415 - torch
-
-    return getattr(fitting, name)
 
 
 @dataclass(frozen=True, eq=False)
