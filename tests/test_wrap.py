@@ -15,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import metastore
+from metastore.command_words import parse
 from metastore.errors import InvalidInputError
 from metastore.journal import NotRecordedWarning
+from metastore.printed import metrics_of
 from metastore.reports import RunFilter, runs, show
-from metastore.wrap import metrics_of, parse, run_command
+from metastore.wrap import run_command
 from tests.test_cli import ROOT
 
 PY = sys.executable
@@ -161,7 +163,7 @@ def test_a_listener_that_breaks_does_not_stop_the_training(
     def breaks(self: object, text: str) -> None:
         raise RuntimeError(text)
 
-    monkeypatch.setattr("metastore.wrap._Metrics.line", breaks)
+    monkeypatch.setattr("metastore.printed.PrintedMetrics.line", breaks)
     monkeypatch.setattr("threading.excepthook", lambda args: None)
     seen = ran(store, "for e in range(99999): print('noise', e)", timeout=30)
     assert seen["status"] == "completed"
