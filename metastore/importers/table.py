@@ -28,6 +28,8 @@ from metastore.queries import query
 
 MAX_REPORTED = 1000
 
+_NEW_ROWS = "CREATE OR REPLACE TEMP VIEW new_rows AS SELECT * FROM staged"
+
 
 @dataclass(frozen=True, slots=True)
 class TableOptions:
@@ -349,6 +351,7 @@ def _identify(con: duckdb.DuckDBPyConnection) -> bool:
         con.execute(query("identify_grouped_runs"))
     if not recorded:
         con.execute(query("no_known_runs"))
+        con.execute(f"{_NEW_ROWS} WHERE problem IS NULL")
         return grouped
     lone = "QUALIFY count(*) OVER (PARTITION BY run_id) = 1" if grouped else ""
     con.execute(
@@ -358,18 +361,17 @@ def _identify(con: duckdb.DuckDBPyConnection) -> bool:
     con.execute(query("known_single_runs"))
     if grouped:
         con.execute(query("known_grouped_runs"))
+    con.execute(f"{_NEW_ROWS} ANTI JOIN known_runs USING (run_id) WHERE problem IS NULL")
     return grouped
 
 
 def _insert(
     con: duckdb.DuckDBPyConnection, file: Path, refused: int, notes: list[str], grouped: bool
 ) -> ImportReport:
+    # In order, all threads insert: twice as fast with two of them.
+    con.execute("SET preserve_insertion_order = true")
     con.execute(query("insert_staged_runs"))
-    spelled = con.execute(
-        "SELECT count(config_id) = count(DISTINCT config_id) FROM staged_configs"
-    ).fetchone()
-    one_way = spelled is not None and spelled[0]
-    con.execute(query("insert_distinct_configs" if one_way else "insert_repeated_configs"))
+    _insert_configs(con)
     con.execute(query("insert_grouped_runs" if grouped else "insert_single_runs"))
     con.execute(query("insert_staged_values"))
     counts = con.execute(query("count_staged"), {"grouped": grouped}).fetchone()
@@ -389,6 +391,23 @@ def _insert(
         refused=problems + refused,
         reasons=_in_file(reasons, unread),
         notes=tuple(notes),
+    )
+
+
+def _insert_configs(con: duckdb.DuckDBPyConnection) -> None:
+    """Insert the configs that the store does not have.
+
+    What comes straight from a table is inserted by all threads, which what comes from a join is
+    not.
+    """
+    told = con.execute(query("count_staged_configs")).fetchone()
+    assert told is not None
+    known, several_ways = told
+    new = "staged_configs" + (" ANTI JOIN store.configs USING (config_id)" if known else "")
+    one, grouped = ("any_value(config)", "GROUP BY config_id") if several_ways else ("config", "")
+    con.execute(
+        f"INSERT INTO store.configs SELECT config_id, {one} FROM {new} "
+        f"WHERE config IS NOT NULL {grouped}"
     )
 
 

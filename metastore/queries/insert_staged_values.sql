@@ -1,4 +1,4 @@
 INSERT INTO store.metric_values
 SELECT run_id, metric, step, fold, value, higher_is_better
-FROM staged ANTI JOIN known_runs USING (run_id)
-WHERE problem IS NULL AND value IS NOT NULL;
+FROM new_rows
+WHERE value IS NOT NULL;
