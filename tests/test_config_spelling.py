@@ -59,9 +59,17 @@ def staged(raws: list[str], folder: Path) -> list[tuple[str | None, str | None, 
     with duckdb.connect() as con:
         numbered = f"(SELECT file_row_number + 1 AS headstart_line, * FROM {source})"
         found = table_configs.stage_configs(con, numbered, columns)
+        con.execute(
+            f"CREATE TABLE staged AS SELECT headstart_line AS line, {found.id} AS config_id, "
+            f"{found.problem} AS problem, uuid() AS run_id {found.beside} "
+            f"FROM {found.rows} AS raw {found.join}",
+            found.values,
+        )
+        table_configs.parse_rest(con, found)
         return con.execute(
-            f"SELECT config.config, {found.id}::VARCHAR, {found.problem} "
-            f"FROM {numbered} AS raw {found.join} ORDER BY headstart_line"
+            "SELECT c.config, s.config_id::VARCHAR, s.problem FROM staged AS s LEFT JOIN "
+            f"(SELECT DISTINCT config_id, config FROM {found.table}) AS c USING (config_id) "
+            "ORDER BY line"
         ).fetchall()
 
 

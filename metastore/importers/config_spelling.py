@@ -42,22 +42,28 @@ _SPACED = rf'"{_PLAIN}": (?:"{_PLAIN}"|true|false|null|0|0\.0|{_NUMBER})'
 _CLOSE = _SPACED.replace('": ', '":')
 _KINDS = 20
 
-CANONICAL = f"""
-CASE WHEN length(raw) > {MAX_CONFIG_BYTES} THEN NULL
+
+def canonical_sql(text: str) -> str:
+    """Return the SQL of the canonical text of a config, NULL where it has to be parsed.
+
+    Args:
+        text: the column that holds it.
+    """
+    return f"""
+CASE WHEN length({text}) > {MAX_CONFIG_BYTES} THEN NULL
 WHEN list_contains($kinds::VARCHAR[][],
-                   CASE WHEN regexp_full_match(raw, $spaced) THEN json_keys(raw) END)
-THEN replace(raw, ' ', '')
+                   CASE WHEN regexp_full_match({text}, $spaced) THEN json_keys({text}) END)
+THEN replace({text}, ' ', '')
 WHEN list_contains($kinds::VARCHAR[][],
-                   CASE WHEN regexp_full_match(raw, $close) THEN json_keys(raw) END)
-THEN raw
-WHEN regexp_full_match(raw, $usual) AND NOT regexp_matches(raw, $unusual)
-THEN replace(replace(raw, '": ', '":'), ', "', ',"') END
+                   CASE WHEN regexp_full_match({text}, $close) THEN json_keys({text}) END)
+THEN {text}
+WHEN regexp_full_match({text}, $usual) AND NOT regexp_matches({text}, $unusual)
+THEN replace(replace({text}, '": ', '":'), ', "', ',"') END
 """
-"""SQL of the canonical text of a column `raw`, NULL where it has to be parsed."""
 
 
 def spellings(con: duckdb.DuckDBPyConnection, sample: str) -> dict[str, Any]:
-    """Return the parameters of `CANONICAL`, for the commonest sets of hyperparameters.
+    """Return the parameters of `canonical_sql`, for the commonest sets of hyperparameters.
 
     Args:
         con: a connection.

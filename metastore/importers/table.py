@@ -22,7 +22,7 @@ import duckdb
 from metastore.errors import InvalidInputError
 from metastore.importers.table_cells import KINDS, cast, plain, problem, text
 from metastore.importers.table_columns import LINE, STATUSES, Columns, literal, name, reader
-from metastore.importers.table_configs import ConfigSql, stage_configs
+from metastore.importers.table_configs import ConfigSql, parse_rest, stage_configs
 from metastore.metrics import known_direction
 from metastore.queries import query
 
@@ -161,19 +161,26 @@ def _stage(
     numbered = f"(SELECT {line} AS {LINE}, * FROM {source})"
     if columns.metrics:
         numbered = _unpivot(numbered, columns)
-    config = stage_configs(con, numbered, columns)
+    configs = stage_configs(con, numbered, columns)
     several = _several_rows_a_run(con, numbered, columns)
-    staged = f"SELECT {_expressions(columns, config, options, file)} FROM {numbered} AS raw"
+    staged = _expressions(columns, configs, options, file) + configs.beside
+    rows = f"{configs.rows} AS raw {configs.join}"
     run_id = "NULL::UUID" if several else "uuidv7()"
     try:
         con.execute(
             "CREATE OR REPLACE TEMP TABLE staged AS "
             f"SELECT *, CASE WHEN problem IS NULL THEN {run_id} END AS run_id "
-            f"FROM ({staged} {config.join})"
+            f"FROM (SELECT {staged} FROM {rows})",
+            configs.values,
         )
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         raise InvalidInputError(f"{str(file)!r} cannot be read as a table: {reason}") from error
+    parse_rest(con, configs)
+    con.execute(
+        "CREATE OR REPLACE TEMP VIEW said_configs AS "
+        f"SELECT config_id, config FROM {configs.table} WHERE config IS NOT NULL"
+    )
     con.execute(
         "CREATE OR REPLACE TEMP TABLE staged_datasets AS SELECT DISTINCT "
         f"{_dataset_id(columns)} AS dataset_id, trim({text(columns, 'dataset')}) AS name, "
@@ -403,12 +410,9 @@ def _insert_configs(con: duckdb.DuckDBPyConnection) -> None:
     told = con.execute(query("count_staged_configs")).fetchone()
     assert told is not None
     known, several_ways = told
-    new = "staged_configs" + (" ANTI JOIN store.configs USING (config_id)" if known else "")
+    new = "said_configs" + (" ANTI JOIN store.configs USING (config_id)" if known else "")
     one, grouped = ("any_value(config)", "GROUP BY config_id") if several_ways else ("config", "")
-    con.execute(
-        f"INSERT INTO store.configs SELECT config_id, {one} FROM {new} "
-        f"WHERE config IS NOT NULL {grouped}"
-    )
+    con.execute(f"INSERT INTO store.configs SELECT config_id, {one} FROM {new} {grouped}")
 
 
 def _in_file(

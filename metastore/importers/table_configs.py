@@ -9,14 +9,15 @@ texts apart, and finding them again, takes longer than looking at each.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import duckdb
 
 from metastore.errors import InvalidInputError
-from metastore.importers.config_spelling import CANONICAL, spellings
+from metastore.importers.config_spelling import canonical_sql, spellings
 from metastore.importers.table_cells import plain
-from metastore.importers.table_columns import LINE, NUMERIC, Columns, name
+from metastore.importers.table_columns import NUMERIC, Columns, name
 from metastore.types import canonical_json
 
 _SAMPLE = 2000
@@ -29,13 +30,30 @@ _EXACT_LINE = "file_row_number"
 """What numbers the rows of a file alike however often it is read."""
 
 
+_TEXT, _CONFIG = "headstart_text", "headstart_config"
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigSql:
-    """SQL for a row's config: how to join it, its id, and what is wrong with it."""
+    """SQL by which staged rows get their configs.
 
+    Args:
+        rows: the rows, to be called `raw`.
+        join: what is joined to them.
+        id: a row's config id.
+        problem: what is wrong with its config.
+        beside: further columns to be staged, each after a comma.
+        values: what the parameters of `rows` stand for.
+        table: where configs (config_id, config) are, once rows are staged.
+    """
+
+    rows: str
     join: str
-    id: str = "config.config_id"
-    problem: str = "config.problem"
+    id: str
+    problem: str
+    beside: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+    table: str = "staged_configs"
 
 
 def _raw(columns: Columns) -> str:
@@ -72,64 +90,92 @@ def _quoted(text: str) -> str:
 
 
 def stage_configs(con: duckdb.DuckDBPyConnection, numbered: str, columns: Columns) -> ConfigSql:
-    """Fill `staged_configs` (raw, line, config, config_id, problem); return how rows find theirs.
+    """Return how rows are staged with their configs; afterwards `parse_rest` is called."""
+    texts = f"SELECT {_raw(columns)} AS {_TEXT} FROM {numbered} AS raw"
+    if _EXACT_LINE in numbered and not columns.metrics and not _repeat(con, texts):
+        return _by_row(con, numbered, columns, texts)
+    return _by_text(con, numbered, columns, texts)
 
-    One row a distinct text, or, where hardly any repeats, one a line of the file; then `raw` is
-    kept only of those that had to be parsed.
-    """
-    texts = f"SELECT {_raw(columns)} AS raw, raw.{LINE} AS line FROM {numbered} AS raw"
-    by_line = _EXACT_LINE in numbered and not columns.metrics and not _repeat(con, texts)
-    raw, join = "raw", f"config.raw = {_raw(columns)}"
-    if by_line:
-        raw, join = "CASE WHEN config IS NULL THEN raw END AS raw", f"config.line = raw.{LINE}"
-    else:
-        con.execute(
-            "CREATE OR REPLACE TEMP TABLE raw_configs AS "
-            f"SELECT DISTINCT raw, NULL::BIGINT AS line FROM ({texts})"
-        )
-        texts = "SELECT * FROM raw_configs"
+
+def _by_row(
+    con: duckdb.DuckDBPyConnection, numbered: str, columns: Columns, texts: str
+) -> ConfigSql:
+    """Return how each row's own config is looked at; `unparsed` is left for Python."""
+    with_text = f"SELECT *, {_raw(columns)} AS {_TEXT} FROM {numbered} AS raw"
+    return ConfigSql(
+        rows=f"(SELECT *, {canonical_sql(_TEXT)} AS {_CONFIG} FROM ({with_text}))",
+        join="",
+        id=f"md5(raw.{_CONFIG})::UUID",
+        problem="NULL::VARCHAR",
+        beside=f", {_CONFIG} AS config, CASE WHEN {_CONFIG} IS NULL THEN {_TEXT} END AS unparsed",
+        values=_spellings(con, texts),
+        table="staged",
+    )
+
+
+def _by_text(
+    con: duckdb.DuckDBPyConnection, numbered: str, columns: Columns, texts: str
+) -> ConfigSql:
+    """Fill `staged_configs` (raw, config, config_id, problem), one row a distinct text."""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE raw_configs AS SELECT DISTINCT * FROM ({texts})")
     con.execute(
         "CREATE OR REPLACE TEMP TABLE staged_configs AS "
-        f"SELECT {raw}, line, config, md5(config)::UUID AS config_id, NULL::VARCHAR AS problem "
-        f"FROM (SELECT raw, line, {CANONICAL} AS config FROM ({texts}))",
-        spellings(con, f"({texts} LIMIT {_SAMPLE})"),
+        "SELECT raw, config, md5(config)::UUID AS config_id, NULL::VARCHAR AS problem "
+        f"FROM (SELECT {_TEXT} AS raw, {canonical_sql(_TEXT)} AS config FROM raw_configs)",
+        _spellings(con, "SELECT * FROM raw_configs"),
     )
-    rest = con.execute("SELECT raw, line FROM staged_configs WHERE config IS NULL").fetchall()
+    rest = con.execute("SELECT raw FROM staged_configs WHERE config IS NULL").fetchall()
     if rest:
-        con.execute("DELETE FROM staged_configs WHERE config IS NULL")
-        parsed = {text: _canonical(text) for text in {text for text, _ in rest}}
-        _append(con, [(text, line, *parsed[text]) for text, line in rest])
-    return ConfigSql(f"LEFT JOIN staged_configs AS config ON {join}")
+        _register(con, {"raw": [raw for (raw,) in rest]})
+        con.execute(
+            "DELETE FROM staged_configs WHERE config IS NULL; INSERT INTO staged_configs "
+            "SELECT raw, config, md5(config)::UUID, problem FROM parsed_configs"
+        )
+        con.unregister("parsed_configs")
+    join = f"LEFT JOIN staged_configs AS config ON config.raw = {_raw(columns)}"
+    return ConfigSql(numbered, join, "config.config_id", "config.problem")
+
+
+def parse_rest(con: duckdb.DuckDBPyConnection, configs: ConfigSql) -> None:
+    """Give staged rows whose config is left for Python theirs, or say what is wrong with it."""
+    if configs.table != "staged":
+        return
+    rest = con.execute("SELECT unparsed, line FROM staged WHERE unparsed IS NOT NULL").fetchall()
+    if not rest:
+        return
+    raws, lines = map(list, zip(*rest, strict=True))
+    _register(con, {"raw": raws, "line": lines})
+    con.execute(
+        "UPDATE staged SET config = p.config, config_id = md5(p.config)::UUID, "
+        "problem = coalesce(staged.problem, p.problem), "
+        "run_id = CASE WHEN p.problem IS NULL THEN run_id END "
+        "FROM parsed_configs AS p WHERE staged.line = p.line"
+    )
+    con.unregister("parsed_configs")
+
+
+def _spellings(con: duckdb.DuckDBPyConnection, texts: str) -> dict[str, Any]:
+    return spellings(con, f"(SELECT {_TEXT} AS raw FROM ({texts} LIMIT {_SAMPLE}))")
 
 
 def _repeat(con: duckdb.DuckDBPyConnection, texts: str) -> bool:
     """Whether many of a file's first rows have a config that another one has."""
     found = con.execute(
-        f"SELECT count(DISTINCT hash(raw)) < {_REPEATED} * count(*) FROM ({texts} LIMIT {_FIRST})"
+        f"SELECT count(DISTINCT hash({_TEXT})) < {_REPEATED} * count(*) "
+        f"FROM ({texts} LIMIT {_FIRST})"
     ).fetchone()
     return found is None or bool(found[0])
 
 
-def _append(
-    con: duckdb.DuckDBPyConnection, rows: list[tuple[str, int | None, str | None, str | None]]
-) -> None:
+def _register(con: duckdb.DuckDBPyConnection, rows: dict[str, list[Any]]) -> None:
+    """Register `parsed_configs`: these rows, their configs and what is wrong with them."""
     import pyarrow as pa  # noqa: PLC0415 - only tables with unusual configs need it
 
-    raw, line, config, problem = (list(column) for column in zip(*rows, strict=True))
-    fixed = pa.table(
-        {
-            "raw": pa.array(raw, pa.string()),
-            "line": pa.array(line, pa.int64()),
-            "config": pa.array(config, pa.string()),
-            "problem": pa.array(problem, pa.string()),
-        }
-    )
-    con.register("fixed_configs", fixed)
-    con.execute(
-        "INSERT INTO staged_configs SELECT raw, line, config, md5(config)::UUID, problem "
-        "FROM fixed_configs"
-    )
-    con.unregister("fixed_configs")
+    parsed = {raw: _canonical(raw) for raw in set(rows["raw"])}
+    config, problem = map(list, zip(*(parsed[raw] for raw in rows["raw"]), strict=True))
+    said = {name: pa.array(values) for name, values in rows.items()}
+    said |= {"config": pa.array(config, pa.string()), "problem": pa.array(problem, pa.string())}
+    con.register("parsed_configs", pa.table(said))
 
 
 def _canonical(raw: str) -> tuple[str | None, str | None]:
