@@ -165,46 +165,38 @@ def _find_part(claim: Claim, start: int) -> _Part:
 
 
 def _take(con: duckdb.DuckDBPyConnection, parts: list[_Part], paths: StorePaths) -> Absorbed:
-    con.execute("BEGIN")
-    try:
-        lines, rejected = _stage_and_insert(con, parts, paths)
-        crashed = _mark_crashed(con, parts, paths)
-        for part in parts:
-            read: dict[str, Value] = {"name": part.name, "end": part.end}
-            execute(con, _READ, read | {"alive": part.claim.alive})
-    except BaseException:
-        con.execute("ROLLBACK")
-        raise
-    con.execute("COMMIT")
-    return Absorbed(sum(p.end > p.start for p in parts), lines, rejected, crashed)
-
-
-def _stage_and_insert(
-    con: duckdb.DuckDBPyConnection, parts: list[_Part], paths: StorePaths
-) -> tuple[int, int]:
-    """Stage the unread bytes and insert them; return lines and how many were rejected."""
     with tempfile.TemporaryDirectory(dir=paths.folder, prefix=WORKING) as folder:
         read = [part for part in parts if part.end > part.start]
         files = [_copy(part, Path(folder)) for part in read]
-        lines = 0
-        rejected = 0
-        if files:
-            rejected += _stage(con, read, files, Path(folder))
-            counted = con.execute(
-                "SELECT count(*), count(*) FILTER (event IS NULL) FROM staged"
-            ).fetchone()
-            assert counted is not None
-            lines, bad = counted
-            con.execute(query("absorb_journals"))
-            if bad:
-                rejected += sum(
-                    _reject(con, part, file) for part, file in zip(read, files, strict=True)
-                )
-    for part in parts:
-        if part.torn and not part.claim.alive:
-            _keep(part, part.torn, part.end, "torn")
-            rejected += 1
-    return lines, rejected
+        # What is staged is no part of the transaction: DuckDB reads what a transaction has just
+        # written with one thread.
+        dropped = _stage(con, read, files, Path(folder)) if files else 0
+        con.execute("BEGIN")
+        try:
+            lines, bad = _insert(con, list(zip(read, files, strict=True)))
+            crashed = _mark_crashed(con, parts, paths)
+            for part in parts:
+                said: dict[str, Value] = {"name": part.name, "end": part.end}
+                execute(con, _READ, said | {"alive": part.claim.alive})
+        except BaseException:
+            con.execute("ROLLBACK")
+            raise
+        con.execute("COMMIT")
+    torn = [part for part in parts if part.torn and not part.claim.alive]
+    for part in torn:
+        _keep(part, part.torn, part.end, "torn")
+    return Absorbed(len(read), lines, dropped + bad + len(torn), crashed)
+
+
+def _insert(con: duckdb.DuckDBPyConnection, read: list[tuple[_Part, Path]]) -> tuple[int, int]:
+    """Insert what is staged; return how many lines that is, and how many of them no events."""
+    if not read:
+        return 0, 0
+    counted = con.execute("SELECT count(*), count(*) FILTER (event IS NULL) FROM events").fetchone()
+    assert counted is not None
+    lines, bad = counted
+    con.execute(query("absorb_journals"))
+    return lines, sum(_reject(con, part, file) for part, file in read) if bad else 0
 
 
 def _copy(part: _Part, folder: Path) -> Path:
@@ -239,7 +231,6 @@ def _stage(
     try:
         _stage_files(con, files)
     except duckdb.InvalidInputException:
-        con.execute("ROLLBACK; BEGIN")  # DuckDB gives a transaction up at the first error
         dropped = 0
         for i, part in enumerate(parts):
             files[i], count = _drop_long(part, files[i], folder)
@@ -254,6 +245,11 @@ def _stage(
 def _stage_files(con: duckdb.DuckDBPyConnection, files: list[Path]) -> None:
     con.execute(query("moment"))
     execute(con, query("stage_journals"), {"files": [str(file) for file in files]})
+    # All threads read the files, which they would not if lines were numbered on the way; DuckDB
+    # keeps the order of what it reads.
+    con.execute(
+        "CREATE OR REPLACE TEMP VIEW events AS SELECT rowid AS line, * FROM temp.journal_lines"
+    )
 
 
 def _drop_long(part: _Part, file: Path, folder: Path) -> tuple[Path, int]:
@@ -271,7 +267,9 @@ def _drop_long(part: _Part, file: Path, folder: Path) -> tuple[Path, int]:
 def _reject(con: duckdb.DuckDBPyConnection, part: _Part, file: Path) -> int:
     """Keep the lines of a file that are not events, as they were, and count them."""
     _stage_files(con, [file])
-    flags = [row[0] for row in con.execute("SELECT event IS NULL FROM staged").fetchall()]
+    flags = [
+        row[0] for row in con.execute("SELECT event IS NULL FROM events ORDER BY line").fetchall()
+    ]
     if not any(flags):
         return 0
     lines = file.read_bytes().split(b"\n")

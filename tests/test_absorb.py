@@ -9,7 +9,9 @@ import warnings
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import duckdb
 import pandas as pd
 import pytest
 
@@ -341,3 +343,15 @@ def test_children_record_into_files_of_their_own(store: MetaStore, method: str) 
     assert (done.journals, done.deleted) == (4, 3)
     joined = "SELECT count(*) FROM runs JOIN configs USING (config_id) JOIN latest_datasets "
     assert store.query(joined + "USING (dataset_id)").iloc[0, 0] == 16
+
+
+def test_lines_keep_the_order_in_which_they_stand(tmp_path: Path) -> None:
+    files, each = [tmp_path / f"{i}.jsonl" for i in range(6)], 20_000
+    for i, file in enumerate(files):
+        numbers = range(i * each, (i + 1) * each)
+        said = f'{{"event":"end","run_id":"{UUID(int=i)}","status":"failed","written_at":'
+        file.write_text("".join(f"{said}{number}}}\n" for number in numbers), encoding="utf-8")
+    with duckdb.connect() as con:
+        absorb._stage_files(con, files)
+        found = con.execute("SELECT event, written_at FROM events ORDER BY line").fetchall()
+    assert found == [("end", float(number)) for number in range(len(files) * each)]

@@ -1,11 +1,11 @@
--- Take what is staged into the tables. Ids that are there already are left alone, so that a
+-- Take staged events into the tables. Ids that are there already are left alone, so that a
 -- journal that is read twice changes nothing.
 
 INSERT INTO store.datasets
 SELECT id, name, source_id, fingerprint, profile, target, n_rows, n_columns,
        moment(written_at)
 FROM (SELECT DISTINCT ON (id, source_id, profile, target, n_rows, n_columns) *
-      FROM staged WHERE event = 'dataset') AS s
+      FROM events WHERE event = 'dataset') AS s
 WHERE NOT EXISTS (
     FROM store.datasets AS d
     WHERE d.dataset_id = s.id
@@ -19,23 +19,23 @@ WHERE NOT EXISTS (
 INSERT INTO store.tasks
 SELECT DISTINCT ON (id) id, dataset_id, coalesce(target, ''), metric, higher_is_better,
        coalesce(split, ''), moment(written_at)
-FROM staged AS s
+FROM events AS s
 WHERE event = 'task' AND NOT EXISTS (SELECT 1 FROM store.tasks AS t WHERE t.task_id = s.id);
 
 INSERT INTO store.search_spaces
 SELECT DISTINCT ON (id) id, algorithm, text, now()::TIMESTAMP
-FROM staged AS s
+FROM events AS s
 WHERE event = 'space' AND NOT EXISTS (SELECT 1 FROM store.search_spaces AS t WHERE t.space_id = s.id);
 
 INSERT INTO store.environments
 SELECT DISTINCT ON (id) id, text
-FROM staged AS s
+FROM events AS s
 WHERE event = 'environment'
   AND NOT EXISTS (SELECT 1 FROM store.environments AS t WHERE t.environment_id = s.id);
 
 INSERT INTO store.configs
 SELECT config_id, any_value(config)
-FROM staged AS s
+FROM events AS s
 WHERE config IS NOT NULL
   AND NOT EXISTS (SELECT 1 FROM store.configs AS c WHERE c.config_id = s.config_id)
 GROUP BY config_id;
@@ -43,20 +43,20 @@ GROUP BY config_id;
 INSERT INTO store.metafeatures
 SELECT dataset_id, f.name, f.family, f.value, f.status, f.seconds, f.extractor, f.version,
        f.message, moment(written_at)
-FROM (SELECT dataset_id, written_at, unnest(features) AS f FROM staged WHERE event = 'metafeatures')
+FROM (SELECT dataset_id, written_at, unnest(features) AS f FROM events WHERE event = 'metafeatures')
 WHERE f.name IS NOT NULL AND f.family IS NOT NULL AND f.status IS NOT NULL
   AND f.extractor IS NOT NULL AND f.version IS NOT NULL;
 
 CREATE OR REPLACE TEMP TABLE staged_ends AS
 SELECT run_id, arg_max(status, written_at) AS status, max(written_at) AS written_at,
        arg_max_null(seconds, written_at) AS seconds, arg_max_null(error, written_at) AS error
-FROM staged WHERE event = 'end' GROUP BY run_id;
+FROM events WHERE event = 'end' GROUP BY run_id;
 
 -- The first line of each run that is not in the store yet; a run that stands in two journals,
 -- or twice in one, is taken once.
 CREATE OR REPLACE TEMP TABLE absorbed_runs AS
 SELECT run_id, min(line) AS line
-FROM staged AS s
+FROM events AS s
 WHERE event = 'run' AND NOT EXISTS (SELECT 1 FROM store.runs AS r WHERE r.run_id = s.run_id)
 GROUP BY run_id;
 
@@ -67,7 +67,7 @@ SELECT run_id, s.dataset_id, coalesce(s.target, ''), coalesce(s.split, ''), s.al
        moment(s.started_at), coalesce(e.seconds, s.seconds),
        coalesce(e.error, s.error), s.parent_id, s.environment_id, s.code_version, s.tags,
        s.journal, moment(s.written_at)
-FROM staged AS s
+FROM events AS s
 SEMI JOIN absorbed_runs USING (run_id, line)
 LEFT JOIN staged_ends AS e USING (run_id);
 
@@ -89,7 +89,7 @@ INSERT INTO store.metric_values
 SELECT run_id, v.metric, v.step, v.fold, try_cast(v.value AS DOUBLE), v.higher_is_better
 FROM (
     SELECT run_id, unnest("values") AS v
-    FROM staged AS s
+    FROM events AS s
     WHERE event = 'run' AND line IN (SELECT line FROM absorbed_runs)
 )
 WHERE v.metric IS NOT NULL AND try_cast(v.value AS DOUBLE) IS NOT NULL;
@@ -97,7 +97,7 @@ WHERE v.metric IS NOT NULL AND try_cast(v.value AS DOUBLE) IS NOT NULL;
 CREATE OR REPLACE TEMP TABLE later_values AS
 SELECT min(line) AS line, run_id, v.metric AS metric, v.step AS step, v.fold AS fold,
        try_cast(v.value AS DOUBLE) AS value, any_value(v.higher_is_better) AS higher_is_better
-FROM (SELECT line, run_id, unnest("values") AS v FROM staged WHERE event = 'values')
+FROM (SELECT line, run_id, unnest("values") AS v FROM events WHERE event = 'values')
 WHERE v.metric IS NOT NULL AND try_cast(v.value AS DOUBLE) IS NOT NULL
 GROUP BY ALL;
 
@@ -128,5 +128,5 @@ INSERT INTO store.recommendations
 SELECT id, dataset_id, r.metric, algorithm, config_id, r.position, r.value, r.low, r.high,
        r.seconds, r.method, r.abstained, r.evidence, moment(written_at)
 FROM (SELECT id, dataset_id, algorithm, config_id, written_at, recommendation AS r
-      FROM staged WHERE event = 'recommendation') AS s
+      FROM events WHERE event = 'recommendation') AS s
 WHERE NOT EXISTS (SELECT 1 FROM store.recommendations AS p WHERE p.recommendation_id = s.id);

@@ -1,7 +1,7 @@
 -- One row a journal line. A line that does not parse, is of an unknown kind or lacks what its
 -- kind needs is a row whose event is NULL.
-CREATE OR REPLACE TEMP TABLE staged AS
-SELECT row_number() OVER () AS line, * REPLACE (
+CREATE OR REPLACE TEMP TABLE journal_lines AS
+SELECT * REPLACE (
     CASE WHEN CASE event
         WHEN 'run' THEN run_id IS NOT NULL AND dataset_id IS NOT NULL AND algorithm IS NOT NULL
             AND config_id IS NOT NULL AND status IS NOT NULL AND moment(written_at) IS NOT NULL
