@@ -200,21 +200,24 @@ def read_metafeatures(
 def read_space(con: duckdb.DuckDBPyConnection, algorithm: str) -> SearchSpace:
     """Return the space recorded last for an algorithm, or one inferred from its configs.
 
+    Where the trials of a search had spaces of their own, those of that search are put together.
+
     Raises:
         UnknownNameError: if the algorithm has no runs.
     """
     from metastore.search_space import SearchSpace  # noqa: PLC0415 - few reads need spaces
     from metastore.space_inference import infer  # noqa: PLC0415
+    from metastore.space_union import united  # noqa: PLC0415
 
     asked = {"algorithm": algorithm}
-    recorded = execute(
-        con,
-        "SELECT space FROM store.search_spaces WHERE algorithm = $algorithm "
-        "ORDER BY recorded_at DESC, space_id DESC LIMIT 1",
-        asked,
-    ).fetchone()
-    if recorded is not None:
-        return SearchSpace.from_json(recorded[0])
+    recorded = execute(con, query("last_spaces"), asked).fetchall()
+    if recorded:
+        spaces = [SearchSpace.from_json(text) for text, _ in recorded]
+        if len(spaces) == 1:
+            return spaces[0]
+        search = {"algorithm": algorithm, "parent": str(recorded[0][1])}
+        drawn = execute(con, query("configs_of_search"), search).fetchall()
+        return united(spaces, [json.loads(text) for (text,) in drawn])
     configs = execute(con, query("configs_of"), asked).fetchall()
     if not configs:
         known = con.execute("SELECT DISTINCT algorithm FROM store.runs").fetchall()

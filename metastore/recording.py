@@ -258,12 +258,10 @@ class Recording:
 def _named(algorithm: object) -> str:
     if isinstance(algorithm, str) and algorithm.strip():
         return algorithm.strip()
-    if isinstance(algorithm, type):
-        return f"{algorithm.__module__}.{algorithm.__qualname__}"
-    if hasattr(algorithm, "get_params"):
-        from metastore.importers.flows import flow_name  # noqa: PLC0415 - needs scikit-learn
+    if isinstance(algorithm, type) or hasattr(algorithm, "get_params"):
+        from metastore.importers.flows import flow_name, import_path  # noqa: PLC0415 - seldom
 
-        return flow_name(algorithm)
+        return import_path(algorithm) if isinstance(algorithm, type) else flow_name(algorithm)
     raise InvalidInputError(
         f"algorithm: expected a name, a class or an estimator, got {algorithm!r}"
     )

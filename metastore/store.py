@@ -185,7 +185,7 @@ class MetaStore(Recording, Starting):
         self,
         metric: str,
         algorithm: str | Sequence[str] | None = None,
-        exclude: Iterable[str] = (),
+        exclude: Iterable[str] | None = (),
         *,
         near_duplicates: bool = False,
     ) -> View:
@@ -207,7 +207,9 @@ class MetaStore(Recording, Starting):
             MixedDirectionError: if runs disagree on the metric's direction.
         """
         algorithms = [algorithm] if isinstance(algorithm, str) else list(algorithm or ())
-        names = [exclude] if isinstance(exclude, str) else list(exclude)
+        names = [exclude] if isinstance(exclude, str) else list(() if exclude is None else exclude)
+        if not isinstance(metric, str):
+            raise InvalidInputError(f"metric: expected its name, got {metric!r}")
         with self.reader() as con:
             return read_view(con, metric, algorithms, names, near_duplicates=near_duplicates)
 

@@ -213,6 +213,8 @@ def _built(frame: DataFrame, target: Any, name: str = "", source_id: str = "") -
     """Split off the target, check both parts, and give them plain labels."""
     target = frame.attrs.get("target") if target is None else target
     column: Series[Any] | None = None
+    if isinstance(target, int | np.integer) and not isinstance(target, bool):
+        target = str(target)  # arrays and files without a header number their columns
     if isinstance(target, str):
         frame, column = _split(frame, target)
     elif target is not None:

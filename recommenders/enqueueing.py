@@ -18,7 +18,7 @@ ATTRIBUTE = "headstart"
 """Name of the user attribute that holds why a trial was enqueued."""
 
 
-def enqueue(study: Study, recommendations: Iterable[Recommendation]) -> int:
+def enqueue(study: Study, recommendations: Iterable[Recommendation] | Recommendation) -> int:
     """Enqueue recommended configs on a study and return how many were new to it.
 
     A config that the study has already tried, is trying, or has waiting is skipped. Each trial
@@ -27,19 +27,22 @@ def enqueue(study: Study, recommendations: Iterable[Recommendation]) -> int:
 
     Args:
         study: an Optuna study; the next `ask` or `optimize` takes the trials in order.
-        recommendations: what a recommender returned, the most urgent first.
+        recommendations: what a recommender returned, the most urgent first, or one of them.
 
     Raises:
-        InvalidInputError: if something else than recommendations is given.
+        InvalidInputError: if something else than a study or recommendations is given.
     """
+    if not hasattr(study, "enqueue_trial"):
+        raise InvalidInputError(f"enqueue: expected an Optuna study, got {type(study).__name__}")
+    if isinstance(recommendations, Recommendation):
+        recommendations = [recommendations]
+    if not isinstance(recommendations, Iterable):
+        raise _no_recommendation(recommendations)
     known = {_key(_params(trial)) for trial in study.get_trials(deepcopy=False)}
     count = 0
     for recommendation in recommendations:
         if not isinstance(recommendation, Recommendation):
-            raise InvalidInputError(
-                "enqueue: expected what recommend(...) returned, a list of Recommendation, got a "
-                f"{type(recommendation).__name__}"
-            )
+            raise _no_recommendation(recommendation)
         key = _key(recommendation.config)
         if key in known:
             continue
@@ -48,6 +51,13 @@ def enqueue(study: Study, recommendations: Iterable[Recommendation]) -> int:
         study.enqueue_trial(params, user_attrs={ATTRIBUTE: as_attribute(recommendation)})
         count += 1
     return count
+
+
+def _no_recommendation(given: object) -> InvalidInputError:
+    return InvalidInputError(
+        "enqueue: expected what recommend(...) returned, a list of Recommendation, got a "
+        f"{type(given).__name__}"
+    )
 
 
 def _params(trial: FrozenTrial) -> Mapping[str, Any]:

@@ -69,9 +69,9 @@ class Nearest(TableRecommender):
     def believe(self, task: AskedTask) -> Belief:
         """Return kernel weights, or equal ones when nothing tells the datasets apart."""
         count, given = len(self.past.datasets), task.meta_features
-        if given is None or not np.isfinite(given).any():
+        if given is None:
             return Belief.equal(count, True, f"no meta-features of {task.name}: {FALLBACK}")
-        apart = self.apart(self._scaled(given), self._z)
+        apart = self.apart(self._scaled(given), self._z) if np.isfinite(given).any() else given
         if not np.isfinite(apart).any():
             return Belief.equal(count, True, f"no past dataset has its meta-features: {FALLBACK}")
         nearest, limit = self._support.nearest(given), self._support.threshold

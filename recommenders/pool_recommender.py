@@ -15,7 +15,7 @@ import numpy as np
 
 from metastore.errors import InvalidInputError
 from metastore.search_space import SearchSpace
-from metastore.types import Observation, canonical_json
+from metastore.types import Observation, RunStatus, canonical_json
 from metastore.view import View
 from recommenders.encoding import Key
 from recommenders.recommender import AskedTask, Candidate, Recommendation
@@ -24,6 +24,8 @@ from recommenders.sessions import Seen, Session, Step, evidence, seconds
 from recommenders.spaces import pool_of
 from recommenders.tasks import resolve
 from recommenders.threads import one_thread
+
+PAIR = 2
 
 
 class PoolRecommender(ABC):
@@ -104,8 +106,8 @@ class PoolRecommender(ABC):
                 configs of the view.
 
         Raises:
-            InvalidInputError: if `n` is not a positive integer, nothing was fitted, or what was
-                observed are no `Observation` values.
+            InvalidInputError: if `n` is not a positive integer, nothing was fitted, what was
+                observed are no `Observation` values, or candidates no pairs.
             UnknownNameError: if `task` is a name that the view does not know.
         """
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
@@ -128,7 +130,7 @@ class PoolRecommender(ABC):
         elif candidates is None:
             table = self.past.default_pool
         else:
-            pool = {(a, canonical_json(c)) for a, c in candidates}
+            pool = {_candidate(one) for one in candidates}
             table = self.past.table(tuple(sorted(pool)))
         offered = len(table.keys)
         strange = tuple(sorted(set(done) - table.number.keys()))
@@ -169,6 +171,16 @@ class PoolRecommender(ABC):
         )
 
 
+def _candidate(one: Any) -> Key:
+    pair = isinstance(one, Sequence) and not isinstance(one, str) and len(one) == PAIR
+    if not pair or not isinstance(one[0], str):
+        raise InvalidInputError(
+            "candidates: expected (algorithm, config) pairs, such as ('sklearn.svm.SVC', "
+            f"{{'C': 1.0}}), got {str(one)[:80]!r}"
+        )
+    return one[0], canonical_json(one[1])
+
+
 def _check(one: Observation) -> None:
     if not isinstance(one, Observation):
         raise InvalidInputError(
@@ -177,3 +189,7 @@ def _check(one: Observation) -> None:
         )
     if isinstance(one.value, str | bytes) or not isinstance(one.value, SupportsFloat | None):
         raise InvalidInputError(f"observed: expected a number or None as value, got {one.value!r}")
+    if one.status not in list(RunStatus):
+        raise InvalidInputError(
+            f"observed: no status {one.status!r}; expected one of {', '.join(RunStatus)}"
+        )

@@ -45,7 +45,7 @@ def _named(name: str, view: View) -> AskedTask:
     if known and name not in known:
         near = difflib.get_close_matches(name, sorted(known), n=3)
         hint = (
-            f"did you mean {' or '.join(map(repr, near))}?" if near else "see `headstart datasets`"
+            f"did you mean {' or '.join(map(repr, near))}?" if near else "see `headstart datasets`."
         )
         raise UnknownNameError(
             f"no dataset named {name!r} among {len(known)} in the store; {hint} To ask about a "

@@ -71,6 +71,14 @@ def test_nothing_to_enqueue(study: optuna.Study) -> None:
     assert enqueue(study, []) == 0
 
 
+def test_one_may_come_alone(study: optuna.Study) -> None:
+    assert enqueue(study, recommendation(1.0)) == 1
+
+
 def test_anything_else_is_refused(study: optuna.Study) -> None:
+    with pytest.raises(InvalidInputError, match=r"list of Recommendation, got a NoneType"):
+        enqueue(study, None)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match=r"expected an Optuna study, got list"):
+        enqueue([recommendation(1.0)], study)  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match=r"list of Recommendation, got a dict"):
         enqueue(study, [{"C": 1.0}])  # type: ignore[list-item]

@@ -79,6 +79,8 @@ def test_rows_without_a_dataset_are_refused_by_line(store: MetaStore, tmp_path: 
     pd.DataFrame({"dataset": ["a", "", "c"], "x": [1, 2, 3]}).to_parquet(tmp_path / "m.parquet")
     report = store.import_metafeatures(tmp_path / "m.parquet")
     assert (report.rows, report.refused, report.reasons) == (3, 1, ((2, "no dataset"),))
+    (tmp_path / "m.csv").write_text("dataset,x\na,1\n,2\nc,3\n")  # the header is line 1
+    assert store.import_metafeatures(tmp_path / "m.csv").reasons == ((3, "no dataset"),)
 
 
 @pytest.mark.parametrize(

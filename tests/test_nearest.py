@@ -169,3 +169,11 @@ def test_adapt_can_be_switched_off() -> None:
     other = [replace(o, value=1 - o.value) for o in seen if o.value is not None]
     first, second = static.recommend("d0", seen, n=3), static.recommend("d0", other, n=3)
     assert [r.config for r in first] == [r.config for r in second]
+
+
+def test_what_has_other_meta_features_than_the_past_is_not_said_to_have_none() -> None:
+    near = recommenders.make("nearest").fit(example())
+    (found,) = near.recommend(AskedTask("new", np.full(4, np.nan)))
+    assert found.evidence.note.startswith("no past dataset has its meta-features")
+    (found,) = near.recommend(AskedTask("new"))
+    assert found.evidence.note.startswith("no meta-features of new")

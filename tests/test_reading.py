@@ -240,3 +240,10 @@ def test_a_run_whose_dataset_is_not_known_spoils_nothing(store: MetaStore) -> No
     view = metastore.open(store.paths.folder).view("accuracy")
     assert view.n_cells == 2
     assert "d" in view.datasets
+
+
+def test_a_view_says_what_it_takes(store: MetaStore) -> None:
+    store.add(RunRecord(DatasetRef("d"), "a", {}, (MetricValue("accuracy", 0.5, None, True),)))
+    assert store.view("accuracy", exclude=None).datasets == ("d",)
+    with pytest.raises(InvalidInputError, match="metric: expected its name, got None"):
+        store.view(None)  # type: ignore[arg-type]

@@ -114,8 +114,16 @@ def test_what_is_observed_in_another_shape_is_one_clear_error() -> None:
             r"expected Observation\(.*\) values, got tuple",
         ),
         (replace(seen[0], value="0.5"), "expected a number or None as value, got '0.5'"),
+        (replace(seen[0], status="done"), "no status 'done'; expected one of running, completed"),
     ):
         with pytest.raises(InvalidInputError, match=words):
             one.recommend("d0", [wrong])
     with pytest.raises(InvalidInputError, match=r"expected \{algorithm: SearchSpace"):
         one.fit(view, SearchSpace({}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pool", [[{"c": 1}], "abc", ["ab"], [("a", {"c": 1}, 0.5)], [7]])
+def test_candidates_in_another_shape_are_one_clear_error(pool: object) -> None:
+    one = recommenders.make("nearest").fit(example())
+    with pytest.raises(InvalidInputError, match="candidates: expected"):
+        one.recommend("d0", candidates=pool)  # type: ignore[arg-type]

@@ -89,3 +89,27 @@ def test_a_callback_and_an_import_of_one_study_are_one_recording(store: MetaStor
     assert spaces.iloc[0, 0] == 1
     store.import_study(study, "iris", algorithm="toy", metric="error")
     assert store.view("error").cell_score.tolist() == view.cell_score.tolist()
+
+
+def branching(trial: optuna.Trial) -> float:
+    kernel = trial.suggest_categorical("kernel", ["linear", "rbf", "poly"])
+    layers = trial.suggest_int("layers", 1, 3)
+    width = trial.suggest_int("width", 1, 8 * layers)
+    if kernel == "rbf":
+        return width + trial.suggest_float("gamma", 1e-3, 1.0, log=True)
+    if kernel == "poly":
+        return width + trial.suggest_int("degree", 2, 4)
+    return float(width)
+
+
+def test_the_space_of_a_branching_study_has_all_its_branches(store: MetaStore) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(branching, n_trials=20)
+    store.import_study(study, "iris", algorithm="svm", metric="loss")
+    space = store.search_space("svm")
+    assert set(space.distributions) == {"kernel", "layers", "width", "gamma", "degree"}
+    assert str(space.conditions["gamma"]) == "kernel is 'rbf'"
+    assert str(space.conditions["degree"]) == "kernel is 'poly'"
+    assert space.distributions["width"] == optuna.distributions.IntDistribution(1, 24)
+    assert not space.optional
+    assert [space.why_not(trial.params) for trial in study.trials] == [""] * 20

@@ -11,6 +11,7 @@ from sklearn.datasets import load_iris, load_wine
 import metastore
 from metastore.errors import InvalidInputError, UnknownNameError
 from metastore.reports import RunFilter, datasets, doctor, metrics, runs, show
+from metastore.types import DatasetRef, MetricValue, RunRecord
 
 
 def found(store: metastore.MetaStore) -> dict[str, tuple[bool, str]]:
@@ -122,3 +123,17 @@ def test_columns_of_one_name_are_kept_apart(small_store: Path) -> None:
     sql = "SELECT 1 AS value, 2 AS value, 3 AS value, 4 AS other"
     assert store.rows(sql) == [{"value": 1, "value_1": 2, "value_2": 3, "other": 4}]
     assert list(store.query(sql).columns) == list(store.rows(sql)[0])
+
+
+def test_results_are_told_as_views_count_them(tmp_path: Path) -> None:
+    store = metastore.open(tmp_path / "store")
+    said = [MetricValue("accuracy", v, None, True, fold) for fold, v in enumerate((0.2, 0.4, 0.9))]
+    store.add(RunRecord(DatasetRef("d"), "folds", {}, tuple(said)))
+    with store.run("d", "corrected", {}) as run:
+        run.result(accuracy=0.99)
+        run.result(accuracy=0.3)
+    listed = {row["algorithm"]: row["results"] for row in runs(store, RunFilter())}
+    assert listed == {"folds": ["accuracy=0.5"], "corrected": ["accuracy=0.3"]}
+    (best,) = show(store, "d")["best"]
+    assert (best["algorithm"], best["value"]) == ("folds", pytest.approx(0.5))
+    assert store.view("accuracy").cell_score.max() == pytest.approx(0.5)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.svm import SVC
 
 import metastore
 from metastore import HeadstartError, MetaStore, current_run
@@ -421,3 +422,10 @@ def test_a_working_folder_that_was_deleted_breaks_nothing(
         run.result(accuracy=0.5)
     monkeypatch.chdir(tmp_path)
     assert store.view("accuracy").n_cells == 1
+
+
+def test_a_class_is_named_as_its_estimators_are(store: MetaStore) -> None:
+    for algorithm in (SVC, SVC(), "sklearn.svm.SVC"):
+        with store.run("d", algorithm, {"C": 1.0}) as run:
+            run.result(accuracy=0.5)
+    assert store.view("accuracy").algorithms == ("sklearn.svm.SVC",)

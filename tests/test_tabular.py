@@ -48,6 +48,16 @@ class TestShapes:
         assert table.name == "mine"
         assert as_table((FRAME, "y")).features.equals(table.features)
 
+    def test_columns_that_are_numbered_are_named_by_number(self):
+        frame = pd.DataFrame(FRAME.to_numpy())
+        place = FRAME.columns.get_loc("y")
+        for number in (place, np.int64(place)):
+            table = as_table(frame, target=number)
+            assert table.target is not None and table.target.tolist() == FRAME["y"].tolist()
+            assert table.features.shape[1] == FRAME.shape[1] - 1
+        with pytest.raises(InvalidInputError, match="no column named '77'"):
+            as_table(frame, target=77)
+
     def test_target_named_in_attrs(self):
         frame = FRAME.copy()
         frame.attrs["target"] = "y"
@@ -182,7 +192,8 @@ class TestRefused:
             (None, "cannot make a table of NoneType"),
             (True, "cannot make a table of bool"),
             (b"a,b", "cannot make a table of bytes"),
-            ((np.eye(2), 3), "target column's name or its values"),
+            ((np.eye(2), 3), "no column named '3'"),
+            ((np.eye(2), 0.5), "target column's name or its values"),
             (pd.DataFrame({"a": [[1], [2]], "b": [1, 2]}), "column 'a' holds lists"),
         ],
     )

@@ -23,7 +23,8 @@ def import_metafeatures(con: duckdb.DuckDBPyConnection, file: Path) -> ImportRep
         InvalidInputError: if there is no column `dataset`, or no numeric column beside it.
     """
     source = reader(file)
-    if "read_csv" in source:
+    header = int("read_csv" in source)  # it is line 1
+    if header:
         source = f"read_csv({literal(str(file))}, header = true)"
     try:
         described = con.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
@@ -43,8 +44,8 @@ def import_metafeatures(con: duckdb.DuckDBPyConnection, file: Path) -> ImportRep
         "CREATE OR REPLACE TEMP TABLE staged_features AS "
         "SELECT headstart_line AS line, trim(dataset) AS dataset, "
         "CASE WHEN isfinite(value) THEN value END AS value, name "
-        "FROM (SELECT row_number() OVER () AS headstart_line, dataset::VARCHAR AS dataset, "
-        f"{casts} "
+        f"FROM (SELECT row_number() OVER () + {header} AS headstart_line, "
+        f"dataset::VARCHAR AS dataset, {casts} "
         f"FROM {source}) UNPIVOT INCLUDE NULLS (value FOR name IN "
         f"({', '.join(name(c) for c in numeric)}))"
     )

@@ -58,8 +58,10 @@ def records(
         tags: free text by name, put on every run; simple user attributes of a trial are added.
 
     Raises:
-        InvalidInputError: if the number of names is not the number of objectives.
+        InvalidInputError: if it is no study, or the number of names not that of objectives.
     """
+    if not hasattr(study, "get_trials"):
+        raise InvalidInputError(f"expected an Optuna study, got {type(study).__name__}")
     recorder = _Recorder.of(study, dataset, algorithm, metric, tags)
     return [
         recorder.record(trial)

@@ -196,3 +196,8 @@ def test_the_callback_appends_what_an_import_would_find() -> None:
     assert sorted(ids(appended)) == sorted(ids(imported))
     by_id = {run.run_id: run for run in imported}
     assert all(run == by_id[run.run_id] for run in appended)
+
+
+def test_what_is_no_study_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="expected an Optuna study, got list"):
+        records([], DatasetRef("d"), algorithm="a")  # type: ignore[arg-type]
