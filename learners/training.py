@@ -379,8 +379,13 @@ def _begun(fresh: State, start: Mapping[str, Tensor]) -> State:
     """Return a fresh state with some of its values replaced.
 
     Raises:
-        LearnerError: if a name is not in the state, or a shape differs.
+        LearnerError: if a name is not in the state, or a shape differs, or the state is empty.
     """
+    if not fresh:
+        raise LearnerError(
+            "there is nothing to train: this learner's network has no parameters; give it some, "
+            "or call learner.adapt({}, support) as it is"
+        )
     for name, value in start.items():
         if name not in fresh or value.shape != fresh[name].shape:
             expected = tuple(fresh[name].shape) if name in fresh else f"one of {sorted(fresh)}"
