@@ -116,7 +116,7 @@ def _from_json(value: Any) -> Any:
     if value.get("type") == "module":
         raise CheckpointError(
             f"it is of a user's own module, {value.get('class')!r}, and a description does not "
-            "keep its code: pass the learner itself to `load`"
+            "keep its code. Pass the learner itself to `load`"
         )
     if value.get("type") not in _CLASSES:
         raise CheckpointError(

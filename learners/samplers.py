@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from learners.episode import Episodes, Examples, examples, pad
@@ -47,7 +48,7 @@ class ClassSampler:
     """Classification episodes from one array of images by class.
 
     Args:
-        images: `(n_classes, n_each, *shape)`; bytes are divided by 255.
+        images: `(n_classes, n_each, *shape)`, a tensor or a NumPy array; bytes are divided by 255.
         shape: ways, shots and queries.
         seed: which stream of episodes.
     """
@@ -57,6 +58,7 @@ class ClassSampler:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "images", _tensor(self.images))
         n_classes, n_each = self.images.shape[:2]
         needed = self.shape.k_shot + self.shape.n_query
         if self.shape.n_way > n_classes or needed > n_each:
@@ -81,7 +83,8 @@ class UnevenClassSampler:
     """Classification episodes from classes of different size.
 
     Args:
-        classes: the examples of each class `(n_of_it, *shape)`; bytes are divided by 255.
+        classes: the examples of each class `(n_of_it, *shape)`, tensors or NumPy arrays; bytes
+            are divided by 255.
         shape: ways, shots and queries.
         seed: which stream of episodes.
     """
@@ -91,6 +94,7 @@ class UnevenClassSampler:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", [_tensor(one) for one in self.classes])
         needed = self.shape.k_shot + self.shape.n_query
         smallest = min((len(one) for one in self.classes), default=0)
         if self.shape.n_way > len(self.classes) or needed > smallest:
@@ -123,7 +127,8 @@ class TableSampler:
     """Regression episodes from tables, one table a task, with support sets of varying size.
 
     Args:
-        tables: pairs of inputs `(n, d)` and targets `(n,)` or `(n, n_out)`.
+        tables: pairs of inputs `(n, d)` and targets `(n,)` or `(n, n_out)`, tensors or NumPy
+            arrays.
         support_sizes: smallest and largest support set, both drawn.
         n_query: query rows; a table with fewer rows left gives what it has.
         seed: which stream of episodes.
@@ -135,6 +140,7 @@ class TableSampler:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "tables", [(_tensor(x), _tensor(y)) for x, y in self.tables])
         low, high = self.support_sizes
         shortest = min((len(x) for x, _ in self.tables), default=0)
         if not 1 <= low <= high < shortest or self.n_query < 1:
@@ -256,6 +262,14 @@ def _by_class(drawn: Tensor, k_shot: int) -> Episodes:
         return Examples(x.flatten(1, 2), y, torch.ones_like(y, dtype=torch.bool))
 
     return Episodes(part(drawn[:, :, :k_shot]), part(drawn[:, :, k_shot:]), way)
+
+
+def _tensor(values: Tensor | NDArray[Any]) -> Tensor:
+    """Return a tensor as it is, and a NumPy array as one, float64 as the float32 of networks."""
+    if isinstance(values, Tensor):
+        return values
+    found = torch.from_numpy(np.ascontiguousarray(values))
+    return found.float() if found.dtype == torch.float64 else found
 
 
 def _generator(seed: int, index: int) -> torch.Generator:

@@ -57,7 +57,7 @@ def test_a_checkpoint_of_an_own_module_says_whose_it_is(tmp_path: Path) -> None:
     learner = ProtoNet(ModuleNetwork(nn.Linear(5, 3)))
     training = Training(meta_batch=2, checkpoint=tmp_path / "own.json", progress=False)
     meta_train(learner, sampler, Budget(2), training)
-    with pytest.raises(CheckpointError, match=r"own module.*Linear.*`load`"):
+    with pytest.raises(CheckpointError, match=r"own module.*Linear.*Pass the learner"):
         restore(tmp_path / "own.json")
 
 
