@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from learners.episode import Episodes, Examples, examples, pad
+from learners.episode import Episodes, Examples, examples, pad, tensor_of
 from learners.errors import LearnerError
 from learners.learner import Learner
 
@@ -58,7 +57,7 @@ class ClassSampler:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "images", _tensor(self.images))
+        object.__setattr__(self, "images", tensor_of(self.images))
         n_classes, n_each = self.images.shape[:2]
         needed = self.shape.k_shot + self.shape.n_query
         if self.shape.n_way > n_classes or needed > n_each:
@@ -94,7 +93,7 @@ class UnevenClassSampler:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", [_tensor(one) for one in self.classes])
+        object.__setattr__(self, "classes", [tensor_of(one) for one in self.classes])
         needed = self.shape.k_shot + self.shape.n_query
         smallest = min((len(one) for one in self.classes), default=0)
         if self.shape.n_way > len(self.classes) or needed > smallest:
@@ -140,7 +139,7 @@ class TableSampler:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tables", [(_tensor(x), _tensor(y)) for x, y in self.tables])
+        object.__setattr__(self, "tables", [(tensor_of(x), tensor_of(y)) for x, y in self.tables])
         low, high = self.support_sizes
         shortest = min((len(x) for x, _ in self.tables), default=0)
         if not 1 <= low <= high < shortest or self.n_query < 1:
@@ -262,14 +261,6 @@ def _by_class(drawn: Tensor, k_shot: int) -> Episodes:
         return Examples(x.flatten(1, 2), y, torch.ones_like(y, dtype=torch.bool))
 
     return Episodes(part(drawn[:, :, :k_shot]), part(drawn[:, :, k_shot:]), way)
-
-
-def _tensor(values: Tensor | NDArray[Any]) -> Tensor:
-    """Return a tensor as it is, and a NumPy array as one, float64 as the float32 of networks."""
-    if isinstance(values, Tensor):
-        return values
-    found = torch.from_numpy(np.ascontiguousarray(values))
-    return found.float() if found.dtype == torch.float64 else found
 
 
 def _generator(seed: int, index: int) -> torch.Generator:

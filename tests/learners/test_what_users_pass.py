@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.datasets import load_diabetes, load_digits
 
+from learners.episode import examples
 from learners.errors import LearnerError
 from learners.evaluation import evaluate
 from learners.execution import Execution
@@ -103,3 +104,13 @@ def test_cuda_without_a_gpu_is_told_before_training() -> None:
 def test_a_budget_below_zero_is_refused() -> None:
     with pytest.raises(LearnerError, match=r"iterations"):
         Budget(-1)
+
+
+def test_a_support_set_of_numpy_arrays_is_taken_and_bytes_are_told_how_to_scale() -> None:
+    rows = np.stack([one[:2] for one in _digits()[:3]]).reshape(6, 64)
+    support = examples(rows, np.repeat(np.arange(3), 2))
+    assert support.x.dtype == torch.float32
+    learner = ProtoNet(MLP((64, 8)))
+    assert learner.adapt(learner.init(0), support).predict(support.x).shape == (6, 3)
+    with pytest.raises(LearnerError, match=r"bytes.*255"):
+        examples((rows * 255).astype(np.uint8), np.repeat(np.arange(3), 2))
