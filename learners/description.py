@@ -113,12 +113,17 @@ def _from_json(value: Any) -> Any:
         return tuple(_from_json(entry) for entry in value)
     if not isinstance(value, dict):
         return value
-    arguments = {name: _from_json(entry) for name, entry in value.items() if name != "type"}
+    if value.get("type") == "module":
+        raise CheckpointError(
+            f"it is of a user's own module, {value.get('class')!r}, and a description does not "
+            "keep its code. Pass the learner itself to `load`"
+        )
     if value.get("type") not in _CLASSES:
         raise CheckpointError(
             f"cannot build a {value.get('type')!r} from its description: this version builds "
             f"{sorted(_CLASSES)}. Pass the learner itself to `load`"
         )
+    arguments = {name: _from_json(entry) for name, entry in value.items() if name != "type"}
     try:
         return _CLASSES[value["type"]](**arguments)
     except (TypeError, LearnerError) as error:

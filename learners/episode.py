@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from learners.errors import LearnerError
@@ -72,19 +74,23 @@ class Episodes:
         return Episodes(self.support.to(device), self.query.to(device), self.n_way)
 
 
-def examples(x: Tensor, y: Tensor) -> Examples:
+def examples(x: Tensor | NDArray[Any], y: Tensor | NDArray[Any]) -> Examples:
     """Return one unpadded set with a mask of its own, checked.
 
     Args:
-        x: inputs `(n, *shape)`.
+        x: inputs `(n, *shape)`, a tensor or a NumPy array.
         y: class numbers `(n,)` or targets `(n, n_out)`; a float `(n,)` becomes `(n, 1)`.
 
     Raises:
-        LearnerError: if the lengths differ, the set is empty, or a value is not finite.
+        LearnerError: if the lengths differ, the set is empty, the inputs are bytes, or a value is
+            not finite.
 
     >>> examples(torch.zeros(3, 2), torch.tensor([0, 1, 1])).mask
     tensor([True, True, True])
     """
+    x, y = tensor_of(x), tensor_of(y)
+    if x.dtype == torch.uint8:
+        raise LearnerError("x holds bytes, and networks take floats: divide by 255 first")
     if x.shape[0] != y.shape[0] or not x.shape[0]:
         raise LearnerError(
             f"a set needs as many labels as inputs and at least one: got x {tuple(x.shape)} "
@@ -100,6 +106,14 @@ def examples(x: Tensor, y: Tensor) -> Examples:
     if not y.is_floating_point():
         y = y.long()
     return Examples(x, y, torch.ones(x.shape[0], dtype=torch.bool, device=x.device))
+
+
+def tensor_of(values: Tensor | NDArray[Any]) -> Tensor:
+    """Return a tensor as it is, and a NumPy array as one, float64 as the float32 of networks."""
+    if isinstance(values, Tensor):
+        return values
+    found = torch.from_numpy(np.ascontiguousarray(values))
+    return found.float() if found.dtype == torch.float64 else found
 
 
 def pad(sets: Sequence[Examples], size: int | None = None) -> Examples:

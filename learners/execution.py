@@ -69,6 +69,14 @@ class Execution:
             raise LearnerError(f"dtype is 'float32' or 'bfloat16', got {self.dtype!r}")
         if self.workers is not None and self.workers < 1:
             raise LearnerError(f"workers is 1 or more, or None; got {self.workers}")
+        if self.threads < 1:
+            raise LearnerError(f"threads is 1 or more, got {self.threads}")
+        if self.chunk is not None and self.chunk < 0:
+            raise LearnerError(f"chunk is 0 or more, or None; got {self.chunk}")
+        try:
+            torch.device(self.device)
+        except RuntimeError as error:
+            raise LearnerError(f"device is 'cpu' or 'cuda', got {self.device!r}") from error
         if self.recompute and self.compiled:
             raise LearnerError("choose one of recompute and compiled")
 
@@ -79,7 +87,16 @@ class Execution:
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
-        """Set the process up for a long run: threads for its duration, freed memory kept."""
+        """Set the process up for a long run: threads for its duration, freed memory kept.
+
+        Raises:
+            LearnerError: if the device is a GPU and torch sees none.
+        """
+        if torch.device(self.device).type == "cuda" and not torch.cuda.is_available():
+            raise LearnerError(
+                f"device {self.device!r}: torch sees no GPU here; take device='cpu', or install "
+                "a torch that was built for the GPU"
+            )
         keep_freed_memory()
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)

@@ -216,6 +216,9 @@ class Predictor:
             return self.learner.scores(self.state, context, part, self.n_way)
 
         scores: Tensor = over_episodes(one, self.context, query)
+        if self.learner.classification:
+            # A network can have room for more classes than the episode has.
+            scores = scores[..., : self.n_way]
         return scores[0] if self.single else scores
 
 

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
+from learners.errors import LearnerError
+from learners.execution import alone
+
 
 def at_least_float32(values: Tensor) -> Tensor:
     """Return float32 for half precision, float32 and float64 as they are."""
@@ -19,12 +22,30 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def cross_entropy(scores: Tensor, y: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean cross-entropy in nats of `scores` `(..., n, n_way)`; `y` is `(..., n)`."""
+    """Return the mean cross-entropy in nats of `scores` `(..., n, n_way)`; `y` is `(..., n)`.
+
+    Raises:
+        LearnerError: if a label has no score, as far as values can be looked at.
+    """
+    if alone() and y.device.type == "cpu" and int(y.max()) >= scores.shape[-1]:
+        raise LearnerError(
+            f"the network gives {scores.shape[-1]} outputs a row, and there are {int(y.max()) + 1} "
+            "classes; build it with as many outputs as there are classes, or more"
+        )
     rows = at_least_float32(scores).flatten(0, -2)
     each = nnf.cross_entropy(rows, y.flatten(), reduction="none")
     return masked_mean(each.view(y.shape), mask)
 
 
 def mean_squared_error(predicted: Tensor, y: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean squared error of `predicted` against `y`, both `(..., n, n_out)`."""
+    """Return the mean squared error of `predicted` against `y`, both `(..., n, n_out)`.
+
+    Raises:
+        LearnerError: if they differ in width, for one number would stand for all targets.
+    """
+    if predicted.shape[-1] != y.shape[-1]:
+        raise LearnerError(
+            f"the network gives {predicted.shape[-1]} outputs a row, and an example has "
+            f"{y.shape[-1]} targets; build it with as many outputs as there are targets"
+        )
     return masked_mean((predicted - y).square().mean(-1), mask)

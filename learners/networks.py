@@ -284,6 +284,9 @@ class ModuleNetwork:
     Args:
         module: takes `(n, *shape)` and returns `(n, n_out)`.
         normalises: whether rows see each other in it (batch normalisation).
+
+    Raises:
+        LearnerError: if a layer is no pure function, or mixes rows and `normalises` is False.
     """
 
     module: nn.Module
@@ -291,12 +294,18 @@ class ModuleNetwork:
 
     def __post_init__(self) -> None:
         for name, part in self.module.named_modules():
-            keeps = getattr(part, "track_running_stats", False) or isinstance(part, nn.Dropout)
+            keeps = getattr(part, "track_running_stats", False) or _draws(part)
             if keeps and part.training:
                 raise LearnerError(
                     f"layer {name!r} ({type(part).__name__}) keeps state or draws random numbers; "
                     "build it with track_running_stats=False, leave dropout out, or call "
                     "module.eval() first if its statistics are to stay as they are"
+                )
+            if _mixes_rows(part) and not self.normalises:
+                raise LearnerError(
+                    f"layer {name!r} ({type(part).__name__}) normalises by the rows that it is "
+                    "given, so that a prediction would depend on the other queries: say so by "
+                    "ModuleNetwork(module, normalises=True), or take GroupNorm or LayerNorm"
                 )
 
     def init(self, generator: torch.Generator) -> Params:
@@ -307,6 +316,21 @@ class ModuleNetwork:
         """Return the module's output; the mask cannot reach a module's own normalisation."""
         output: Tensor = functional_call(self.module, params, (x,))
         return output
+
+
+def _draws(part: nn.Module) -> bool:
+    """Whether a layer draws random numbers in training mode; dropout of nothing draws none."""
+    if isinstance(part, nn.modules.dropout._DropoutNd):
+        return part.p > 0
+    if isinstance(part, (nn.RNNBase, nn.MultiheadAttention)):
+        return part.dropout > 0
+    return isinstance(part, nn.RReLU)
+
+
+def _mixes_rows(part: nn.Module) -> bool:
+    """Whether a layer normalises by the moments of all rows together."""
+    kind = nn.modules.batchnorm._BatchNorm
+    return isinstance(part, kind) and part.running_mean is None
 
 
 def under_net(params: Params) -> Params:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learners.episode import Episodes, Examples, examples, pad
+from learners.episode import Episodes, Examples, examples, pad, tensor_of
 from learners.errors import LearnerError
 from learners.learner import Learner
 
@@ -47,7 +47,7 @@ class ClassSampler:
     """Classification episodes from one array of images by class.
 
     Args:
-        images: `(n_classes, n_each, *shape)`; bytes are divided by 255.
+        images: `(n_classes, n_each, *shape)`, a tensor or a NumPy array; bytes are divided by 255.
         shape: ways, shots and queries.
         seed: which stream of episodes.
     """
@@ -57,6 +57,7 @@ class ClassSampler:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "images", tensor_of(self.images))
         n_classes, n_each = self.images.shape[:2]
         needed = self.shape.k_shot + self.shape.n_query
         if self.shape.n_way > n_classes or needed > n_each:
@@ -81,7 +82,8 @@ class UnevenClassSampler:
     """Classification episodes from classes of different size.
 
     Args:
-        classes: the examples of each class `(n_of_it, *shape)`; bytes are divided by 255.
+        classes: the examples of each class `(n_of_it, *shape)`, tensors or NumPy arrays; bytes
+            are divided by 255.
         shape: ways, shots and queries.
         seed: which stream of episodes.
     """
@@ -91,6 +93,7 @@ class UnevenClassSampler:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", [tensor_of(one) for one in self.classes])
         needed = self.shape.k_shot + self.shape.n_query
         smallest = min((len(one) for one in self.classes), default=0)
         if self.shape.n_way > len(self.classes) or needed > smallest:
@@ -123,7 +126,8 @@ class TableSampler:
     """Regression episodes from tables, one table a task, with support sets of varying size.
 
     Args:
-        tables: pairs of inputs `(n, d)` and targets `(n,)` or `(n, n_out)`.
+        tables: pairs of inputs `(n, d)` and targets `(n,)` or `(n, n_out)`, tensors or NumPy
+            arrays.
         support_sizes: smallest and largest support set, both drawn.
         n_query: query rows; a table with fewer rows left gives what it has.
         seed: which stream of episodes.
@@ -135,6 +139,7 @@ class TableSampler:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "tables", [(tensor_of(x), tensor_of(y)) for x, y in self.tables])
         low, high = self.support_sizes
         shortest = min((len(x) for x, _ in self.tables), default=0)
         if not 1 <= low <= high < shortest or self.n_query < 1:

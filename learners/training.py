@@ -42,7 +42,8 @@ class Budget:
             bound that is nearer. What is cut and resumed then ends in other bits.
 
     Raises:
-        LearnerError: if the schedule is to span seconds that there are none of.
+        LearnerError: if iterations are below 0, or the schedule is to span seconds that there are
+            none of.
     """
 
     iterations: int
@@ -51,6 +52,8 @@ class Budget:
     by_time: bool = False
 
     def __post_init__(self) -> None:
+        if self.iterations < 0:
+            raise LearnerError(f"iterations is 0 or more, got {self.iterations}")
         if self.by_time and not self.seconds:
             raise LearnerError("by_time needs seconds to span: Budget(..., seconds=...)")
 
@@ -166,7 +169,8 @@ def meta_train(
     Raises:
         NonFiniteLossError: if a loss is NaN or infinite.
         CheckpointError: if the checkpoint there is damaged or of another learner.
-        LearnerError: if the sampler's episodes are malformed, or `training.start` does not fit.
+        LearnerError: if the sampler's episodes are malformed or not of the learner's kind,
+            `training.start` does not fit, or there is no such device here.
     """
     training = training or Training()
     execution = training.execution
@@ -205,6 +209,12 @@ class _Run:
         self.optimizer = self._optimizer(snapshot.moments)
         first = sampler.sample(0, 1)
         check(first)
+        if learner.classification != bool(first.n_way):
+            raise LearnerError(
+                f"this {type(learner).__name__} predicts "
+                f"{'classes' if learner.classification else 'numbers'}, and the sampler gives "
+                f"episodes of {'classes' if first.n_way else 'numbers'}; take a learner for those"
+            )
         learner.check_ways(first.n_way)
 
     def to_the_end(self) -> Trained:
@@ -379,8 +389,13 @@ def _begun(fresh: State, start: Mapping[str, Tensor]) -> State:
     """Return a fresh state with some of its values replaced.
 
     Raises:
-        LearnerError: if a name is not in the state, or a shape differs.
+        LearnerError: if a name is not in the state, or a shape differs, or the state is empty.
     """
+    if not fresh:
+        raise LearnerError(
+            "there is nothing to train: this learner's network has no parameters; give it some, "
+            "or call learner.adapt({}, support) as it is"
+        )
     for name, value in start.items():
         if name not in fresh or value.shape != fresh[name].shape:
             expected = tuple(fresh[name].shape) if name in fresh else f"one of {sorted(fresh)}"

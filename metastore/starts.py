@@ -133,6 +133,8 @@ def spec_of(name: str, fields: Mapping[str, Any]) -> StartSpec:
         value = plain.get(key)
         if isinstance(value, Iterable) and not isinstance(value, str):
             plain[key] = tuple(value)
+        elif value is not None and key != "trained_on":
+            raise InvalidInputError(f"{key}: expected a list, got {value!r}")
     try:
         return checked(StartSpec(name, **plain))
     except TypeError as error:

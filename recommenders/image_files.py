@@ -84,6 +84,10 @@ def _without_alpha(image: Any) -> Any:
 
     if image.mode in ("I", "I;16", "I;16L", "I;16B", "F"):
         values = np.asarray(image, dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise ValueError("some of its pixels are NaN or infinite")
+        if image.mode == "F" and values.max(initial=0) <= 1:
+            values = values * 255
         deep = image.mode.startswith("I;16") or values.max(initial=0) > 255
         return Image.fromarray((values / 257 if deep else values).clip(0, 255).astype(np.uint8))
     grey = image.mode in ("1", "L", "LA", "La")
@@ -113,7 +117,10 @@ def read_npz(path: Path) -> tuple[NDArray[np.uint8], NDArray[Any] | None]:
             f"{path} cannot be read as an npz file with an array 'images': {error}"
         ) from error
     if images.dtype != np.uint8:
-        raise InvalidInputError(f"{path}: images must be bytes (uint8), got {images.dtype}")
+        raise InvalidInputError(
+            f"{path}: images must be bytes (uint8), got {images.dtype}; bring the values to 0 to "
+            '255 and write images.astype("uint8")'
+        )
     if labels is not None and labels.shape != images.shape[:1]:
         raise InvalidInputError(
             f"{path}: expected a label an image, got images {images.shape} and labels "

@@ -290,6 +290,8 @@ def test_a_safetensors_file_and_bfloat16_keep_their_numbers(
         ({"w": torch.ones(2)}, {"colour": "red"}, "cannot be described"),
         ({"w": torch.ones(2)}, {"seconds": float("nan")}, "JSON values"),
         ({"w": torch.ones(2)}, {"trained_on": "digits"}, "list of names"),
+        ({"w": torch.ones(2)}, {"input_shape": 784}, "input_shape: expected a list, got 784"),
+        ({"w": torch.ones(2)}, {"input_shape": "1,28,28"}, "input_shape: expected a list, got '1"),
         ({"w": torch.ones(2)}, {"accuracies": [Accuracy(5, 1, float("nan"), 0, 2)]}, "finite"),
     ],
 )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from metastore.datasets import describe
 from metastore.errors import InvalidInputError
+from recommenders.image_files import read_image
 from recommenders.starts.support_sets import SupportSet, read_query, read_support
 from tests.starts import digits, write_folder
 
@@ -340,6 +341,22 @@ def test_transparent_deep_and_turned_images_look_as_they_should(tmp_path: Path) 
     assert ink[2].max() == 0
     assert scan[:, :, 0].tolist() == (deep / 257).astype(np.uint8).tolist()
     assert photo.shape == (4, 6, 1)
+
+
+def test_images_of_fractions_are_as_bright_as_they_are_and_holes_are_refused(
+    tmp_path: Path,
+) -> None:
+    image_module = pytest.importorskip("PIL.Image")
+    grey = np.linspace(0, 1, 24, dtype=np.float32).reshape(6, 4)
+    image_module.fromarray(grey).save(tmp_path / "fractions.tiff")
+    image_module.fromarray(grey * 200).save(tmp_path / "bytes.tiff")
+    for name, most in (("fractions", 255), ("bytes", 200)):
+        pixels = read_image(tmp_path / f"{name}.tiff")[:, :, 0]
+        np.testing.assert_allclose(pixels, grey * most, atol=1)
+    grey[2, 2] = np.nan
+    image_module.fromarray(grey).save(tmp_path / "hole.tiff")
+    with pytest.raises(InvalidInputError, match=r"hole.tiff .*NaN"):
+        read_image(tmp_path / "hole.tiff")
 
 
 def test_a_set_is_named_by_content_where_nobody_names_it() -> None:

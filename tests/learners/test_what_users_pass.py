@@ -1,0 +1,116 @@
+"""What users hand to samplers, execution and training: taken, or refused with a word that helps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_diabetes, load_digits
+
+from learners.episode import examples
+from learners.errors import LearnerError
+from learners.evaluation import evaluate
+from learners.execution import Execution
+from learners.maml import maml
+from learners.networks import MLP
+from learners.protonet import ProtoNet
+from learners.samplers import ClassSampler, Shape, TableSampler, UnevenClassSampler
+from learners.training import Budget, Training, meta_train
+
+_QUIET = Training(meta_batch=2, progress=False)
+_SHAPE = Shape(3, 2, 4)
+
+
+def _digits() -> list[np.ndarray]:
+    bunch = load_digits()
+    return [bunch.data[bunch.target == c][:20] / 16 for c in range(10)]
+
+
+def _tables() -> list[tuple[np.ndarray, np.ndarray]]:
+    x, y = load_diabetes(return_X_y=True)
+    return [(x[i::10], y[i::10] / 100) for i in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("learner", "from_arrays", "from_tensors"),
+    [
+        (
+            ProtoNet(MLP((64, 8))),
+            lambda: ClassSampler(np.stack(_digits()), _SHAPE),
+            lambda: ClassSampler(torch.tensor(np.stack(_digits())).float(), _SHAPE),
+        ),
+        (
+            ProtoNet(MLP((64, 8))),
+            lambda: UnevenClassSampler(_digits(), _SHAPE),
+            lambda: UnevenClassSampler([torch.tensor(one).float() for one in _digits()], _SHAPE),
+        ),
+        (
+            maml(MLP((10, 8, 1)), regression=True),
+            lambda: TableSampler(_tables(), (3, 6), 5),
+            lambda: TableSampler(
+                [(torch.tensor(x).float(), torch.tensor(y).float()) for x, y in _tables()],
+                (3, 6),
+                5,
+            ),
+        ),
+    ],
+    ids=["classes", "uneven", "tables"],
+)
+def test_samplers_take_numpy_arrays_as_they_come(learner, from_arrays, from_tensors) -> None:
+    found = meta_train(learner, from_arrays(), Budget(2), _QUIET)
+    expected = meta_train(learner, from_tensors(), Budget(2), _QUIET)
+    for name, value in expected.state.items():
+        assert torch.equal(found.state[name], value)
+
+
+@pytest.mark.parametrize("call", ["train", "evaluate"])
+def test_classes_for_a_regressor_and_numbers_for_a_classifier_are_refused(call: str) -> None:
+    classes = ClassSampler(np.stack(_digits()), _SHAPE)
+    numbers = TableSampler(_tables(), (3, 6), 5)
+    for learner, sampler in (
+        (maml(MLP((64, 8, 1)), regression=True), classes),
+        (ProtoNet(MLP((10, 8))), numbers),
+    ):
+        with pytest.raises(
+            LearnerError, match=r"predicts (numbers|classes), and|expects (int64|float)"
+        ):
+            if call == "train":
+                meta_train(learner, sampler, Budget(2), _QUIET)
+            else:
+                evaluate(learner, learner.init(0), sampler, 4)
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ({"threads": 0}, "threads"),
+        ({"chunk": -1}, "chunk"),
+        ({"device": "gpu"}, "device.*'gpu'"),
+    ],
+)
+def test_an_execution_that_cannot_run_is_refused_when_it_is_made(setting, why: str) -> None:
+    with pytest.raises(LearnerError, match=why):
+        Execution(**setting)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_cuda_without_a_gpu_is_told_before_training() -> None:
+    training = Training(progress=False, execution=Execution(device="cuda"))
+    sampler = ClassSampler(np.stack(_digits()), _SHAPE)
+    with pytest.raises(LearnerError, match=r"sees no GPU"):
+        meta_train(ProtoNet(MLP((64, 8))), sampler, Budget(2), training)
+
+
+def test_a_budget_below_zero_is_refused() -> None:
+    with pytest.raises(LearnerError, match=r"iterations"):
+        Budget(-1)
+
+
+def test_a_support_set_of_numpy_arrays_is_taken_and_bytes_are_told_how_to_scale() -> None:
+    rows = np.stack([one[:2] for one in _digits()[:3]]).reshape(6, 64)
+    support = examples(rows, np.repeat(np.arange(3), 2))
+    assert support.x.dtype == torch.float32
+    learner = ProtoNet(MLP((64, 8)))
+    assert learner.adapt(learner.init(0), support).predict(support.x).shape == (6, 3)
+    with pytest.raises(LearnerError, match=r"bytes.*255"):
+        examples((rows * 255).astype(np.uint8), np.repeat(np.arange(3), 2))
