@@ -37,6 +37,11 @@ def _labelled(store: MetaStore) -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
+def _with_results(chosen: str, then: str) -> str:
+    """Return the SQL of a query over chosen runs and what they told."""
+    return f"WITH chosen AS ({query(chosen)}), told AS ({query('told_results')}) {query(then)}"
+
+
 @dataclass(frozen=True, slots=True)
 class RunFilter:
     """Which runs to list; an empty string is any."""
@@ -63,7 +68,7 @@ def runs(store: MetaStore, which: RunFilter) -> list[Row]:
         raise InvalidInputError(f"limit: expected at least 1, got {which.limit}")
     with _labelled(store) as con:
         found = con.execute(
-            query("list_runs"),
+            _with_results("newest_runs", "list_runs"),
             {
                 "dataset": which.dataset,
                 "algorithm": which.algorithm,
@@ -200,7 +205,9 @@ def _show_dataset(con: duckdb.DuckDBPyConnection, what: str) -> Row | None:
     if not found:
         return None
     dataset = dict(found[0])
-    dataset["best"] = rows_of(con.execute(query("best_runs"), {"dataset": what}))
+    dataset["best"] = rows_of(
+        con.execute(_with_results("completed_runs", "best_runs"), {"dataset": what})
+    )
     dataset["metafeatures"] = {
         row["name"]: row["value"]
         for row in rows_of(con.execute(query("dataset_metafeatures"), {"dataset": what}))
