@@ -15,8 +15,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from metastore.bound import Value, execute
 from metastore.errors import UnknownNameError
 from metastore.queries import query
 from metastore.reading import dataset_labels, direction, not_found
@@ -93,9 +94,10 @@ class _Case:
             return
         counts = run.fidelity if math.isfinite(run.value) else -math.inf
         most, values = self.values.get(config, (-math.inf, []))
-        if counts >= most:
-            kept = values if counts == most else []
-            self.values[config] = counts, [*kept, run.value]
+        if config not in self.values or counts > most:
+            self.values[config] = counts, [run.value]
+        elif counts == most:
+            values.append(run.value)
         before = [advice for moment, advice in self.given.get(config, ()) if moment <= run.at]
         if before and (config not in self.followed or counts > self.followed[config][0]):
             last = before[-1]
@@ -160,10 +162,10 @@ def _fill(
 ) -> None:
     """Add the runs on these datasets, by the dataset's name: it may go by several ids."""
     numbers = [number for number, name in labels.items() if name in cases]
-    asked: dict[str, Any] = {"metric": metric, "datasets": numbers}
+    asked: dict[str, Value] = {"metric": metric, "datasets": numbers}
     runs = f"WITH results AS ({query('last_results')}) {query('ended_runs')}"
-    for number, algorithm, config, status, fidelity, at, value in con.execute(
-        runs, asked
+    for number, algorithm, config, status, fidelity, at, value in execute(
+        con, runs, asked
     ).fetchall():
         run = _Ended(status, fidelity, at, math.nan if value is None else value)
         cases[labels[number]].ran((algorithm, config), run)
