@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_iris
+from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_info
 
+from recommenders.starts.plain_classifiers import fit_plain
+from recommenders.starts.support_sets import read_support
 from recommenders.threads import one_thread, one_thread_of_boosting
 
 
@@ -62,3 +67,21 @@ def test_small_sets_are_boosted_by_one_thread() -> None:
     with one_thread_of_boosting(1001):
         assert _of_trees() == before
     assert _of_trees() == before
+
+
+def test_a_start_of_few_rows_is_boosted_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    if _of_trees() == 1:
+        pytest.skip("there is one processor only")
+    seen: list[int] = []
+    for name in ("fit", "predict_proba"):
+        before = getattr(HistGradientBoostingClassifier, name)
+
+        def counted(*args: Any, _before: Any = before, **options: Any) -> Any:
+            seen.append(_of_trees())
+            return _before(*args, **options)
+
+        monkeypatch.setattr(HistGradientBoostingClassifier, name, counted)
+    x, y = load_iris(return_X_y=True)
+    support = read_support((x[::5], y[::5]), name="irises")
+    fit_plain("gradient boosting", support).log_odds(support)
+    assert seen == [1, 1]
