@@ -71,7 +71,8 @@ class Nearest(TableRecommender):
         count, given = len(self.past.datasets), task.meta_features
         if given is None:
             return Belief.equal(count, True, f"no meta-features of {task.name}: {FALLBACK}")
-        apart = self.apart(self._scaled(given), self._z) if np.isfinite(given).any() else given
+        known = np.isfinite(given).any()
+        apart = self.apart(self._scaled(given), self._z) if known else np.full(count, np.nan)
         if not np.isfinite(apart).any():
             return Belief.equal(count, True, f"no past dataset has its meta-features: {FALLBACK}")
         nearest, limit = self._support.nearest(given), self._support.threshold
