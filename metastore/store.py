@@ -22,7 +22,8 @@ from metastore.datasets import describe, is_table_file
 from metastore.engines import FileEngine, StaleReadWarning
 from metastore.errors import InvalidInputError
 from metastore.importers.metafeature_table import import_metafeatures
-from metastore.importers.table import ImportReport, TableOptions, import_table
+from metastore.importers.table import ImportReport, import_table
+from metastore.importers.table_staging import TableOptions
 from metastore.journal import Claim
 from metastore.paths import StorePaths
 from metastore.reading import column_names, described, id_of, label_of, read_space, read_view
