@@ -80,6 +80,16 @@ class Observation:
         """Whether there is a finite value to learn from."""
         return self.value is not None and math.isfinite(self.value)
 
+    @property
+    def failed(self) -> bool:
+        """Whether the run ended of itself and gave no finite value."""
+        return not self.usable and self.status in ENDED_BADLY
+
+
+ENDED_BADLY = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.TIMEOUT})
+"""Statuses that speak against a config where there is no finite value. A run that was stopped
+or pruned, or whose process died, says nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetRef:

@@ -88,7 +88,7 @@ def improving(case: Case, mixture: Mixture, n: int) -> IntArray:
     chosen: list[int] = []
     for _ in range(min(n, len(left))):
         gain = share @ np.logaddexp(0, promised / scale[:, None])
-        gain += weights @ np.maximum(reached[:, None] - regret, 0)
+        gain = case.hoped(gain + weights @ np.maximum(reached[:, None] - regret, 0), left)
         gain[chosen] = -np.inf
         at = int(np.argmax(gain))
         chosen.append(at)

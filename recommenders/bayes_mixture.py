@@ -68,7 +68,7 @@ class Posterior:
     deviation: FloatArray
     datasets: FloatArray
 
-    def improvements(self, n: int) -> IntArray:
+    def improvements(self, n: int, chance: FloatArray | None = None) -> IntArray:
         """Return the places of at most `n` configs by expected improvement over components.
 
         Each after the first is worth what it adds where those before it turn out as expected.
@@ -77,6 +77,8 @@ class Posterior:
         chosen: list[int] = []
         for _ in range(min(n, ahead.shape[1])):
             gain = self.weight @ _excess(ahead, scale)
+            if chance is not None:
+                gain *= chance
             gain[chosen] = -np.inf
             at = int(np.argmax(gain))
             chosen.append(at)

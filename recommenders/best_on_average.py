@@ -23,4 +23,6 @@ class BestOnAverage(TableRecommender):
         """Return the `n` configs of the lowest mean regret that are not taken."""
         left = np.flatnonzero(~case.seen.taken)
         mean = case.weights @ case.table.regret[:, left]
+        if case.chance is not None:  # one that fails is as good as the worst
+            mean = 1 - case.hoped(1 - mean, left)
         return Choice(left[np.argsort(mean, kind="stable")[:n]], case.weights)

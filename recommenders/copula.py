@@ -149,7 +149,8 @@ class Copula(TableRecommender):
             value = expected_improvement(mean + deviation * more, total, float(z.max()))
         else:
             value = mean
-        order = np.argsort(-value[left].round(12), kind="stable")
+        gain = value[left] if case.chance is None else case.hoped(value[left] - value.min(), left)
+        order = np.argsort(-gain.round(12), kind="stable")
         return Choice(left[order[:n]], case.weights)
 
 

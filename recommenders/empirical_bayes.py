@@ -126,9 +126,10 @@ class EmpiricalBayes(Nearest):
         if lessons.upper is not None and len(scores) >= ENOUGH:
             lesson, scores = lessons.upper, np.maximum(scores, np.median(scores))
         posterior = Conditioned(lesson.prior, lesson.kinds, columns, scores).posterior(left)
+        chance = None if case.chance is None else case.chance[left]
         weights = np.zeros(len(case.weights))
         weights[lesson.prior.rows] = posterior.datasets
-        return Choice(left[posterior.improvements(n)], weights)
+        return Choice(left[posterior.improvements(n, chance)], weights)
 
     def _lessons(self, case: Case) -> Lessons:
         """Return what the past says of a case, the same at every step of it on one level."""

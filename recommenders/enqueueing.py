@@ -84,6 +84,7 @@ def as_attribute(recommendation: Recommendation) -> dict[str, Any]:
         "value": _finite(recommendation.value),
         "interval": [_finite(low), _finite(high)],
         "seconds": _finite(recommendation.seconds),
+        "risk": evidence.risk,
         "method": evidence.method,
         "abstained": evidence.abstained,
         "note": evidence.note,

@@ -16,6 +16,8 @@ from recommenders.registry import names
 
 SHOWN_NEIGHBOURS = 3
 ALIKE = 1e-9
+WORTH_SAYING = 0.05
+"""Risk of failure from which on it is said."""
 
 
 def rows(answer: Answer) -> list[dict[str, Any]]:
@@ -255,6 +257,8 @@ def _expected(one: Recommendation, metric: str) -> str:
         words += f" ({_number(one.interval[0])} to {_number(one.interval[1])})"
     if math.isfinite(one.seconds):
         words += f" in about {_number(one.seconds, digits=2)} s"
+    if one.evidence.risk >= WORTH_SAYING:
+        words += f"; {100 * one.evidence.risk:.0f}% likely to fail, as others did here"
     return words
 
 

@@ -11,7 +11,8 @@ Before a trial the recommender is asked with what the study has observed so far.
 * once trials have ended, configs around the best of them.
 
 From the eleventh trial on every second one is Optuna's TPE's, which learns from all of them: the
-past tells where to begin, and on a new dataset may be wrong about where to end.
+past tells where to begin, and on a new dataset may be wrong about where to end. A suggestion of
+TPE's that is likely to fail, by which trials did, is left alone.
 
 Names and types are those of the study as they come. Nothing is known of them before the first
 trial: it follows a past config, parameter by parameter, as far as each value fits what is asked
@@ -54,6 +55,9 @@ OPEN = 16
 
 ATTEMPTS = 8
 """How often a trial gives way to others that claim the same config."""
+
+TOO_RISKY = 0.5
+"""How likely to fail TPE's own suggestion may be."""
 
 ALONE = 10
 """After so many ended trials TPE has every second turn; it is also what TPE needs to begin."""
@@ -252,7 +256,7 @@ class HeadstartSampler(BaseSampler):
     def _by_tpe(
         self, study: Study, trial: FrozenTrial, pool: StudyPool, others: Sequence[FrozenTrial]
     ) -> Mapping[str, Any]:
-        """Return what TPE suggests and nobody has had, nothing where somebody has."""
+        """Return what TPE suggests, nothing where somebody had it or it is likely to fail."""
         space, params = pool.space.space, dict[str, Any]()
         for name in space.order:
             if space.is_active(name, params):
@@ -263,6 +267,8 @@ class HeadstartSampler(BaseSampler):
                     params[name] = self._tpe.sample_independent(study, trial, name, distribution)
         offer = pool.space.offer(params)
         if not self._advice.is_new(offer, pool, others):
+            return {}
+        if self._advice.risk(offer, pool, others) > TOO_RISKY:  # TPE forgets what raised an error
             return {}
         wanted = (offer.algorithm, offer.config)
         rivals = claim(study._storage, study._study_id, trial, wanted, math.nan)

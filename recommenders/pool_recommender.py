@@ -142,15 +142,21 @@ class PoolRecommender(ABC):
         self, table: Table, offered: int, done: list[Key], observed: Sequence[Observation]
     ) -> Seen:
         values: dict[int, list[float]] = {}
+        broken = set[int]()
         taken = np.arange(len(table.keys)) >= offered
         for key, one in zip(done, observed, strict=True):
             column = table.number[key]
             taken[column] = True
             if one.usable and one.value is not None:
                 values.setdefault(column, []).append(self.past.view.score(float(one.value)))
+            elif one.failed:
+                broken.add(column)
         columns = sorted(values)
         scores = [float(np.mean(values[c])) for c in columns]
-        return Seen(np.array(columns, dtype=np.int64), np.array(scores, dtype=np.float64), taken)
+        failed = np.array(sorted(broken - values.keys()), dtype=np.int64)
+        return Seen(
+            np.array(columns, dtype=np.int64), np.array(scores, dtype=np.float64), taken, failed
+        )
 
     def _speak(self, table: Table, step: Step, place: int) -> Recommendation:
         """Turn one choice into a recommendation, in the metric's own direction."""
@@ -167,7 +173,7 @@ class PoolRecommender(ABC):
             value=expected,
             interval=(min(ends), max(ends)),
             seconds=seconds(table, column, step.choice.weights),
-            evidence=evidence(self.past, table, step, column),
+            evidence=evidence(self.past, table, step, place),
         )
 
 

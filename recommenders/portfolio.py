@@ -31,4 +31,4 @@ def covering(case: Case, n: int) -> IntArray:
     seen = case.seen
     regret = case.table.regret
     reached = regret[:, seen.columns].min(axis=1) if len(seen.columns) else None
-    return cover(regret, case.weights, n, ~seen.taken, reached)
+    return cover(regret, case.weights, n, case.open, reached)

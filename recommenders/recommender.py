@@ -56,6 +56,7 @@ class Evidence:
             fell back to what is good on average.
         note: what a person should know, in one sentence; empty when there is nothing.
         thin: names of the hyperparameters around whose value little was ever tried.
+        risk: how likely the run is to fail, by which observed runs did; 0 where none did.
     """
 
     method: str
@@ -65,6 +66,7 @@ class Evidence:
     abstained: bool = False
     note: str = ""
     thin: tuple[str, ...] = ()
+    risk: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

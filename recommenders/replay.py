@@ -63,7 +63,8 @@ def seen_of(columns: list[int], score: FloatArray, closed: NDArray[np.bool_] | N
     taken = np.zeros(len(score), dtype=bool) if closed is None else closed.copy()
     taken[columns] = True
     fine = np.array(sorted(c for c in columns if np.isfinite(score[c])), dtype=np.int64)
-    return Seen(fine, score[fine], taken)
+    failed = np.array(sorted(c for c in columns if not np.isfinite(score[c])), dtype=np.int64)
+    return Seen(fine, score[fine], taken, failed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -88,12 +88,13 @@ class RGPE(TableRecommender):
         if len(scores) < FEWEST or np.ptp(scores) == 0:
             equal = np.full(len(bases), 1 / len(bases))
             mean = equal @ np.stack([asked.mean[b] for b in bases.tolist()])
-            return Choice(_highest(mean, left, n), _of_all(case, bases, equal))
+            above = mean[left] - mean[left].min()
+            return Choice(_highest(case, above, left, n), _of_all(case, bases, equal))
         standard = (scores - scores.mean()) / scores.std()
         own = Posterior.fit(asked.points[case.seen.columns], standard)
         weights = self._weigh(case, asked, bases, own, standard)
         gain = self._gain(asked, bases, own, weights, float(standard.max()))
-        return Choice(_highest(gain, left, n), _of_all(case, bases, weights[:-1]))
+        return Choice(_highest(case, gain[left], left, n), _of_all(case, bases, weights[:-1]))
 
     def _ask(self, case: Case, bases: IntArray) -> Asked:
         """Return what the processes of some datasets say of a pool, kept for the next step."""
@@ -211,8 +212,8 @@ def _drawn(mean: FloatArray, covariance: FloatArray, noise: FloatArray) -> Float
     return drawn
 
 
-def _highest(value: FloatArray, left: IntArray, n: int) -> IntArray:
-    return left[np.argsort(-value[left].round(12), kind="stable")[:n]]
+def _highest(case: Case, gain: FloatArray, left: IntArray, n: int) -> IntArray:
+    return left[np.argsort(-case.hoped(gain, left).round(12), kind="stable")[:n]]
 
 
 def _of_all(case: Case, bases: IntArray, weights: FloatArray) -> FloatArray:

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastore.view import FloatArray, IntArray
+from recommenders import feasibility
+from recommenders.encoding import Encoder
 from recommenders.forecast import Calibration, Forecast, forecast
 from recommenders.heavy_tails import telling, unbounded
 from recommenders.recommender import AskedTask, Evidence, Neighbour
@@ -52,12 +54,14 @@ class Seen:
     """What was observed: `columns` `(k,)` of the pool and their larger-is-better `scores`.
 
     `taken` `(P,)` says which configs may not be recommended: those observed, also the ones that
-    gave no score, and those outside of the candidates.
+    gave no score, and those outside of the candidates. `failed` `(f,)` are the configs that ran,
+    failed, and never gave a score.
     """
 
     columns: IntArray
     scores: FloatArray
     taken: NDArray[np.bool_]
+    failed: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +77,8 @@ class Case:
         weights: `(D,)` what each dataset counts before anything is observed.
         seen: what was observed.
         best: `(D,)` best score of each dataset; None where levels must not matter.
+        chance: `(P,)` what gains are multiplied by, the less the likelier a config is to fail;
+            None where nothing failed here.
     """
 
     task: str
@@ -81,6 +87,17 @@ class Case:
     weights: FloatArray
     seen: Seen
     best: FloatArray | None = None
+    chance: FloatArray | None = None
+
+    @property
+    def open(self) -> FloatArray:
+        """What the gain of each config `(P,)` is multiplied by, 0 for those that are taken."""
+        likely = np.ones(len(self.seen.taken)) if self.chance is None else self.chance
+        return np.where(self.seen.taken, 0.0, likely)
+
+    def hoped(self, gain: FloatArray, columns: IntArray) -> FloatArray:
+        """Return the gains `(n,)`, 0 or more, of `columns` `(n,)` times their chances to run."""
+        return gain if self.chance is None else gain * self.chance[columns]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +124,7 @@ class Step:
         belief: what the past datasets counted before anything was observed.
         method: name of the recommender that chose.
         note: what a person should know.
+        risk: `(n,)` how likely each is to fail, 0 where nothing failed here.
     """
 
     choice: Choice
@@ -116,6 +134,7 @@ class Step:
     belief: Belief
     method: str
     note: str
+    risk: FloatArray
 
 
 class Session(Protocol):
@@ -138,6 +157,7 @@ class TableSession:
     strategy: Strategy
     calibration: Callable[[], Calibration]
     _scores: list[FloatArray] = field(default_factory=list)
+    _points: list[FloatArray] = field(default_factory=list)
 
     def step(self, seen: Seen, n: int) -> Step:
         """Return at most `n` configs to run next; none when there is no past."""
@@ -148,12 +168,26 @@ class TableSession:
             told, level = telling(seen.scores, past.best, past.spread)
             seen = replace(seen, columns=seen.columns[told], scores=seen.scores[told])
             best = best if level else None
-        case = Case(self.task.name, self.table, past.spread, weights, seen, best)
+        chance = self._chance(seen)
+        likely = None if chance is None else chance**feasibility.CAUTION
+        case = Case(self.task.name, self.table, past.spread, weights, seen, best, likely)
         choice = self.strategy(case, n)
         expected, observed = self._expected(choice, seen), len(seen.columns)
         low, high = self.calibration().interval(expected, observed)
-        belief = self.belief
-        return Step(choice, expected.score, low, high, belief, self.method, belief.note)
+        belief, columns = self.belief, choice.columns
+        risk = np.zeros(len(columns)) if chance is None else 1 - chance[columns]
+        return Step(choice, expected.score, low, high, belief, self.method, belief.note, risk)
+
+    def _chance(self, seen: Seen) -> FloatArray | None:
+        """Return how likely each config `(P,)` is not to fail; None where nothing failed."""
+        if not len(seen.failed):
+            return None
+        if not self._points:
+            # What failed may be of a category that no past dataset has.
+            points = Encoder.infer(self.table.keys).encode(self.table.keys)
+            slower = slowness(self.table, self.belief.weights)
+            self._points.append(np.column_stack([points, slower]))
+        return feasibility.chances(self._points[0], seen.columns, seen.failed)
 
     def _expected(self, choice: Choice, seen: Seen) -> Forecast:
         if not len(choice.weights):
@@ -166,6 +200,21 @@ class TableSession:
         return forecast(scores[:, choice.columns], choice.weights, before, seen.scores)
 
 
+def slowness(table: Table, weights: FloatArray) -> FloatArray:
+    """Return how much slower than others each config `(P,)` was on past datasets.
+
+    The weighted mean, over the datasets that know, of the logarithm of its duration less the mean
+    of those there; 0 where none knows.
+    """
+    known = np.isfinite(table.seconds) & (table.seconds > 0) & (weights > 0)[:, None]
+    logs = np.log(np.where(known, table.seconds, 1.0))
+    level = logs.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    share = known * weights[:, None]
+    slower: FloatArray = (share * (logs - level[:, None])).sum(axis=0)
+    slower /= np.maximum(share.sum(axis=0), np.finfo(float).tiny)
+    return slower
+
+
 def seconds(table: Table, column: int, weights: FloatArray) -> float:
     """Return the weighted geometric mean of a config's past durations; NaN where unknown."""
     known = np.isfinite(table.seconds[:, column]) & (table.seconds[:, column] > 0) & (weights > 0)
@@ -175,8 +224,9 @@ def seconds(table: Table, column: int, weights: FloatArray) -> float:
     return float(np.exp(share @ np.log(table.seconds[known, column])))
 
 
-def evidence(past: Past, table: Table, step: Step, column: int) -> Evidence:
-    """Return which past datasets speak for a config, the heaviest first."""
+def evidence(past: Past, table: Table, step: Step, place: int) -> Evidence:
+    """Return which past datasets speak for one config of an answer, the heaviest first."""
+    column = int(step.choice.columns[place])
     weights = step.choice.weights
     heavy = np.argsort(-weights, kind="stable")[:SHOWN]
     return Evidence(
@@ -186,6 +236,7 @@ def evidence(past: Past, table: Table, step: Step, column: int) -> Evidence:
         n_runs=int(past.view.cell_repeats.sum()) + len(past.view.failed_config),
         abstained=step.belief.abstained,
         note=step.note,
+        risk=float(step.risk[place]),
     )
 
 

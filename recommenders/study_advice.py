@@ -82,6 +82,16 @@ class StudyAdvice:
         told = tell(others, pool.space, higher_is_better=True)
         return offer.text not in told.tried and offer.key not in told.keys
 
+    def risk(self, offer: Offer, pool: StudyPool, others: Sequence[FrozenTrial]) -> float:
+        """Return how likely an offer is to fail, by which trials did; 0 where none did."""
+        higher = self.advisor.view is None or self.advisor.view.higher_is_better
+        told = tell(others, pool.space, higher)
+        if not any(one.failed for one in (*self.advisor.own, *told.observed)):
+            return 0.0
+        asked = [(offer.algorithm, offer.config)]
+        found = self.advisor.recommend(self._observed(told, ()), 1, asked)
+        return found[0].evidence.risk if found else 0.0
+
     def _observed(self, told: Told, offers: Iterable[Offer]) -> list[Observation]:
         """Return what was observed, and what need not be tried because it amounts to the same."""
         own = [

@@ -126,6 +126,7 @@ class SurrogateSearch(TableRecommender):
         while len(chosen) < min(n, len(left)):
             mean, deviation = predict(points[seen], values, points[left])
             gain = expected_improvement(mean, deviation, float(values.max()))
+            gain = case.hoped(gain, left)
             gain[np.isin(left, chosen)] = -np.inf
             best = int(np.argmax(gain.round(12)))
             chosen.append(int(left[best]))

@@ -46,6 +46,12 @@ def test_the_whole_sentence() -> None:
     )
 
 
+def test_a_risk_of_failing_is_said_from_one_in_twenty_on() -> None:
+    risky = explanation(recommended(*NEAR, risk=0.346), "accuracy")
+    assert "in about 40 s; 35% likely to fail, as others did here" in risky
+    assert "fail" not in explanation(recommended(*NEAR, risk=0.04), "accuracy")
+
+
 def test_more_than_three_are_cut_and_one_is_one() -> None:
     many = [neighbour(f"d{i}", 0.3 - i / 100, 1) for i in range(5)]
     assert "5 of your 5 nearest datasets (d0, d1, d2, ...) had" in explanation(

@@ -263,6 +263,26 @@ def test_failed_trials_are_not_repeated(store: MetaStore) -> None:
     assert len({canonical_json(p) for p in params(one)}) == 8
 
 
+@pytest.mark.parametrize("how", ["fails", "is infeasible"])
+def test_what_fails_here_is_left_alone(store: MetaStore, how: str) -> None:
+    """The kernel that is best on past datasets does not work on this one."""
+
+    def without(trial: optuna.Trial) -> float:
+        value = objective(trial)
+        if how == "fails" and trial.params["kernel"] == "rbf":
+            raise ValueError("no such kernel")
+        trial.set_constraint("kernel", float(trial.params["kernel"] == "rbf"))
+        return value
+
+    one = study(store)
+    one.optimize(without, 24, catch=(ValueError,))
+    kernels = [trial.params["kernel"] for trial in one.trials]
+    assert kernels[0] == "rbf"
+    assert kernels[:12].count("rbf") <= 4
+    assert kernels[12:].count("rbf") <= 1
+    assert one.trials[10].user_attrs[ATTRIBUTE]["risk"] < 0.5
+
+
 def test_constraints_and_pruners_work_together(store: MetaStore) -> None:
     def constrained(trial: optuna.Trial) -> float:
         value = objective(trial)

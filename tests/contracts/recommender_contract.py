@@ -30,6 +30,15 @@ def example(seed: int = 3, **options: object) -> View:
     return small_view(scores, meta=meta, **options)  # type: ignore[arg-type]
 
 
+def _kernels() -> View:
+    """A view in which one kernel is the better one everywhere, and configs differ a little."""
+    rng = np.random.default_rng(7)
+    rbf = np.arange(C) % 2 == 1
+    scores = 0.5 + 0.03 * rbf + 0.1 * rng.random(C) + 0.05 * rng.random((D, C))
+    configs = [{"kernel": "rbf" if r else "linear", "c": i} for i, r in enumerate(rbf.tolist())]
+    return small_view(scores, meta=rng.normal(size=(D, P)), configs=configs)
+
+
 def chosen(recommendations: list[Recommendation]) -> list[tuple[str, str]]:
     return [(r.algorithm, canonical_json(r.config)) for r in recommendations]
 
@@ -104,6 +113,64 @@ class RecommenderContract:
         assert len(found) == C - 3
         assert {1, 2, 3}.isdisjoint(r.config["c"] for r in found)
         assert all(np.isfinite(r.value) for r in found)
+
+    def test_what_fails_here_turns_the_advice_elsewhere(self, make_one: MakeOne) -> None:
+        """All of a kernel that ran failed; of the other one the worst ran."""
+        one = make_one()
+        if one.name == "random":
+            return  # it is what others are compared with, and learns from nothing
+        view = _kernels()
+        one.fit(view.without(["d0"]))
+        worst = np.argsort(view.matrix().mean(axis=0) + (np.arange(C) % 2))[:3]
+        fine = observations(view, "d0", worst.tolist())
+        for status in (RunStatus.FAILED, RunStatus.TIMEOUT, RunStatus.COMPLETED):
+            bad = [Observation("a", view.config(c), None, status) for c in (1, 3, 7, 9, 11)]
+            (found,) = one.recommend("d0", [*fine, *bad])
+            assert found.config["kernel"] == "linear"
+
+    def test_what_fails_may_be_of_a_category_that_is_new(self, make_one: MakeOne) -> None:
+        one = make_one().fit(small_view(example().matrix(), meta=example().meta.values))
+        pool = [("a", {"c": c, "device": d}) for c in range(6) for d in ("cpu", "gpu")]
+        seen = [
+            Observation("a", {"c": c, "device": d}, None if d == "gpu" else 0.7, RunStatus.COMPLETED)
+            for c in (1, 4)
+            for d in ("cpu", "gpu")
+        ]
+        risk = {True: 0.0, False: 0.0}
+        for r in one.recommend("d0", seen, n=8, candidates=pool):
+            risk[r.config["device"] == "gpu"] += r.evidence.risk / 4
+        assert risk[True] > 2 * risk[False]
+
+    def test_a_failure_is_no_score(self, make_one: MakeOne) -> None:
+        """What is expected of the others stays; only how likely they are to run changes."""
+        view = _kernels()
+        one = make_one().fit(view.without(["d0"]))
+        fine = observations(view, "d0", [0, 5, 8])
+        bad = [Observation("a", view.config(c), None, RunStatus.FAILED) for c in (1, 7)]
+        before = {canonical_json(r.config): r for r in one.recommend("d0", fine, n=C)}
+        after = {canonical_json(r.config): r for r in one.recommend("d0", [*fine, *bad], n=C)}
+        assert len(after) == C - 5
+        for text, r in after.items():
+            same = [before[text].value, *before[text].interval]
+            assert [r.value, *r.interval] == pytest.approx(same, rel=1e-12)
+            assert 0 < r.evidence.risk < 1
+            assert before[text].evidence.risk == 0
+
+    def test_a_run_that_was_stopped_says_nothing(self, make_one: MakeOne) -> None:
+        view = _kernels()
+        one = make_one().fit(view.without(["d0"]))
+        fine, config = observations(view, "d0", [0, 5, 8]), view.config(1)
+        stopped = (
+            RunStatus.RUNNING,
+            RunStatus.PRUNED,
+            RunStatus.CRASHED,
+            RunStatus.INTERRUPTED,
+        )
+        for status in stopped:
+            for r in one.recommend("d0", [*fine, Observation("a", config, None, status)], n=3):
+                assert r.evidence.risk == 0
+        told = [*fine, replace(fine[0], value=None, status=RunStatus.FAILED)]
+        assert one.recommend("d0", told)[0].evidence.risk == 0  # it gave a score once
 
     def test_as_many_as_asked(self, make_one: MakeOne) -> None:
         one = make_one().fit(example())
