@@ -132,7 +132,7 @@ class RecommenderContract:
         one = make_one().fit(small_view(example().matrix(), meta=example().meta.values))
         pool = [("a", {"c": c, "device": d}) for c in range(6) for d in ("cpu", "gpu")]
         seen = [
-            Observation("a", {"c": c, "device": d}, None if d == "gpu" else 0.7, RunStatus.COMPLETED)
+            Observation("a", {"c": c, "device": d}, None if d == "gpu" else 0.7)
             for c in (1, 4)
             for d in ("cpu", "gpu")
         ]
