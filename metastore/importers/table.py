@@ -221,7 +221,7 @@ def _insert(
         known_runs=known,
         failed_runs=failed,
         refused=problems + refused,
-        reasons=_in_file(reasons, unread),
+        reasons=in_file(reasons, unread),
         notes=tuple(notes),
     )
 
@@ -240,7 +240,7 @@ def _insert_configs(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(f"INSERT INTO store.configs SELECT config_id, {one} FROM {new} {grouped}")
 
 
-def _in_file(
+def in_file(
     reasons: list[tuple[int, str]], unread: list[tuple[int, str]]
 ) -> tuple[tuple[int, str], ...]:
     """Return all refusals by their lines in the file; what was not read was not counted."""

@@ -38,11 +38,7 @@ def stage(
     file: Path,
 ) -> int:
     """Fill the temporary table `staged`, one row a value; return rows the reader refused."""
-    is_parquet = "file_row_number" in source
-    line = "file_row_number + 1" if is_parquet else "row_number() OVER ()"
-    if file.suffix.lower() in (".csv", ".tsv"):
-        line += " + 1"
-    numbered = f"(SELECT {line} AS {LINE}, * FROM {source})"
+    numbered = numbered_rows(source, file)
     if columns.metrics:
         numbered = _unpivot(numbered, columns)
     configs = stage_configs(con, numbered, columns)
@@ -71,7 +67,16 @@ def stage(
         f"nullif({text(columns, 'dataset_source_id')}, '') AS source_id, "
         f"nullif({text(columns, 'target')}, '') AS target FROM {numbered} AS raw"
     )
-    return _reader_refusals(con, file)
+    return reader_refusals(con, file)
+
+
+def numbered_rows(source: str, file: Path) -> str:
+    """Return the SQL of a file's rows with their lines; the header of a CSV file is line 1."""
+    is_parquet = "file_row_number" in source
+    line = "file_row_number + 1" if is_parquet else "row_number() OVER ()"
+    if file.suffix.lower() in (".csv", ".tsv"):
+        line += " + 1"
+    return f"(SELECT {line} AS {LINE}, * FROM {source})"
 
 
 def _dataset_id(columns: Columns) -> str:
@@ -98,8 +103,8 @@ def _unpivot(numbered: str, columns: Columns) -> str:
     )
 
 
-def _reader_refusals(con: duckdb.DuckDBPyConnection, file: Path) -> int:
-    """Move what the CSV reader could not split into the staged rows' refusals."""
+def reader_refusals(con: duckdb.DuckDBPyConnection, file: Path) -> int:
+    """Move what the CSV reader could not split into `refused_lines`, and return how many."""
     con.execute("CREATE OR REPLACE TEMP TABLE refused_lines (line BIGINT, reason VARCHAR)")
     if file.suffix.lower() not in (".csv", ".tsv"):
         return 0
