@@ -159,7 +159,7 @@ class _Recorder:
                 "optuna", self.dataset.name, self.study_name, str(trial.number), moment, *self.said
             ),
             started_at=started.timestamp() if started else None,
-            seconds=trial.duration.total_seconds() if trial.duration else None,
+            seconds=_seconds(trial),
             error=error,
             parent=content_id("optuna", self.dataset.name, self.study_name),
             tags={**_simple(trial.user_attrs), "study": self.study_name, **self.tags},
@@ -191,6 +191,13 @@ class _Recorder:
             space = SearchSpace(named, name=self.algorithm)
             self.spaces[key] = space.to_json() if named else ""
         return self.spaces[key]
+
+
+def _seconds(trial: FrozenTrial) -> float | None:
+    """Return a trial's duration; None where the clock was set back while it ran."""
+    if trial.duration is None or trial.duration.total_seconds() < 0:
+        return None
+    return trial.duration.total_seconds()
 
 
 def _storable(distribution: BaseDistribution) -> BaseDistribution:

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from metastore.errors import InvalidInputError
-from metastore.importers.table_cells import KINDS, cast, plain, problem, text
+from metastore.importers.table_cells import KINDS, cast, negative_time, plain, problem, text
 from metastore.importers.table_columns import LINE, STATUSES, Columns, literal, name
 from metastore.importers.table_configs import ConfigSql, parse_rest, stage_configs
 
@@ -148,6 +148,7 @@ def _expressions(columns: Columns, config: ConfigSql, options: TableOptions, fil
         wrong = problem(columns, meaning)
         if wrong is not None:
             problems[wrong[0]] = wrong[1]
+    problems |= negative_time(columns)
     whens = " ".join(f"WHEN {when} THEN {then}" for when, then in problems.items())
     started, seconds = cast(columns, "started_at"), cast(columns, "runtime_s")
     if columns.has("ended_at") and not columns.has("runtime_s"):

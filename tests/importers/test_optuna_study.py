@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import optuna
@@ -17,6 +18,7 @@ from sklearn.model_selection import train_test_split
 
 from metastore.errors import InvalidInputError
 from metastore.importers.optuna_study import callback, records
+from metastore.records import checked
 from metastore.search_space import SearchSpace
 from metastore.types import DatasetRef, MetricValue, RunRecord, RunStatus
 
@@ -201,3 +203,14 @@ def test_the_callback_appends_what_an_import_would_find() -> None:
 def test_what_is_no_study_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="expected an Optuna study, got list"):
         records([], DatasetRef("d"), algorithm="a")  # type: ignore[arg-type]
+
+
+def test_a_clock_that_was_set_back_leaves_the_duration_unknown() -> None:
+    study = optuna.create_study()
+    trial = optuna.create_trial(params={}, distributions={}, value=0.5)
+    assert trial.datetime_start is not None
+    trial.datetime_start += timedelta(hours=1)
+    study.add_trial(trial)
+    (run,) = records(study, IRIS, algorithm="x")
+    assert (run.status, run.seconds) == (RunStatus.COMPLETED, None)
+    assert checked(run)
