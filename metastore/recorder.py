@@ -102,9 +102,9 @@ class Recorder:
         lines = [self._dataset_line(record.dataset, dataset)]
         lines += [self._task_line(record, dataset, value) for value in record.values]
         space = content_hex(record.space) if record.space else None
-        if space is not None and self._first(("space", space)):
+        if space is not None and self._first(("space", space, record.algorithm)):
             said = {"event": "space", "id": space, "algorithm": record.algorithm}
-            lines.append(encode({**said, "text": record.space}))
+            lines.append(encode({**said, "text": record.space, "written_at": time.time()}))
         environment, environment_hex = environment_text()
         if self._first(("environment", environment_hex)):
             said = {"event": "environment", "id": environment_hex, "text": environment}
