@@ -19,6 +19,7 @@ from metastore.store import MetaStore
 from metastore.types import Observation, RunStatus
 from metastore.view import View
 from recommenders.asked_file import AskedFile, teaches_the_same
+from recommenders.asked_kind import fits, kind_of, say_what_does_not_fit
 from recommenders.budgeting import Budget, Plan, plan
 from recommenders.pool_recommender import PoolRecommender
 from recommenders.recommender import AskedTask, Recommendation
@@ -109,6 +110,13 @@ def ask(
     metric = question.metric or most_recorded(store, dataset if isinstance(dataset, str) else "")
     asked = AskedFile(store, dataset, target, (metric, question.algorithm or None))
     learned = _learn(store, asked, question, describing)
+    if not question.metric:
+        kind = kind_of(learned.everything, learned.name)
+        better = metric if fits(metric, kind) else most_recorded(store, learned.name, kind)
+        if better != metric:
+            metric, asked = better, replace(asked, runs=(better, asked.runs[1]))
+            learned = _learn(store, asked, question, None)
+    say_what_does_not_fit(learned.everything, learned.name, metric)
     observed = [] if question.as_new else own_runs(learned.everything, learned.name)
     found, planned = _answered(learned, observed, question)
     if question.record:
@@ -192,15 +200,17 @@ def _answered(
     return found, planned
 
 
-def most_recorded(store: MetaStore, dataset: str = "") -> str:
+def most_recorded(store: MetaStore, dataset: str = "", kind: str = "") -> str:
     """Return the metric that was recorded on most datasets.
 
-    One of the dataset's own goes first, if it has any. How long something took, and what was
-    measured on the training rows, is asked about only where there is nothing else.
+    One that fits the target's kind goes first, then one of the dataset's own, if it has any. How
+    long something took, and what was measured on the training rows, is asked about only where
+    there is nothing else.
 
     Args:
         store: past runs.
         dataset: a stored dataset's name; any other text is none.
+        kind: `classification` or `regression`; empty where that is not known.
 
     Raises:
         UnknownNameError: if the store has no metric yet.
@@ -215,7 +225,7 @@ def most_recorded(store: MetaStore, dataset: str = "") -> str:
         )
     own = {row["metric"] for row in store.rows(_OWN_METRICS, [dataset])}
     names = [str(row["metric"]) for row in known]
-    return min(names, key=lambda name: (tells_little(name), name not in own))
+    return min(names, key=lambda name: (tells_little(name), not fits(name, kind), name not in own))
 
 
 def left_out(view: View, dataset: str) -> View:
