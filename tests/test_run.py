@@ -299,13 +299,28 @@ def test_a_metric_that_is_no_number_is_refused(store: MetaStore, bad: Any) -> No
     assert values(store, "loss") == [(0, 1.0), (None, 1.0)]
 
 
-def test_records_before_a_bad_one_are_kept_and_those_after_are_whole(store: MetaStore) -> None:
+def test_runs_beside_a_bad_one_are_kept_and_whole(store: MetaStore) -> None:
     good = RunRecord(DatasetRef("d"), "svc", {"C": 1}, (MetricValue("accuracy", 0.5),))
     bad = RunRecord(DatasetRef("d"), "svc", {"C": object()})
-    with pytest.raises(InvalidInputError, match="C="):
-        store.add([good, bad])
+    said = r"2 of 4 runs cannot be stored, the others were: run 2 \(and 1 more\): .*C="
+    with pytest.raises(InvalidInputError, match=said):
+        store.add([good, bad, bad, good])
     assert store.add([good]) == 1
-    assert list(runs(store)["config"]) == ['{"C":1}'] * 2
+    assert list(runs(store)["config"]) == ['{"C":1}'] * 3
+
+
+def test_runs_beside_one_that_is_too_long_are_kept_and_whole(
+    store: MetaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metastore.recorder, "MAX_LINE_BYTES", 5_000)
+    curve = tuple(MetricValue("loss", float(i), step=i) for i in range(1000))
+    long = RunRecord(DatasetRef("other"), "svc", {"C": 2}, curve)
+    good = [RunRecord(DatasetRef(d), "svc", {"C": c}) for d in ("d", "other") for c in (1, 2)]
+    with pytest.raises(InvalidInputError, match=r"1 of 5 runs cannot be stored.*run 1: a run of"):
+        store.add([long, *good])
+    assert sorted(zip(runs(store)["dataset"], runs(store)["config"], strict=True)) == [
+        ("d", '{"C":1}'), ("d", '{"C":2}'), ("other", '{"C":1}'), ("other", '{"C":2}'),
+    ]  # fmt: skip
 
 
 def test_a_disk_that_is_full_for_a_while_leaves_later_runs_whole(

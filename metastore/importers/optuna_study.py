@@ -18,12 +18,15 @@ from __future__ import annotations
 
 import math
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from metastore.errors import InvalidInputError
 from metastore.importers.flows import plain_config, plain_value
+from metastore.journal import NotRecordedWarning
+from metastore.records import text
 from metastore.search_space import SearchSpace
 from metastore.types import DatasetRef, MetricValue, RunRecord, RunStatus, content_id
 
@@ -82,7 +85,8 @@ def callback(
 
     Optuna calls it after a trial has completed, was pruned, or failed with an exception named
     in `optimize(..., catch=...)`; other exceptions end the study before callbacks are called.
-    Threads of `n_jobs` take turns in calling `append`.
+    Threads of `n_jobs` take turns in calling `append`. A trial that cannot be stored costs a
+    warning, never the study.
 
     Args:
         append: takes one finished run, such as a journal's append.
@@ -90,14 +94,25 @@ def callback(
         algorithm: as in `records`.
         metric: as in `records`.
         tags: as in `records`.
+
+    Raises:
+        InvalidInputError: if the algorithm has no proper name.
     """
+    text("algorithm", algorithm)
     lock = threading.Lock()
 
     def record(study: Study, trial: FrozenTrial) -> None:
         if trial.state.name in _STATUS:
             run = _Recorder.of(study, dataset, algorithm, metric, tags).record(trial)
-            with lock:
-                append(run)
+            try:
+                with lock:
+                    append(run)
+            except InvalidInputError as error:
+                warnings.warn(
+                    f"trial {trial.number} was not recorded: {error}",
+                    NotRecordedWarning,
+                    stacklevel=2,
+                )
 
     return record
 

@@ -16,8 +16,10 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import SGDClassifier
 from sklearn.model_selection import train_test_split
 
+import metastore
 from metastore.errors import InvalidInputError
 from metastore.importers.optuna_study import callback, records
+from metastore.journal import NotRecordedWarning
 from metastore.records import checked
 from metastore.search_space import SearchSpace
 from metastore.types import DatasetRef, MetricValue, RunRecord, RunStatus
@@ -214,3 +216,26 @@ def test_a_clock_that_was_set_back_leaves_the_duration_unknown() -> None:
     (run,) = records(study, IRIS, algorithm="x")
     assert (run.status, run.seconds) == (RunStatus.COMPLETED, None)
     assert checked(run)
+
+
+def test_a_trial_that_cannot_be_stored_costs_neither_the_study_nor_other_trials(
+    tmp_path: Path,
+) -> None:
+    store = metastore.open(tmp_path / "store")
+    study = optuna.create_study()
+
+    def train(trial: optuna.Trial) -> float:
+        sizes = ["a" * 2_000_000] if trial.number == 1 else ["a"]
+        trial.suggest_categorical("c" if trial.number != 1 else "long", sizes)
+        return 1.0
+
+    record = store.optuna_callback("d", algorithm="a", metric="loss")
+    with pytest.warns(NotRecordedWarning, match="trial 1 was not recorded: config"):
+        study.optimize(train, n_trials=4, callbacks=[record])
+    other = metastore.open(tmp_path / "other")
+    with pytest.raises(InvalidInputError, match=r"1 of 4 runs cannot be stored.*run 2"):
+        other.import_study(study, "d", algorithm="a", metric="loss")
+    for one in (store, other):
+        assert one.query("SELECT count(*) FROM runs").iloc[0, 0] == 3
+    with pytest.raises(InvalidInputError, match="algorithm"):
+        store.optuna_callback("d", algorithm=" ")
