@@ -26,6 +26,10 @@ from recommenders.recommender import AskedTask, Recommendation
 from recommenders.registry import keeping, make
 from recommenders.sparseness import thinly_covered
 
+_METRICS_OF = (
+    "SELECT DISTINCT metric FROM metric_values SEMI JOIN "
+    "(SELECT run_id FROM runs WHERE algorithm = ?) USING (run_id)"
+)
 _OWN_METRICS = (
     "SELECT DISTINCT metric FROM tasks JOIN latest_datasets USING (dataset_id) WHERE name = ?"
 )
@@ -107,12 +111,15 @@ def ask(
         UnknownNameError: if the store has no such dataset, metric, algorithm or recommender.
         InvalidInputError: if the dataset cannot be read, or the budget is not positive.
     """
-    metric = question.metric or most_recorded(store, dataset if isinstance(dataset, str) else "")
+    named = dataset if isinstance(dataset, str) else ""
+    metric = question.metric or most_recorded(store, named, algorithm=question.algorithm)
     asked = AskedFile(store, dataset, target, (metric, question.algorithm or None))
     learned = _learn(store, asked, question, describing)
     if not question.metric:
         kind = kind_of(learned.everything, learned.name)
-        better = metric if fits(metric, kind) else most_recorded(store, learned.name, kind)
+        better = metric
+        if not fits(metric, kind):
+            better = most_recorded(store, learned.name, kind, question.algorithm)
         if better != metric:
             metric, asked = better, replace(asked, runs=(better, asked.runs[1]))
             learned = _learn(store, asked, question, None)
@@ -200,17 +207,18 @@ def _answered(
     return found, planned
 
 
-def most_recorded(store: MetaStore, dataset: str = "", kind: str = "") -> str:
+def most_recorded(store: MetaStore, dataset: str = "", kind: str = "", algorithm: str = "") -> str:
     """Return the metric that was recorded on most datasets.
 
-    One that fits the target's kind goes first, then one of the dataset's own, if it has any. How
-    long something took, and what was measured on the training rows, is asked about only where
-    there is nothing else.
+    One that the algorithm's runs have goes first, then one that fits the target's kind, then one of
+    the dataset's own, if it has any. How long something took, and what was measured on the
+    training rows, is asked about only where there is nothing else.
 
     Args:
         store: past runs.
         dataset: a stored dataset's name; any other text is none.
         kind: `classification` or `regression`; empty where that is not known.
+        algorithm: whose configs are wanted; empty for any.
 
     Raises:
         UnknownNameError: if the store has no metric yet.
@@ -225,6 +233,9 @@ def most_recorded(store: MetaStore, dataset: str = "", kind: str = "") -> str:
         )
     own = {row["metric"] for row in store.rows(_OWN_METRICS, [dataset])}
     names = [str(row["metric"]) for row in known]
+    if algorithm:
+        has = {row["metric"] for row in store.rows(_METRICS_OF, [algorithm])}
+        names = [name for name in names if name in has] or names
     return min(names, key=lambda name: (tells_little(name), not fits(name, kind), name not in own))
 
 

@@ -80,3 +80,12 @@ def test_a_target_of_one_value_is_told_of(store: MetaStore) -> None:
     X, _ = load_diabetes(return_X_y=True)
     with pytest.warns(UnfitMetricWarning, match="same value in every row"):
         ask(store, (X[200:, :5], ["yes"] * len(X[200:])), question=FAST)
+
+
+def test_the_metric_that_nobody_named_is_one_of_the_algorithm(store: MetaStore) -> None:
+    for name in ("a", "b"):
+        with store.run(name, "svm", {"C": 1}) as run:
+            run.result(f1=0.5)
+    question = Question(algorithm="svm", recommender="best_on_average", n=1)
+    assert ask(store, "iris", question=question).metric == "f1"
+    assert ask(store, "iris", question=FAST).metric == "accuracy"

@@ -156,3 +156,15 @@ def test_files_that_are_no_meta_features(
     with pytest.raises(InvalidInputError, match=said):
         store.import_metafeatures(tmp_path / name)
     assert store.query("SELECT count(*) FROM datasets").iloc[0, 0] == 0
+
+
+def test_a_column_without_any_cell_is_the_same_in_every_kind_of_file(
+    store: MetaStore, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"dataset": ["a", "b"], "x": [1.0, 2.0], "none": [np.nan, np.nan]})
+    frame.to_csv(tmp_path / "m.csv", index=False)
+    frame.to_parquet(tmp_path / "m.parquet")
+    report = store.import_metafeatures(tmp_path / "m.csv")
+    assert (report.new_runs, report.notes) == (4, ())
+    again = store.import_metafeatures(tmp_path / "m.parquet")
+    assert (again.new_runs, again.known_runs) == (0, 4)

@@ -76,7 +76,7 @@ def _numeric(con: duckdb.DuckDBPyConnection, source: str, kinds: dict[str, str])
     wordy = {
         column
         for column, given, numbers in zip(texts, found[::2], found[1::2], strict=True)
-        if not numbers or numbers < _NUMERIC_SHARE * given
+        if given and numbers < _NUMERIC_SHARE * given
     }
     return [c for c in kinds if c not in wordy]
 
