@@ -158,7 +158,7 @@ def _expressions(columns: Columns, config: ConfigSql, options: TableOptions, fil
         "dataset_id": _dataset_id(columns),
         "target": f"coalesce({text(columns, 'target')}, '')",
         "split": f"coalesce({text(columns, 'split')}, '')",
-        "algorithm": f"coalesce(nullif({text(columns, 'algorithm')}, ''), {algorithm})",
+        "algorithm": f"coalesce(nullif(trim({text(columns, 'algorithm')}), ''), {algorithm})",
         "config_id": config.id,
         "metric": f"trim({text(columns, 'metric', 'metric')})",
         "value": number,
