@@ -499,3 +499,17 @@ def test_utf_16_is_told_by_its_name(store: MetaStore, tmp_path: Path) -> None:
     file.write_text("dataset,algorithm,config.C,metric,value\nd,svc,1,accuracy,0.5\n", "utf-16")
     with pytest.raises(InvalidInputError, match="UTF-16"):
         store.import_table(file)
+
+
+@pytest.mark.parametrize("stray", ["[1, 2]", "17", '"words"', "null"])
+def test_a_line_that_is_no_object_costs_no_other_line(
+    store: MetaStore, tmp_path: Path, stray: str
+) -> None:
+    lines = [json.dumps(row) for row in rows(3)]
+    file = tmp_path / "runs.jsonl"
+    file.write_text("\n".join([lines[0], stray, *lines[1:]]) + "\n")
+    report = store.import_table(file)
+    assert (report.rows, report.new_runs) == (4, 3)
+    assert report.reasons == ((2, "the line is no JSON object"),)
+    assert set(store.query("SELECT source FROM runs")["source"]) == {"table:runs.jsonl"}
+    assert store.import_table(file).new_runs == 0
