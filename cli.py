@@ -204,6 +204,8 @@ def import_metafeatures(
 ) -> None:
     """Import a table of meta-features, one row a dataset.
 
+    A cell that is no number is refused with its line; the rest of its row is kept.
+
     Example: headstart import metafeatures metafeatures.parquet
     """
     with _working(f"importing {file}"):
@@ -910,7 +912,8 @@ def _print_import(report: ImportReport, what: str) -> None:
     for note in report.notes:
         print(f"  {note}", file=sys.stderr)
     if report.refused:
-        print(f"headstart: {report.refused:,} rows were refused:", file=sys.stderr)
+        kept = ", a word in place of a number alone" if what == "values" else ""
+        print(f"headstart: {report.refused:,} rows were refused{kept}:", file=sys.stderr)
         for line, reason in report.reasons[:20]:
             print(f"  line {line}: {reason}", file=sys.stderr)
         if report.refused > len(report.reasons[:20]):

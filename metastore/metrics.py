@@ -19,6 +19,15 @@ _LOWER = {
 }  # fmt: skip
 
 
+_CLASSES = {
+    "accuracy", "acc", "bac", "auc", "auroc", "auprc", "roc", "f1", "fbeta", "kappa", "mcc",
+    "logloss", "brier", "crossentropy", "misclassification", "sensitivity", "specificity",
+}  # fmt: skip
+_NUMBERS = {
+    "r2", "rmse", "mse", "mae", "mape", "smape", "rmsle", "msle", "squared", "absolute", "pinball",
+    "medae",
+}  # fmt: skip
+
 _COSTS = {"time", "seconds", "latency", "duration", "memory"}
 
 
@@ -30,6 +39,20 @@ def tells_little(metric: str) -> bool:
     """
     words = _words(metric)
     return bool(words) and (words[-1] in _COSTS or words[0] in ("train", "training"))
+
+
+def task_kind(metric: str) -> str:
+    """Return what a metric of a familiar name judges: classes or numbers; empty if unsure.
+
+    >>> [task_kind(name) for name in ("val_accuracy", "neg_log_loss", "RMSE", "loss")]
+    ['classification', 'classification', 'regression', '']
+    """
+    words = {*_words(metric)}
+    classes = bool(words & _CLASSES) or {"log", "loss"} <= words
+    numbers = bool(words & _NUMBERS)
+    if classes == numbers:
+        return ""
+    return "classification" if classes else "regression"
 
 
 @lru_cache(maxsize=4096)

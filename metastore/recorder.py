@@ -70,25 +70,47 @@ class Recorder:
         """Write finished runs and return how many were written durably.
 
         Raises:
-            InvalidInputError: at the first run that cannot be stored; those before it are.
+            InvalidInputError: if some cannot be stored; all others are.
         """
-        written = 0
-        batch: list[Storable] = []
+        written = count = 0
+        batch: list[tuple[int, Storable]] = []
+        refused: list[tuple[int, InvalidInputError]] = []
         try:
-            for record in records:
-                batch.append(checked(record))
+            for count, record in enumerate(records, start=1):
+                try:
+                    batch.append((count, checked(record)))
+                except InvalidInputError as error:
+                    refused.append((count, error))
                 if len(batch) >= BATCH_LINES:
-                    written += self._add_batch(batch)
+                    written += self._add_batch(batch, refused)
                     batch = []
         finally:
-            written += self._add_batch(batch)
+            written += self._add_batch(batch, refused)
+        if refused:
+            raise _refusal(refused, count)
         return written
 
-    def _add_batch(self, batch: list[Storable]) -> int:
+    def _add_batch(
+        self, batch: list[tuple[int, Storable]], refused: list[tuple[int, InvalidInputError]]
+    ) -> int:
+        """Write runs, and say with their numbers which are too long to be written."""
         if not batch:
             return 0
-        done = self.write(lambda: b"".join([self.run_lines(storable) for storable in batch]))
-        return len(batch) if done else 0
+        too_long: list[tuple[int, InvalidInputError]] = []
+
+        def compose() -> bytes:
+            lines = []
+            for number, storable in batch:
+                try:
+                    lines.append(self.run_lines(storable))
+                except InvalidInputError as error:
+                    self._seen.clear()  # what its line would have said first is to be said yet
+                    too_long.append((number, error))
+            return b"".join(lines)
+
+        done = self.write(compose)
+        refused += too_long
+        return len(batch) - len(too_long) if done else 0
 
     def run_lines(self, storable: Storable) -> bytes:
         """Return the lines of a run: what it refers to for the first time, then the run.
@@ -102,9 +124,9 @@ class Recorder:
         lines = [self._dataset_line(record.dataset, dataset)]
         lines += [self._task_line(record, dataset, value) for value in record.values]
         space = content_hex(record.space) if record.space else None
-        if space is not None and self._first(("space", space)):
+        if space is not None and self._first(("space", space, record.algorithm)):
             said = {"event": "space", "id": space, "algorithm": record.algorithm}
-            lines.append(encode({**said, "text": record.space}))
+            lines.append(encode({**said, "text": record.space, "written_at": time.time()}))
         environment, environment_hex = environment_text()
         if self._first(("environment", environment_hex)):
             said = {"event": "environment", "id": environment_hex, "text": environment}
@@ -252,6 +274,18 @@ class Recorder:
             return False
         self._seen.add(what)
         return True
+
+
+def _refusal(refused: list[tuple[int, InvalidInputError]], count: int) -> InvalidInputError:
+    """Return one error that says which of `count` runs were not stored, and why."""
+    number, error = refused[0]
+    if count == 1:
+        return error
+    more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+    return InvalidInputError(
+        f"{len(refused)} of {count} runs cannot be stored, the others were: run {number}{more}: "
+        f"{error}"
+    )
 
 
 @lru_cache(maxsize=256)

@@ -145,7 +145,11 @@ class Recording:
         return decorate
 
     def add(self, records: RunRecord | Iterable[RunRecord]) -> int:
-        """Record finished runs, durably, and return how many were written."""
+        """Record finished runs, durably, and return how many were written.
+
+        Raises:
+            InvalidInputError: if some cannot be stored; all others are.
+        """
         return self._recorder.add([records] if isinstance(records, RunRecord) else records)
 
     def record_search(

@@ -20,6 +20,8 @@ from metastore.types import DatasetRef, MetricValue, RunRecord, RunStatus, canon
 MAX_INTEGER = 2**63 - 1
 MAX_NAME = 1000
 MAX_ERROR = 2000
+MOMENTS = (-6e10, 2e11)
+"""Seconds since 1970 that a calendar has, as `queries/moment.sql` takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ def checked(record: RunRecord) -> Storable:
     algorithm, split = _name("algorithm", record.algorithm), str(record.split)
     seed, fidelity = integer("seed", record.seed), real("fidelity", record.fidelity)
     started_at, seconds = real("started_at", record.started_at), real("seconds", record.seconds)
+    _check_times(started_at, seconds)
     message = str(record.error)[:MAX_ERROR]
     values = tuple([_plain(value) for value in record.values])
     # A run that is plain already, as most are, is spared the copy.
@@ -127,6 +130,17 @@ def real(what: str, value: Any) -> float | None:
     if math.isinf(number):
         raise InvalidInputError(f"{what}: expected a finite number, got {number}")
     return None if math.isnan(number) else number
+
+
+def _check_times(started_at: float | None, seconds: float | None) -> None:
+    """Refuse a duration below zero, and a start that no calendar of seconds has."""
+    if seconds is not None and seconds < 0:
+        raise InvalidInputError(f"seconds: expected the run's duration, 0 or more, got {seconds}")
+    if started_at is not None and not MOMENTS[0] <= started_at <= MOMENTS[1]:
+        raise InvalidInputError(
+            f"started_at: expected seconds since 1970, got {started_at:.0f}; milliseconds are "
+            "divided by 1000"
+        )
 
 
 def text(what: str, value: Any) -> str:

@@ -85,7 +85,8 @@ class Run:
         """Record points of learning curves, durably; NaN is a value here.
 
         Args:
-            step: epoch, iteration or other count; None numbers the calls from 0 by metric.
+            step: epoch, iteration or other count; None goes on by metric after the largest so
+                far, from 0.
             metrics: values by name, each in its own direction.
 
         Raises:
@@ -170,7 +171,10 @@ class Run:
             self._after()
 
     def _ended_by(self, error: BaseException) -> None:
-        if isinstance(error, KeyboardInterrupt):
+        """Tell failures from pruning and from what was stopped from outside, as by Ctrl-C."""
+        if _is_pruning(error):
+            self.pruned()
+        elif not isinstance(error, Exception | SystemExit):
             self.interrupted(_words(error))
         elif not isinstance(error, SystemExit) or error.code:
             self.failed(error)
@@ -243,6 +247,8 @@ class _Said:
         numbers = {name: _number(name, value) for name, value in metrics.items()}
         whole = None if step is None else _step(step)
         self._last |= numbers
+        if whole is not None:
+            self._steps |= {name: max(whole, self._steps.get(name, -1)) for name in numbers}
         return [
             self._value(name, number, self._next_step(name) if whole is None else whole)
             for name, number in numbers.items()
@@ -291,7 +297,8 @@ def current_run() -> Run | AttachedRun:
         return _attached(store, number)
     raise HeadstartError(
         "no run is open here: open one with `with store.run(...)`, or start this script with "
-        "`headstart run ... -- python script.py`"
+        "`headstart run ... -- python script.py`. A thread that was started inside the block is "
+        "handed the run: `with store.run(...) as run`"
     )
 
 
@@ -306,10 +313,20 @@ def _attached(store: str, number: str) -> AttachedRun:
 _attachments: dict[tuple[str, str, int], AttachedRun] = {}
 
 
+def _is_pruning(error: BaseException) -> bool:
+    """Whether this is how an objective tells Optuna that its trial was pruned."""
+    return any(
+        kind.__name__ == "TrialPruned" and kind.__module__.partition(".")[0] == "optuna"
+        for kind in type(error).__mro__
+    )
+
+
 def _number(name: str, value: object) -> float:
     text("metric", name)
     if isinstance(value, str | bytes | bool) or value is None:
         raise InvalidInputError(f"metric {name}: expected a number, got {value!r}")
+    if callable(detach := getattr(value, "detach", None)):
+        value = detach()  # torch warns where a tensor with a gradient becomes a number
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError) as error:

@@ -26,13 +26,19 @@ _PARQUET = (".parquet", ".pq")
 _ARFF = (".arff",)
 _KNOWN = (*_TEXT, *_JSON, *_PARQUET, *_ARFF)
 _SAMPLE_LINES = 200
+_COMMA_NUMBER = r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+)(?:,\d+)?(?:[eE][+-]?\d+)?"
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?")
 
 
-def read_frame(path: Path) -> DataFrame:
+def read_frame(path: Path, target: str = "") -> DataFrame:
     """Read a file as a DataFrame, ISO dates as dates, `?` and the usual spellings as missing.
 
-    The kind follows the suffix; `.gz` after it is unpacked.
+    The kind follows the suffix; `.gz` after it is unpacked. Of columns of one name in a text file
+    the second is called `NAME.1`.
+
+    Args:
+        path: the file.
+        target: the column that is wanted; two of that name are refused.
 
     Raises:
         InvalidInputError: if the file is not there, not a table, empty, or of unknown kind.
@@ -53,7 +59,7 @@ def read_frame(path: Path) -> DataFrame:
             f"expected one of {', '.join(_KNOWN)} (.gz may follow)"
         )
     try:
-        frame = _read(path, suffix)
+        frame = _read(path, suffix, target)
     except InvalidInputError:
         raise
     except (ValueError, OSError, EOFError, csv.Error) as error:
@@ -66,14 +72,14 @@ def read_frame(path: Path) -> DataFrame:
     return dated
 
 
-def _read(path: Path, suffix: str) -> DataFrame:
+def _read(path: Path, suffix: str, target: str) -> DataFrame:
     if suffix in _PARQUET:
         return pd.read_parquet(path)
     if suffix in _JSON:
         return _read_json(path)
     if suffix in _ARFF:
         return _read_arff(path)
-    return _read_text(path, suffix)
+    return _read_text(path, suffix, target)
 
 
 def _open(path: Path) -> Any:
@@ -82,7 +88,7 @@ def _open(path: Path) -> Any:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _read_text(path: Path, suffix: str) -> DataFrame:
+def _read_text(path: Path, suffix: str, target: str) -> DataFrame:
     try:
         with _open(path) as file:
             lines = [line for _, line in zip(range(_SAMPLE_LINES), file, strict=False)]
@@ -91,12 +97,16 @@ def _read_text(path: Path, suffix: str) -> DataFrame:
             f"{path} is not UTF-8 text (byte {error.start}); convert it, for example with iconv"
         ) from error
     delimiter = "\t" if suffix in (".tsv", ".tab") else _delimiter("".join(lines[:1]))
-    _check_fields(path, lines, delimiter)
+    labels = [label.strip() for label in _check_fields(path, lines, delimiter)]
+    if target and labels.count(target) > 1:
+        raise InvalidInputError(
+            f"{path}: {labels.count(target)} columns are named {target!r}; rename all but one"
+        )
     with warnings.catch_warnings():
         # pandas warns, and drops cells, where a later row is longer than the header
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
-            return pd.read_csv(
+            frame = pd.read_csv(
                 path,
                 sep=delimiter,
                 na_values=["?"],
@@ -107,6 +117,22 @@ def _read_text(path: Path, suffix: str) -> DataFrame:
             )
         except pd.errors.ParserWarning as error:
             raise ValueError(str(error)) from error
+    stripped = frame.columns.str.strip()
+    frame.columns = stripped if stripped.is_unique else frame.columns
+    return frame.apply(_decimal_commas) if delimiter == ";" else frame
+
+
+def _decimal_commas(column: Any) -> Any:
+    """Turn a text column of numbers with decimal commas into numbers; leave any other as it is.
+
+    Where semicolons separate fields, commas are what they make way for: `1.234,5` is 1234.5.
+    """
+    if not (pd.api.types.is_string_dtype(column.dtype) or column.dtype == object):
+        return column
+    there = column.dropna()
+    if not len(there) or not there.astype(str).str.strip().str.fullmatch(_COMMA_NUMBER).all():
+        return column
+    return pd.to_numeric(column.str.strip().str.replace(".", "").str.replace(",", "."))
 
 
 def _delimiter(header: str) -> str:
@@ -115,8 +141,8 @@ def _delimiter(header: str) -> str:
     return max(counts, key=lambda mark: counts[mark])
 
 
-def _check_fields(path: Path, lines: list[str], delimiter: str) -> None:
-    """Refuse a text whose first lines do not agree on a number of fields."""
+def _check_fields(path: Path, lines: list[str], delimiter: str) -> list[str]:
+    """Refuse a text whose first lines do not agree on a number of fields; return the header's."""
     if any("\0" in line for line in lines):
         raise InvalidInputError(f"{path} is a binary file, not a text table")
     complete = lines[:-1] if len(lines) == _SAMPLE_LINES else lines  # a quote may be cut open
@@ -135,6 +161,7 @@ def _check_fields(path: Path, lines: list[str], delimiter: str) -> None:
         raise InvalidInputError(
             f"{path} has one column only: expected fields separated by a comma, a tab, ';' or '|'"
         )
+    return rows[0][1]
 
 
 def _read_json(path: Path) -> DataFrame:

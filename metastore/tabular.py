@@ -129,7 +129,8 @@ def _from_reference(data: int | np.integer[Any] | str | Path, target: Any) -> Ta
     from metastore.table_files import read_frame  # noqa: PLC0415 - most callers have no file
 
     path = Path(data)
-    return _built(read_frame(path), target, path.name.split(".")[0])
+    wanted = target if isinstance(target, str) else ""
+    return _built(read_frame(path, wanted), target, path.name.split(".")[0])
 
 
 def _from_openml(number: int, target: Any) -> Table:

@@ -19,12 +19,17 @@ from metastore.store import MetaStore
 from metastore.types import Observation, RunStatus
 from metastore.view import View
 from recommenders.asked_file import AskedFile, teaches_the_same
+from recommenders.asked_kind import fits, kind_of, say_what_does_not_fit
 from recommenders.budgeting import Budget, Plan, plan
 from recommenders.pool_recommender import PoolRecommender
 from recommenders.recommender import AskedTask, Recommendation
 from recommenders.registry import keeping, make
 from recommenders.sparseness import thinly_covered
 
+_METRICS_OF = (
+    "SELECT DISTINCT metric FROM metric_values SEMI JOIN "
+    "(SELECT run_id FROM runs WHERE algorithm = ?) USING (run_id)"
+)
 _OWN_METRICS = (
     "SELECT DISTINCT metric FROM tasks JOIN latest_datasets USING (dataset_id) WHERE name = ?"
 )
@@ -106,9 +111,19 @@ def ask(
         UnknownNameError: if the store has no such dataset, metric, algorithm or recommender.
         InvalidInputError: if the dataset cannot be read, or the budget is not positive.
     """
-    metric = question.metric or most_recorded(store, dataset if isinstance(dataset, str) else "")
+    named = dataset if isinstance(dataset, str) else ""
+    metric = question.metric or most_recorded(store, named, algorithm=question.algorithm)
     asked = AskedFile(store, dataset, target, (metric, question.algorithm or None))
     learned = _learn(store, asked, question, describing)
+    if not question.metric:
+        kind = kind_of(learned.everything, learned.name)
+        better = metric
+        if not fits(metric, kind):
+            better = most_recorded(store, learned.name, kind, question.algorithm)
+        if better != metric:
+            metric, asked = better, replace(asked, runs=(better, asked.runs[1]))
+            learned = _learn(store, asked, question, None)
+    say_what_does_not_fit(learned.everything, learned.name, metric)
     observed = [] if question.as_new else own_runs(learned.everything, learned.name)
     found, planned = _answered(learned, observed, question)
     if question.record:
@@ -192,15 +207,18 @@ def _answered(
     return found, planned
 
 
-def most_recorded(store: MetaStore, dataset: str = "") -> str:
+def most_recorded(store: MetaStore, dataset: str = "", kind: str = "", algorithm: str = "") -> str:
     """Return the metric that was recorded on most datasets.
 
-    One of the dataset's own goes first, if it has any. How long something took, and what was
-    measured on the training rows, is asked about only where there is nothing else.
+    One that the algorithm's runs have goes first, then one that fits the target's kind, then one of
+    the dataset's own, if it has any. How long something took, and what was measured on the
+    training rows, is asked about only where there is nothing else.
 
     Args:
         store: past runs.
         dataset: a stored dataset's name; any other text is none.
+        kind: `classification` or `regression`; empty where that is not known.
+        algorithm: whose configs are wanted; empty for any.
 
     Raises:
         UnknownNameError: if the store has no metric yet.
@@ -215,7 +233,10 @@ def most_recorded(store: MetaStore, dataset: str = "") -> str:
         )
     own = {row["metric"] for row in store.rows(_OWN_METRICS, [dataset])}
     names = [str(row["metric"]) for row in known]
-    return min(names, key=lambda name: (tells_little(name), name not in own))
+    if algorithm:
+        has = {row["metric"] for row in store.rows(_METRICS_OF, [algorithm])}
+        names = [name for name in names if name in has] or names
+    return min(names, key=lambda name: (tells_little(name), not fits(name, kind), name not in own))
 
 
 def left_out(view: View, dataset: str) -> View:

@@ -83,6 +83,62 @@ def test_rows_without_a_dataset_are_refused_by_line(store: MetaStore, tmp_path: 
     assert store.import_metafeatures(tmp_path / "m.csv").reasons == ((3, "no dataset"),)
 
 
+def values(store: MetaStore) -> list[tuple[str, str, float]]:
+    found = store.query(
+        "SELECT d.name AS dataset, m.name AS name, value FROM latest_metafeatures AS m "
+        "JOIN latest_datasets AS d USING (dataset_id) ORDER BY ALL"
+    )
+    return [tuple(row) for row in found.to_numpy().tolist()]
+
+
+def test_a_cell_of_text_costs_neither_its_column_nor_its_row(
+    store: MetaStore, tmp_path: Path
+) -> None:
+    (tmp_path / "m.csv").write_text("dataset,x,y\na,1.5,2\nb,unknown,3\nc,2.5,?\n")
+    report = store.import_metafeatures(tmp_path / "m.csv")
+    assert (report.rows, report.new_runs, report.refused) == (3, 5, 1)
+    assert report.reasons == ((3, "x unknown is not a number"),)
+    assert [row[:2] for row in values(store)] == [
+        ("a", "x"), ("a", "y"), ("b", "y"), ("c", "x"), ("c", "y"),
+    ]  # fmt: skip
+    (tmp_path / "m.jsonl").write_text('{"dataset":"d","x":1.5}\n{"dataset":"e","x":"much"}\n')
+    report = store.import_metafeatures(tmp_path / "m.jsonl")
+    assert (report.new_runs, report.reasons) == (1, ((2, "x much is not a number"),))
+
+
+def test_a_text_cell_far_down_is_told_by_its_line(store: MetaStore, tmp_path: Path) -> None:
+    rows = [f"d{i},{i}" for i in range(30_000)] + ["late,many", "last,1"]
+    (tmp_path / "m.csv").write_text("\n".join(["dataset,x", *rows]))
+    report = store.import_metafeatures(tmp_path / "m.csv")
+    assert (report.new_runs, report.reasons) == (30_001, ((30_002, "x many is not a number"),))
+
+
+def test_a_name_of_digits_stays_as_it_is_written(store: MetaStore, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("Dataset;x\n0031;1\n1e3;2\n")
+    store.import_metafeatures(tmp_path / "m.csv")
+    assert values(store) == [("0031", "x", 1.0), ("1e3", "x", 2.0)]
+
+
+def test_a_row_that_cannot_be_split_is_refused_and_the_others_land(
+    store: MetaStore, tmp_path: Path
+) -> None:
+    (tmp_path / "m.csv").write_text("dataset,x\na,1\nb,2,3\n,4\nc,5\n")
+    report = store.import_metafeatures(tmp_path / "m.csv")
+    assert (report.rows, report.refused, [line for line, _ in report.reasons]) == (4, 2, [3, 4])
+    assert [row[0] for row in values(store)] == ["a", "c"]
+
+
+def test_rows_that_disagree_are_told_and_importing_twice_changes_nothing(
+    store: MetaStore, tmp_path: Path
+) -> None:
+    (tmp_path / "m.csv").write_text("dataset,x,y\na,1,2\nb,1,2\na,1,3\na,1,2\n")
+    report = store.import_metafeatures(tmp_path / "m.csv")
+    assert report.reasons == ((4, "dataset a is in line 2 already, with another y"),)
+    assert (report.new_runs, report.refused) == (4, 1)
+    again = store.import_metafeatures(tmp_path / "m.csv")
+    assert (again.new_runs, again.known_runs) == (0, 4)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
@@ -100,3 +156,15 @@ def test_files_that_are_no_meta_features(
     with pytest.raises(InvalidInputError, match=said):
         store.import_metafeatures(tmp_path / name)
     assert store.query("SELECT count(*) FROM datasets").iloc[0, 0] == 0
+
+
+def test_a_column_without_any_cell_is_the_same_in_every_kind_of_file(
+    store: MetaStore, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"dataset": ["a", "b"], "x": [1.0, 2.0], "none": [np.nan, np.nan]})
+    frame.to_csv(tmp_path / "m.csv", index=False)
+    frame.to_parquet(tmp_path / "m.parquet")
+    report = store.import_metafeatures(tmp_path / "m.csv")
+    assert (report.new_runs, report.notes) == (4, ())
+    again = store.import_metafeatures(tmp_path / "m.parquet")
+    assert (again.new_runs, again.known_runs) == (0, 4)

@@ -475,3 +475,41 @@ def test_the_limit_on_configs_is_the_same_for_tables(store: MetaStore, tmp_path:
     table = [{**rows(1)[0], "config": fits}, {**rows(1)[0], "config": fits.replace("x", "xx", 1)}]
     report = store.import_table(write(tmp_path / "a.parquet", table))
     assert (report.new_runs, report.refused) == (1, 1)
+
+
+def test_numbers_in_other_spellings_are_numbers_and_spaces_are_no_part_of_anything(
+    store: MetaStore, tmp_path: Path
+) -> None:
+    cells = [" 3", "+1", ".5", "-.5 ", "2.", "2.e3", " TRUE", " rbf ", "007", "1.2.3", "  "]
+    said = "".join(f"d, svc, {cell}, {i}, accuracy, 0.5\n" for i, cell in enumerate(cells))
+    file = tmp_path / "runs.csv"
+    file.write_text(f"dataset, algorithm, config.x, seed, metric, value\n{said}")
+    assert store.import_table(file).new_runs == len(cells)
+    found = store.query(
+        "SELECT algorithm, config FROM runs JOIN configs USING (config_id) ORDER BY seed"
+    )
+    assert set(found["algorithm"]) == {"svc"}
+    assert [json.loads(text).get("x") for text in found["config"]] == [
+        3, 1, 0.5, -0.5, 2.0, 2000.0, True, "rbf", "007", "1.2.3", None,
+    ]  # fmt: skip
+
+
+def test_utf_16_is_told_by_its_name(store: MetaStore, tmp_path: Path) -> None:
+    file = tmp_path / "runs.csv"
+    file.write_text("dataset,algorithm,config.C,metric,value\nd,svc,1,accuracy,0.5\n", "utf-16")
+    with pytest.raises(InvalidInputError, match="UTF-16"):
+        store.import_table(file)
+
+
+@pytest.mark.parametrize("stray", ["[1, 2]", "17", '"words"', "null"])
+def test_a_line_that_is_no_object_costs_no_other_line(
+    store: MetaStore, tmp_path: Path, stray: str
+) -> None:
+    lines = [json.dumps(row) for row in rows(3)]
+    file = tmp_path / "runs.jsonl"
+    file.write_text("\n".join([lines[0], stray, *lines[1:]]) + "\n")
+    report = store.import_table(file)
+    assert (report.rows, report.new_runs) == (4, 3)
+    assert report.reasons == ((2, "the line is no JSON object"),)
+    assert set(store.query("SELECT source FROM runs")["source"]) == {"table:runs.jsonl"}
+    assert store.import_table(file).new_runs == 0

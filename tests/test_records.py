@@ -46,3 +46,15 @@ def test_the_config_is_the_one_that_was_given() -> None:
 def test_a_metric_without_a_proper_name_is_refused(name: Any) -> None:
     with pytest.raises(InvalidInputError, match="metric"):
         checked(RunRecord(DATASET, "svm", {}, (MetricValue(name, 1.0),)))
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        ({"seconds": -0.5}, "seconds: expected the run's duration, 0 or more, got -0.5"),
+        ({"started_at": 1.7e12}, "started_at: expected seconds since 1970, got 1700000000000"),
+    ],
+)
+def test_a_time_that_no_run_can_have_is_refused(times: dict[str, float], said: str) -> None:
+    with pytest.raises(InvalidInputError, match=said):
+        checked(RunRecord(DATASET, "svm", {}, **times))  # type: ignore[arg-type]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import math
 import os
 import subprocess
 import threading
 import warnings
+from collections.abc import Generator
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from sklearn.svm import SVC
@@ -299,13 +302,28 @@ def test_a_metric_that_is_no_number_is_refused(store: MetaStore, bad: Any) -> No
     assert values(store, "loss") == [(0, 1.0), (None, 1.0)]
 
 
-def test_records_before_a_bad_one_are_kept_and_those_after_are_whole(store: MetaStore) -> None:
+def test_runs_beside_a_bad_one_are_kept_and_whole(store: MetaStore) -> None:
     good = RunRecord(DatasetRef("d"), "svc", {"C": 1}, (MetricValue("accuracy", 0.5),))
     bad = RunRecord(DatasetRef("d"), "svc", {"C": object()})
-    with pytest.raises(InvalidInputError, match="C="):
-        store.add([good, bad])
+    said = r"2 of 4 runs cannot be stored, the others were: run 2 \(and 1 more\): .*C="
+    with pytest.raises(InvalidInputError, match=said):
+        store.add([good, bad, bad, good])
     assert store.add([good]) == 1
-    assert list(runs(store)["config"]) == ['{"C":1}'] * 2
+    assert list(runs(store)["config"]) == ['{"C":1}'] * 3
+
+
+def test_runs_beside_one_that_is_too_long_are_kept_and_whole(
+    store: MetaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metastore.recorder, "MAX_LINE_BYTES", 5_000)
+    curve = tuple(MetricValue("loss", float(i), step=i) for i in range(1000))
+    long = RunRecord(DatasetRef("other"), "svc", {"C": 2}, curve)
+    good = [RunRecord(DatasetRef(d), "svc", {"C": c}) for d in ("d", "other") for c in (1, 2)]
+    with pytest.raises(InvalidInputError, match=r"1 of 5 runs cannot be stored.*run 1: a run of"):
+        store.add([long, *good])
+    assert sorted(zip(runs(store)["dataset"], runs(store)["config"], strict=True)) == [
+        ("d", '{"C":1}'), ("d", '{"C":2}'), ("other", '{"C":1}'), ("other", '{"C":2}'),
+    ]  # fmt: skip
 
 
 def test_a_disk_that_is_full_for_a_while_leaves_later_runs_whole(
@@ -429,3 +447,57 @@ def test_a_class_is_named_as_its_estimators_are(store: MetaStore) -> None:
         with store.run("d", algorithm, {"C": 1.0}) as run:
             run.result(accuracy=0.5)
     assert store.view("accuracy").algorithms == ("sklearn.svm.SVC",)
+
+
+def test_a_trial_that_is_pruned_inside_a_run_is_a_pruned_run(store: MetaStore) -> None:
+    with pytest.raises(optuna.TrialPruned), store.run("iris", "svc", {"C": 1}) as run:
+        run.log(step=0, accuracy=0.5)
+        raise optuna.TrialPruned
+    assert list(runs(store)["status"]) == ["pruned"]
+
+
+def test_what_is_stopped_from_outside_is_interrupted(store: MetaStore) -> None:
+    def by_parts() -> Generator[int]:
+        with store.run("iris", "svc", {"C": 1}):
+            yield 1
+
+    parts = by_parts()
+    next(parts)
+    parts.close()
+
+    async def wait() -> None:
+        with store.run("iris", "svc", {"C": 2}):
+            await asyncio.sleep(60)
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    assert list(runs(store)["status"]) == ["interrupted"] * 2
+
+
+def test_calls_without_a_step_go_on_after_those_with_one(store: MetaStore) -> None:
+    with store.run("iris", "svc", {}) as run:
+        for step in (0, 1, 5):
+            run.log(step=step, loss=1.0 + step)
+        run.log(loss=0.5, other=3.0)
+        run.log(loss=0.25)
+    steps = [(0, 1.0), (1, 2.0), (5, 6.0), (6, 0.5), (7, 0.25), (None, 0.25)]
+    assert values(store, "loss") == steps
+    assert values(store, "other") == [(0, 3.0), (None, 3.0)]
+
+
+def test_a_loss_that_still_has_its_gradient_is_a_number(store: MetaStore) -> None:
+    torch = pytest.importorskip("torch")
+    loss = torch.ones(1, requires_grad=True).sum()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with store.run("iris", "net", {}) as run:
+            run.log(loss=loss)
+            run.result(accuracy=torch.tensor([0.5]))
+    assert values(store, "loss") == [(0, 1.0), (None, 1.0)]
+    assert values(store, "accuracy") == [(None, 0.5)]

@@ -115,6 +115,27 @@ class TestFiles:
             assert table.features["age"].tolist() == [1, 2, 3, 4]
             assert table.features["city"].isna().tolist() == [False, False, True, False]
 
+    def test_two_columns_of_one_name_are_told_apart_by_nobody(self, tmp_path):
+        path = tmp_path / "d.csv"
+        path.write_text("a,y,c,y\n1,2,3,4\n5,6,7,8\n")
+        with pytest.raises(InvalidInputError, match="2 columns are named 'y'"):
+            as_table(path, "y")
+        assert list(as_table(path, "c").features.columns) == ["a", "y", "y.1"]
+
+    def test_spaces_around_labels_are_no_part_of_them(self, tmp_path):
+        path = tmp_path / "d.csv"
+        path.write_text(" a , b ,, y \n1 , 2 , 3, p\n4 , 5 , 6, q\n")
+        table = as_table(path, "y")
+        assert list(table.features.columns) == ["a", "b", "Unnamed: 2"]
+
+    def test_decimal_commas_where_semicolons_separate(self, tmp_path):
+        path = tmp_path / "d.csv"
+        path.write_text("a;b;c;y\n0,5;1.234,25;1,2,3;7\n-1,25;12;4,5;8\n;0,1e3;6;9\n")
+        features = as_table(path, "y").features
+        assert features["a"].tolist()[:2] == [0.5, -1.25]
+        assert features["b"].tolist() == [1234.25, 12.0, 100.0]
+        assert features["c"].tolist() == ["1,2,3", "4,5", "6"]
+
     def test_dates_and_question_marks(self, tmp_path):
         path = tmp_path / "d.csv"
         path.write_text("when,x,y\n2020-01-01,?,1\n2020-02-01,2,0\n")

@@ -18,12 +18,15 @@ from __future__ import annotations
 
 import math
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from metastore.errors import InvalidInputError
 from metastore.importers.flows import plain_config, plain_value
+from metastore.journal import NotRecordedWarning
+from metastore.records import text
 from metastore.search_space import SearchSpace
 from metastore.types import DatasetRef, MetricValue, RunRecord, RunStatus, content_id
 
@@ -82,7 +85,8 @@ def callback(
 
     Optuna calls it after a trial has completed, was pruned, or failed with an exception named
     in `optimize(..., catch=...)`; other exceptions end the study before callbacks are called.
-    Threads of `n_jobs` take turns in calling `append`.
+    Threads of `n_jobs` take turns in calling `append`. A trial that cannot be stored costs a
+    warning, never the study.
 
     Args:
         append: takes one finished run, such as a journal's append.
@@ -90,14 +94,25 @@ def callback(
         algorithm: as in `records`.
         metric: as in `records`.
         tags: as in `records`.
+
+    Raises:
+        InvalidInputError: if the algorithm has no proper name.
     """
+    text("algorithm", algorithm)
     lock = threading.Lock()
 
     def record(study: Study, trial: FrozenTrial) -> None:
         if trial.state.name in _STATUS:
             run = _Recorder.of(study, dataset, algorithm, metric, tags).record(trial)
-            with lock:
-                append(run)
+            try:
+                with lock:
+                    append(run)
+            except InvalidInputError as error:
+                warnings.warn(
+                    f"trial {trial.number} was not recorded: {error}",
+                    NotRecordedWarning,
+                    stacklevel=2,
+                )
 
     return record
 
@@ -159,7 +174,7 @@ class _Recorder:
                 "optuna", self.dataset.name, self.study_name, str(trial.number), moment, *self.said
             ),
             started_at=started.timestamp() if started else None,
-            seconds=trial.duration.total_seconds() if trial.duration else None,
+            seconds=_seconds(trial),
             error=error,
             parent=content_id("optuna", self.dataset.name, self.study_name),
             tags={**_simple(trial.user_attrs), "study": self.study_name, **self.tags},
@@ -191,6 +206,13 @@ class _Recorder:
             space = SearchSpace(named, name=self.algorithm)
             self.spaces[key] = space.to_json() if named else ""
         return self.spaces[key]
+
+
+def _seconds(trial: FrozenTrial) -> float | None:
+    """Return a trial's duration; None where the clock was set back while it ran."""
+    if trial.duration is None or trial.duration.total_seconds() < 0:
+        return None
+    return trial.duration.total_seconds()
 
 
 def _storable(distribution: BaseDistribution) -> BaseDistribution:

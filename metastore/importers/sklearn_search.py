@@ -201,7 +201,9 @@ class _Candidates:
 
     def _seconds(self, i: int) -> float | None:
         mean = float(self.results["mean_fit_time"][i] + self.results["mean_score_time"][i])
-        return mean * self.search.n_splits_ if math.isfinite(mean) else None
+        if not math.isfinite(mean) or mean < 0:  # the clock was set back while it ran
+            return None
+        return mean * int(self.search.n_splits_)
 
     def _with_resource(self, record: RunRecord, i: int) -> RunRecord:
         """Add what a halving search gave the candidate."""

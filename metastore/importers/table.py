@@ -20,6 +20,7 @@ from pathlib import Path
 import duckdb
 
 from metastore.errors import InvalidInputError
+from metastore.importers.json_lines import are_no_records, objects_only
 from metastore.importers.table_cells import plain
 from metastore.importers.table_columns import Columns, reader
 from metastore.importers.table_staging import TableOptions, stage
@@ -64,7 +65,25 @@ def import_table(con: duckdb.DuckDBPyConnection, file: Path, options: TableOptio
         InvalidInputError: if the file is no table of runs.
     """
     source = reader(file)
-    columns = _describe(con, source, file)
+    try:
+        columns = _describe(con, source, file)
+    except InvalidInputError as error:
+        if not are_no_records(error.__cause__, file):
+            raise
+        with objects_only(file) as copy:
+            source = reader(copy)
+            return _import(con, file, options, source, _describe(con, source, file))
+    return _import(con, file, options, source, columns)
+
+
+def _import(
+    con: duckdb.DuckDBPyConnection,
+    file: Path,
+    options: TableOptions,
+    source: str,
+    columns: Columns,
+) -> ImportReport:
+    """Import what `source` reads, which is a file or a copy of it."""
     notes = _notes(columns, options, file)
     # What is staged is no part of the transaction: DuckDB reads what a transaction has just
     # written with one thread.
@@ -221,7 +240,7 @@ def _insert(
         known_runs=known,
         failed_runs=failed,
         refused=problems + refused,
-        reasons=_in_file(reasons, unread),
+        reasons=in_file(reasons, unread),
         notes=tuple(notes),
     )
 
@@ -240,7 +259,7 @@ def _insert_configs(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(f"INSERT INTO store.configs SELECT config_id, {one} FROM {new} {grouped}")
 
 
-def _in_file(
+def in_file(
     reasons: list[tuple[int, str]], unread: list[tuple[int, str]]
 ) -> tuple[tuple[int, str], ...]:
     """Return all refusals by their lines in the file; what was not read was not counted."""

@@ -69,14 +69,11 @@ def problem(columns: Columns, meaning: str) -> tuple[str, str] | None:
     kind = KINDS[meaning]
     if not column or (kind in ("BIGINT", "DOUBLE") and _kind(columns, column) in _SMALL):
         return None
+    if kind == "TIMESTAMP":
+        return _no_time(columns, meaning)
     said = text(columns, meaning)
     missing = f"lower(trim(coalesce({said}, ''))) IN {_MISSING}"
-    words = {
-        "BIGINT": "integer",
-        "DOUBLE": "number",
-        "TIMESTAMP": "time",
-        "BOOLEAN": "true or false",
-    }
+    words = {"BIGINT": "integer", "DOUBLE": "number", "BOOLEAN": "true or false"}
     expected = words[kind]
     if kind == "DOUBLE":
         wrong = f"try_cast({plain(column, columns.types[column])} AS DOUBLE) IS NULL"
@@ -89,6 +86,41 @@ def problem(columns: Columns, meaning: str) -> tuple[str, str] | None:
         if kind != "BIGINT"
         else f"'{label} ' || left({said}, 40) || ' is not an integer of 64 bits'",
     )
+
+
+def _no_time(columns: Columns, meaning: str) -> tuple[str, str]:
+    """Return the same for a time; a number too large for seconds is told its likely unit."""
+    column = columns.known[meaning]
+    said = text(columns, meaning)
+    number = f"abs(try_cast({plain(column, columns.types[column])} AS DOUBLE))"
+    unit = (
+        f"CASE WHEN {number} < 2e14 THEN 'milliseconds' WHEN {number} < 2e17 THEN 'microseconds' "
+        "ELSE 'nanoseconds' END"
+    )
+    label = column.replace("'", "''")
+    return (
+        f"{cast(columns, meaning)} IS NULL AND NOT lower(trim(coalesce({said}, ''))) IN {_MISSING}",
+        f"'{label} ' || left({said}, 40) || ' is not a time' || CASE WHEN {number} >= 6e10 AND "
+        f"isfinite({number}) THEN ': it looks like ' || {unit} || ' since 1970, expected seconds, "
+        "or a time such as 2024-05-01 12:30:00' ELSE '' END",
+    )
+
+
+def negative_time(columns: Columns) -> dict[str, str]:
+    """Return the SQL of when a run took less than no time, and of the reason to give."""
+    found = {}
+    if columns.has("runtime_s"):
+        label = columns.known["runtime_s"].replace("'", "''")
+        reason = f"'{label} ' || left({text(columns, 'runtime_s')}, 40) || ' is negative'"
+        found[f"{cast(columns, 'runtime_s')} < 0"] = reason
+    if columns.has("started_at") and columns.has("ended_at"):
+        started, ended = (columns.known[m].replace("'", "''") for m in ("started_at", "ended_at"))
+        reason = (
+            f"'{ended} ' || left({text(columns, 'ended_at')}, 40) || ' lies before {started} ' || "
+            f"left({text(columns, 'started_at')}, 40)"
+        )
+        found[f"{cast(columns, 'ended_at')} < {cast(columns, 'started_at')}"] = reason
+    return found
 
 
 _SMALL = tuple(kind for kind in _WHOLE if kind not in ("HUGEINT", "UBIGINT"))

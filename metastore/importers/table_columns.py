@@ -93,6 +93,10 @@ def _delimiter(file: Path) -> str:
     """Return the separator that a file's first line has most of, a comma where it has none."""
     with file.open("rb") as lines:
         header = lines.readline(1 << 20)
+    if header.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InvalidInputError(
+            f"{str(file)!r} is UTF-16 text, expected UTF-8; convert it, for example with iconv"
+        )
     return max(",\t;|", key=lambda mark: header.count(mark.encode()))
 
 

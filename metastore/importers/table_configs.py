@@ -30,6 +30,9 @@ _EXACT_LINE = "file_row_number"
 """What numbers the rows of a file alike however often it is read."""
 
 
+_NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?"
+"""A number of JSON, as a pattern."""
+
 _TEXT, _CONFIG = "headstart_text", "headstart_config"
 
 
@@ -76,12 +79,20 @@ def _json_value(column: str, kind: str) -> str:
     raw = f"raw.{name(column)}"
     if kind != "VARCHAR" or kind in NUMERIC:
         return f"to_json({raw})"
-    # A CSV cell: what reads as a JSON number or boolean is one, the rest is text.
-    number = rf"regexp_full_match({raw}, '-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?')"
+    # A CSV cell: what reads as a JSON number or boolean is one, and so is what others write for a
+    # number (` 3`, `+1`, `.5`, `2.`); the rest is text.
+    number = rf"regexp_full_match({raw}, '{_NUMBER}')"
     boolean = f"lower({raw}) IN ('true', 'false')"
+    bare = f"trim({raw})"
+    spelled = f"regexp_replace({bare}, '^[+]', '')"
+    spelled = rf"regexp_replace({spelled}, '^(-?)[.]([0-9])', '\10.\2')"
+    spelled = rf"regexp_replace({spelled}, '^(-?[0-9]+)[.]($|[eE])', '\1.0\2')"
     return (
         f"CASE WHEN {raw} IS NULL OR {raw} = '' THEN NULL WHEN {number} THEN {raw}::JSON "
-        f"WHEN {boolean} THEN lower({raw})::JSON ELSE to_json({raw}) END"
+        f"WHEN {boolean} THEN lower({raw})::JSON WHEN {bare} = '' THEN NULL "
+        rf"WHEN regexp_full_match({spelled}, '{_NUMBER}') THEN ({spelled})::JSON "
+        f"WHEN lower({bare}) IN ('true', 'false') THEN lower({bare})::JSON "
+        f"ELSE to_json({bare}) END"
     )
 
 

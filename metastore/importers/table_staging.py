@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from metastore.errors import InvalidInputError
-from metastore.importers.table_cells import KINDS, cast, plain, problem, text
+from metastore.importers.table_cells import KINDS, cast, negative_time, plain, problem, text
 from metastore.importers.table_columns import LINE, STATUSES, Columns, literal, name
 from metastore.importers.table_configs import ConfigSql, parse_rest, stage_configs
 
@@ -38,11 +38,7 @@ def stage(
     file: Path,
 ) -> int:
     """Fill the temporary table `staged`, one row a value; return rows the reader refused."""
-    is_parquet = "file_row_number" in source
-    line = "file_row_number + 1" if is_parquet else "row_number() OVER ()"
-    if file.suffix.lower() in (".csv", ".tsv"):
-        line += " + 1"
-    numbered = f"(SELECT {line} AS {LINE}, * FROM {source})"
+    numbered = numbered_rows(source, file)
     if columns.metrics:
         numbered = _unpivot(numbered, columns)
     configs = stage_configs(con, numbered, columns)
@@ -71,7 +67,16 @@ def stage(
         f"nullif({text(columns, 'dataset_source_id')}, '') AS source_id, "
         f"nullif({text(columns, 'target')}, '') AS target FROM {numbered} AS raw"
     )
-    return _reader_refusals(con, file)
+    return reader_refusals(con, file)
+
+
+def numbered_rows(source: str, file: Path) -> str:
+    """Return the SQL of a file's rows with their lines; the header of a CSV file is line 1."""
+    is_parquet = "file_row_number" in source
+    line = "file_row_number + 1" if is_parquet else "row_number() OVER ()"
+    if file.suffix.lower() in (".csv", ".tsv"):
+        line += " + 1"
+    return f"(SELECT {line} AS {LINE}, * FROM {source})"
 
 
 def _dataset_id(columns: Columns) -> str:
@@ -98,8 +103,8 @@ def _unpivot(numbered: str, columns: Columns) -> str:
     )
 
 
-def _reader_refusals(con: duckdb.DuckDBPyConnection, file: Path) -> int:
-    """Move what the CSV reader could not split into the staged rows' refusals."""
+def reader_refusals(con: duckdb.DuckDBPyConnection, file: Path) -> int:
+    """Move what the CSV reader could not split into `refused_lines`, and return how many."""
     con.execute("CREATE OR REPLACE TEMP TABLE refused_lines (line BIGINT, reason VARCHAR)")
     if file.suffix.lower() not in (".csv", ".tsv"):
         return 0
@@ -143,6 +148,7 @@ def _expressions(columns: Columns, config: ConfigSql, options: TableOptions, fil
         wrong = problem(columns, meaning)
         if wrong is not None:
             problems[wrong[0]] = wrong[1]
+    problems |= negative_time(columns)
     whens = " ".join(f"WHEN {when} THEN {then}" for when, then in problems.items())
     started, seconds = cast(columns, "started_at"), cast(columns, "runtime_s")
     if columns.has("ended_at") and not columns.has("runtime_s"):
@@ -152,7 +158,7 @@ def _expressions(columns: Columns, config: ConfigSql, options: TableOptions, fil
         "dataset_id": _dataset_id(columns),
         "target": f"coalesce({text(columns, 'target')}, '')",
         "split": f"coalesce({text(columns, 'split')}, '')",
-        "algorithm": f"coalesce(nullif({text(columns, 'algorithm')}, ''), {algorithm})",
+        "algorithm": f"coalesce(nullif(trim({text(columns, 'algorithm')}), ''), {algorithm})",
         "config_id": config.id,
         "metric": f"trim({text(columns, 'metric', 'metric')})",
         "value": number,

@@ -22,10 +22,14 @@ SELECT DISTINCT ON (id) id, dataset_id, coalesce(target, ''), metric, higher_is_
 FROM events AS s
 WHERE event = 'task' AND NOT EXISTS (SELECT 1 FROM store.tasks AS t WHERE t.task_id = s.id);
 
+-- Two algorithms may have one space. Journals of earlier versions do not say when it was.
 INSERT INTO store.search_spaces
-SELECT DISTINCT ON (id) id, algorithm, text, now()::TIMESTAMP
+SELECT DISTINCT ON (id, algorithm) id, algorithm, text,
+       coalesce(moment(written_at), now()::TIMESTAMP)
 FROM events AS s
-WHERE event = 'space' AND NOT EXISTS (SELECT 1 FROM store.search_spaces AS t WHERE t.space_id = s.id);
+WHERE event = 'space'
+  AND NOT EXISTS (SELECT 1 FROM store.search_spaces AS t
+                  WHERE t.space_id = s.id AND t.algorithm = s.algorithm);
 
 INSERT INTO store.environments
 SELECT DISTINCT ON (id) id, text

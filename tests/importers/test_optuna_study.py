@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import optuna
@@ -15,8 +16,11 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import SGDClassifier
 from sklearn.model_selection import train_test_split
 
+import metastore
 from metastore.errors import InvalidInputError
 from metastore.importers.optuna_study import callback, records
+from metastore.journal import NotRecordedWarning
+from metastore.records import checked
 from metastore.search_space import SearchSpace
 from metastore.types import DatasetRef, MetricValue, RunRecord, RunStatus
 
@@ -201,3 +205,37 @@ def test_the_callback_appends_what_an_import_would_find() -> None:
 def test_what_is_no_study_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="expected an Optuna study, got list"):
         records([], DatasetRef("d"), algorithm="a")  # type: ignore[arg-type]
+
+
+def test_a_clock_that_was_set_back_leaves_the_duration_unknown() -> None:
+    study = optuna.create_study()
+    trial = optuna.create_trial(params={}, distributions={}, value=0.5)
+    assert trial.datetime_start is not None
+    trial.datetime_start += timedelta(hours=1)
+    study.add_trial(trial)
+    (run,) = records(study, IRIS, algorithm="x")
+    assert (run.status, run.seconds) == (RunStatus.COMPLETED, None)
+    assert checked(run)
+
+
+def test_a_trial_that_cannot_be_stored_costs_neither_the_study_nor_other_trials(
+    tmp_path: Path,
+) -> None:
+    store = metastore.open(tmp_path / "store")
+    study = optuna.create_study()
+
+    def train(trial: optuna.Trial) -> float:
+        sizes = ["a" * 2_000_000] if trial.number == 1 else ["a"]
+        trial.suggest_categorical("c" if trial.number != 1 else "long", sizes)
+        return 1.0
+
+    record = store.optuna_callback("d", algorithm="a", metric="loss")
+    with pytest.warns(NotRecordedWarning, match="trial 1 was not recorded: config"):
+        study.optimize(train, n_trials=4, callbacks=[record])
+    other = metastore.open(tmp_path / "other")
+    with pytest.raises(InvalidInputError, match=r"1 of 4 runs cannot be stored.*run 2"):
+        other.import_study(study, "d", algorithm="a", metric="loss")
+    for one in (store, other):
+        assert one.query("SELECT count(*) FROM runs").iloc[0, 0] == 3
+    with pytest.raises(InvalidInputError, match="algorithm"):
+        store.optuna_callback("d", algorithm=" ")

@@ -307,3 +307,9 @@ def test_what_is_no_fitted_search_is_refused() -> None:
         records(GridSearchCV(SVC(), {"C": [1.0]}), IRIS)
     with pytest.raises(InvalidInputError, match="got SVC without cv_results_: pass a fitted"):
         records(SVC(), IRIS)
+
+
+def test_a_clock_that_was_set_back_leaves_the_duration_unknown(grid: GridSearchCV) -> None:
+    other = pickle.loads(pickle.dumps(grid))
+    other.cv_results_["mean_fit_time"] = other.cv_results_["mean_fit_time"] - 3600
+    assert [run.seconds for run in records(other, IRIS)] == [None] * 4
