@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -38,6 +39,32 @@ def image_paths(folder: Path) -> list[Path]:
             f"{', '.join(SUFFIXES[:3])}"
         )
     return files
+
+
+def say_empty_classes(folder: Path, files: Sequence[Path]) -> None:
+    """Warn of folders that hold no image at any depth: each may have been meant as a class.
+
+    Args:
+        folder: holds one folder a class.
+        files: the images below it, as `image_paths` gives them.
+    """
+    filled = {parent for path in files for parent in path.parents}
+    empty = [
+        place
+        for place in sorted(folder.rglob("*"))
+        if place.is_dir() and place not in filled and not _hidden(place.relative_to(folder))
+    ]
+    if not empty:
+        return
+    held = {one.suffix.lower() for place in empty for one in place.iterdir() if one.is_file()}
+    others = f" (but files of {', '.join(sorted(held)) or 'no suffix'})" if held else ""
+    names = ", ".join(str(place.relative_to(folder)) for place in empty[:5])
+    more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
+    warnings.warn(
+        f"{folder}: {names}{more} hold no image{others} and are no classes; images are "
+        f"{', '.join(SUFFIXES)}",
+        stacklevel=3,
+    )
 
 
 def _hidden(path: Path) -> bool:

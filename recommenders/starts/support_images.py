@@ -17,6 +17,7 @@ from recommenders.image_files import (
     image_paths,
     read_image,
     read_npz,
+    say_empty_classes,
 )
 from recommenders.starts.support_set import UNKNOWN, SupportSet, coded, other_kind
 
@@ -28,6 +29,7 @@ def folder_support(folder: Path) -> SupportSet:
         raise InvalidInputError(
             f"{folder} holds images itself: put those of each class into a folder of its own"
         )
+    say_empty_classes(folder, files)
     names = [path.parent.relative_to(folder).as_posix() for path in files]
     support = _labelled(folder.resolve().name, tuple(map(read_image, files)), names)
     return replace(support, rows=tuple(path.relative_to(folder).as_posix() for path in files))
