@@ -267,7 +267,7 @@ def _gradient_of(
         return losses.sum(), losses.detach()
 
     if (several or len(part) == 1) and not compiled:
-        return _on_tape(summed)
+        return by_tape(summed)
     function = grad_and_value(summed, has_aux=True)
     if not compiled:
         return function
@@ -277,7 +277,7 @@ def _gradient_of(
     return _COMPILED[key]
 
 
-def _on_tape(summed: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., Any]:
+def by_tape(summed: Callable[..., tuple[Tensor, Any]]) -> Callable[..., Any]:
     """Return `grad_and_value(summed, has_aux=True)` by PyTorch's own tape.
 
     Where nothing is batched by `vmap`, the tape takes a sixth less time over a MAML step.
