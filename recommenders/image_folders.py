@@ -13,7 +13,7 @@ from metastore.errors import InvalidInputError
 from recommenders.image_files import (
     STACK_AXES,
     image_paths,
-    read_image,
+    read_images,
     read_npz,
     say_empty_classes,
 )
@@ -44,7 +44,7 @@ def image_folder(folder: Path, side: int) -> dict[str, Tensor]:
             f"{folder} holds images itself: put those of each class into a folder of its own"
         )
     say_empty_classes(folder, files)
-    pictures = [read_image(path, side) for path in files]
+    pictures, _ = read_images(files, side)
     grey = all(picture.shape[2] == 1 for picture in pictures)
     classes: dict[str, list[Tensor]] = {}
     for path, picture in zip(files, pictures, strict=True):
