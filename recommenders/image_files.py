@@ -35,7 +35,8 @@ def image_paths(folder: Path) -> list[Path]:
     files = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not _hidden(path.relative_to(folder))
+        if path.suffix.lower() in SUFFIXES
+        and not (_hidden(path.relative_to(folder)) or path.is_dir())
     )
     if not files:
         raise InvalidInputError(
