@@ -81,7 +81,6 @@ def open_source(where: str, wanted: Wanted) -> Source:
         InvalidInputError: if it cannot be read, or has too few classes, groups or examples.
     """
     if where == SINUSOID:
-        _refuse_columns(where, wanted)
         return _waves(wanted)
     path = Path(where)
     if not path.exists():
@@ -89,14 +88,9 @@ def open_source(where: str, wanted: Wanted) -> Source:
             f"no folder or file {where!r}: expected a folder of images by class, an npz file, a "
             f"table, or the word {SINUSOID}"
         )
-    pictured = path.is_dir() or path.suffix.lower() == ".npz"
-    if pictured:
-        _refuse_columns(where, wanted)
-    elif wanted.side is not None:
-        raise InvalidInputError(f"a side is of images, and {where} is a table; leave out --side")
     if path.is_dir():
         classes: Mapping[str, Tensor] = image_folder(path, wanted.side or SIDE)
-    elif pictured:
+    elif path.suffix == ".npz":
         classes = npz_classes(path, wanted.side)
     elif wanted.target is None:
         raise InvalidInputError(f"which column of {where} is to be predicted? Say --target NAME")
@@ -105,16 +99,6 @@ def open_source(where: str, wanted: Wanted) -> Source:
     else:
         return _classes(path, class_rows(path, wanted.target), wanted)
     return _classes(path, classes, wanted)
-
-
-def _refuse_columns(where: str, wanted: Wanted) -> None:
-    """Refuse columns of a table where there is none."""
-    for option, given in (("target", wanted.target), ("group", wanted.group)):
-        if given is not None:
-            held = "draws waves" if where == SINUSOID else "holds images, by class"
-            raise InvalidInputError(
-                f"a {option} is a column of a table, and {where} {held}; leave out --{option}"
-            )
 
 
 def split_sizes(n: int, least: int, what: str) -> tuple[int, int, int]:
