@@ -7,9 +7,11 @@ or the new one, never a mixture. Files are read strictly and nothing is unpickle
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -27,6 +29,8 @@ from learners.evaluation import Score
 from learners.learner import Learner, State
 
 SCHEMA = 1
+_ABANDONED = 600.0
+"""Seconds after which nobody is still writing a file."""
 
 
 @dataclass(frozen=True)
@@ -118,10 +122,15 @@ def save(
         "about": dict(about or {}),
     }
     _write(path, json.dumps(sidecar, indent=1).encode())
-    for old in path.parent.glob(f"{path.stem}.*.safetensors"):
+    stem = glob.escape(path.stem)
+    for old in path.parent.glob(f"{stem}.*.safetensors"):
         is_ours = len(old.name) == len(file.name) and old.name != file.name
         if is_ours and ".nonfinite-" not in old.name:
             old.unlink()
+    # A process that was killed while it wrote left its half of a file; a living one is quicker.
+    for half in path.parent.glob(f".{stem}.*.tmp"):
+        if time.time() - half.stat().st_mtime > _ABANDONED:
+            half.unlink(missing_ok=True)
 
 
 def load(path: Path, learner: Learner) -> Snapshot:

@@ -3,7 +3,8 @@
 While training, support and query are embedded in one batch. `finish` then measures the mean
 and variance of every normalisation on training episodes (population statistics: Wu and
 Johnson, "Rethinking Batch in BatchNorm", 2021, section 3.2), so that a prediction depends on
-nothing but the support set and the query itself.
+nothing but the support set and the query itself. A state that was never finished, such as a
+fresh one, has no such moments: under it queries are normalised together.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from learners.execution import Execution, alone, over_episodes
 from learners.immediate import once
 from learners.learner import Learner, Phase, State
 from learners.losses import at_least_float32
-from learners.networks import Conv4, Network, under_net, without_net
+from learners.networks import Conv4, ModuleNetwork, Network, under_net, without_net
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class EmbeddingLearner(Learner):
 
     def statistics(self, state: State, support: Examples, query: Examples, n_way: int) -> State:
         """Return the moments of every normalisation on one episode, under their state's names."""
-        if not isinstance(self.network, Conv4):
+        if not isinstance(self.network, Conv4 | ModuleNetwork) or not self.network.normalises:
             return {}
         x, mask = torch.cat([support.x, query.x]), torch.cat([support.mask, query.mask])
         return under_net(self.network.statistics(without_net(state), x, mask))

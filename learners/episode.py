@@ -112,7 +112,13 @@ def tensor_of(values: Tensor | NDArray[Any]) -> Tensor:
     """Return a tensor as it is, and a NumPy array as one, float64 as the float32 of networks."""
     if isinstance(values, Tensor):
         return values
-    found = torch.from_numpy(np.ascontiguousarray(values))
+    array = np.ascontiguousarray(values)
+    if array.dtype.kind not in "biuf":
+        raise LearnerError(
+            f"expected numbers, got an array of {array.dtype}; names of classes become numbers by "
+            "np.unique(labels, return_inverse=True)[1]"
+        )
+    found = torch.from_numpy(array)
     return found.float() if found.dtype == torch.float64 else found
 
 

@@ -13,6 +13,19 @@ class CheckpointError(LearnerError):
     """A checkpoint is missing, damaged, of an unknown version or of another learner."""
 
 
+class NotTogetherError(LearnerError):
+    """A user's own module cannot run for several episodes at once, so each has to run alone.
+
+    Args:
+        message: what failed.
+        module: whose layers they are.
+    """
+
+    def __init__(self, message: str, module: object) -> None:
+        super().__init__(message)
+        self.module = module
+
+
 class NonFiniteLossError(ArithmeticError):
     """A loss or a meta-gradient became NaN or infinite; training stopped there.
 

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import torch
 from torch.func import vmap
 
-from learners.errors import LearnerError
+from learners.errors import LearnerError, NotTogetherError
 from learners.scoped import scoped
 
 Part = TypeVar("Part")
@@ -166,6 +168,9 @@ def taped() -> AbstractContextManager[None]:
 def over_episodes(function: Callable[..., Any], *batches: Any) -> Any:
     """Apply `function` to each episode of the leading axis: `vmap`, or none for one episode.
 
+    Where a user's own module has a layer that `vmap` cannot take, episodes run one after the
+    other instead, to the same result; a warning says so once.
+
     Args:
         function: takes one episode's part of each batch and returns tensors in a tree.
         batches: trees of tensors with the same leading axis.
@@ -173,12 +178,37 @@ def over_episodes(function: Callable[..., Any], *batches: Any) -> Any:
     first = next(iter(batches[0].values() if isinstance(batches[0], dict) else batches[0]))
     if first.shape[0] > 1 and torch.compiler.is_compiling():
         return vmap(function, randomness="error")(*batches)
-    if first.shape[0] > 1:
+    if first.shape[0] == 1:
+        return _one_by_one(function, batches, 1)
+    try:
         with scoped(_TOGETHER, True):
             return vmap(function, randomness="error")(*batches)
+    except NotTogetherError as error:
+        # Outside of this handler: what the module itself does wrong is no consequence of it.
+        failed = error
+    found = _one_by_one(function, batches, first.shape[0])
+    if failed.module not in _LOOPED:
+        _LOOPED.add(failed.module)
+        warnings.warn(str(failed), stacklevel=2)
+    return found
+
+
+_LOOPED: WeakSet[Any] = WeakSet()
+"""Users' own modules of which it is known that their episodes run one after the other."""
+
+
+def _one_by_one(function: Callable[..., Any], batches: Sequence[Any], n_episodes: int) -> Any:
     tree = torch.utils._pytree  # the tree functions that torch.func itself is built on
-    singles = [tree.tree_map(lambda part: part[0], batch) for batch in batches]
-    return tree.tree_map(lambda part: part[None], function(*singles))
+    found = [
+        function(*(tree.tree_map(lambda part, i=i: part[i], batch) for batch in batches))
+        for i in range(n_episodes)
+    ]
+    return tree.tree_map(lambda *parts: torch.stack(parts), *found)
+
+
+def looped(module: object) -> bool:
+    """Whether it was seen that `vmap` cannot take a user's own module."""
+    return module in _LOOPED
 
 
 def keep_freed_memory() -> bool:

@@ -25,7 +25,7 @@ from torch.func import grad
 from learners.episode import Episodes, Examples
 from learners.errors import LearnerError
 from learners.execution import Execution, over_episodes
-from learners.learner import Phase, State
+from learners.learner import Phase, State, by_tape
 from learners.optimizer_learner import OptimizerLearner, Progress, preprocessed
 from learners.recurrent import lstm, lstm_init, uniform
 
@@ -58,6 +58,11 @@ class LearnedOptimizer(OptimizerLearner):
                 f"steps={self.steps}, unroll={self.unroll}, hidden={self.hidden}, "
                 f"prediction_steps={self.prediction_steps}"
             )
+
+    @property
+    def kept(self) -> int:
+        """Floats that the steps of one segment keep, a coordinate, as measured."""
+        return 50 * self.hidden * min(self.unroll, self.steps)
 
     def optimizer(self, generator: torch.Generator) -> State:
         """Return the LSTM layers and the layer that gives the step."""
@@ -127,7 +132,10 @@ class LearnedOptimizer(OptimizerLearner):
             # What `grad` passes out beside the loss is cut off from it.
             return losses.sum(), (end, losses)
 
-        return grad(summed, has_aux=True)(state)
+        if len(part) > 1:
+            return grad(summed, has_aux=True)(state)
+        gradient, (_, (end, losses)) = by_tape(summed)(state)
+        return gradient, (_cut(end), losses.detach())
 
     def _segment(
         self, state: State, at: Progress, support: Examples, query: Examples, first: int

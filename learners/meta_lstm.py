@@ -54,6 +54,11 @@ class MetaLSTM(OptimizerLearner):
                 f"prediction_steps={self.prediction_steps}"
             )
 
+    @property
+    def kept(self) -> int:
+        """Floats that the steps of one episode keep, a coordinate, as measured."""
+        return 25 * self.hidden * self.steps
+
     def optimizer(self, generator: torch.Generator) -> State:
         """Return the LSTM and both gates: small weights, a forget gate near 1, i near `rate`."""
         state = lstm_init("opt.lstm", 4, self.hidden, generator)

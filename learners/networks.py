@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 from torch.nn import functional as nnf
 
 from learners.conv_block import features_by_rows
@@ -22,6 +21,7 @@ from learners.errors import LearnerError
 from learners.execution import alone, on_tape
 from learners.first_block import EPSILON
 from learners.losses import at_least_float32
+from learners.own_module import ModuleNetwork as ModuleNetwork  # noqa: PLC0414 - public here
 
 Params = dict[str, Tensor]
 
@@ -271,66 +271,6 @@ def batch_statistics(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     mean = (x * weight).sum((0, 2, 3)) / count
     variance = ((x - mean[:, None, None]).square() * weight).sum((0, 2, 3)) / count
     return mean, variance
-
-
-@dataclass(frozen=True, eq=False)
-class ModuleNetwork:
-    """A user's own `torch.nn.Module` as a network.
-
-    Its parameters are the starting point of meta-training. Layers that keep running
-    statistics or draw random numbers are refused while the module is in training mode: an
-    episode must be a pure function. In evaluation mode (`module.eval()`) they are fixed functions.
-
-    Args:
-        module: takes `(n, *shape)` and returns `(n, n_out)`.
-        normalises: whether rows see each other in it (batch normalisation).
-
-    Raises:
-        LearnerError: if a layer is no pure function, or mixes rows and `normalises` is False.
-    """
-
-    module: nn.Module
-    normalises: bool = False
-
-    def __post_init__(self) -> None:
-        for name, part in self.module.named_modules():
-            keeps = getattr(part, "track_running_stats", False) or _draws(part)
-            if keeps and part.training:
-                raise LearnerError(
-                    f"layer {name!r} ({type(part).__name__}) keeps state or draws random numbers; "
-                    "build it with track_running_stats=False, leave dropout out, or call "
-                    "module.eval() first if its statistics are to stay as they are"
-                )
-            if _mixes_rows(part) and not self.normalises:
-                raise LearnerError(
-                    f"layer {name!r} ({type(part).__name__}) normalises by the rows that it is "
-                    "given, so that a prediction would depend on the other queries: say so by "
-                    "ModuleNetwork(module, normalises=True), or take GroupNorm or LayerNorm"
-                )
-
-    def init(self, generator: torch.Generator) -> Params:
-        """Return copies of the module's parameters; the generator is not used."""
-        return {name: value.detach().clone() for name, value in self.module.named_parameters()}
-
-    def __call__(self, params: Params, x: Tensor, mask: Tensor) -> Tensor:
-        """Return the module's output; the mask cannot reach a module's own normalisation."""
-        output: Tensor = functional_call(self.module, params, (x,))
-        return output
-
-
-def _draws(part: nn.Module) -> bool:
-    """Whether a layer draws random numbers in training mode; dropout of nothing draws none."""
-    if isinstance(part, nn.modules.dropout._DropoutNd):
-        return part.p > 0
-    if isinstance(part, (nn.RNNBase, nn.MultiheadAttention)):
-        return part.dropout > 0
-    return isinstance(part, nn.RReLU)
-
-
-def _mixes_rows(part: nn.Module) -> bool:
-    """Whether a layer normalises by the moments of all rows together."""
-    kind = nn.modules.batchnorm._BatchNorm
-    return isinstance(part, kind) and part.running_mean is None
 
 
 def under_net(params: Params) -> Params:

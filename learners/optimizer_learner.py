@@ -3,6 +3,10 @@
 The inner gradients count as constants, as in both papers that build on this, so no second
 derivatives are taken.
 
+What a step keeps for the way back is hundreds of floats a coordinate, half a gigabyte a step for a
+network of 100,000. So as many episodes are run at once as keep a gigabyte together, and where one
+alone would keep more, its steps are taken again on the way back (Griewank and Walther 2000).
+
 Notation
     theta   parameters of the network `(N,)`, all in one row
     L       loss on the support set
@@ -19,11 +23,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.func import grad_and_value
+from torch.utils.checkpoint import checkpoint
 
 from learners.adapted import keep, predict
-from learners.episode import Examples
+from learners.episode import Episodes, Examples
+from learners.execution import Execution, on_tape
 from learners.learner import Learner, State
 from learners.networks import Network, Params, under_net, without_net
+
+MOST_KEPT = 2**30
+"""Bytes that the steps of the episodes that are run at once may keep for the way back."""
 
 
 class Progress(NamedTuple):
@@ -67,6 +76,11 @@ class OptimizerLearner(Learner):
     def started(self, theta: Tensor) -> State:
         """Return what the optimizer remembers before the first step."""
 
+    @property
+    @abstractmethod
+    def kept(self) -> int:
+        """Floats that the steps of one episode keep for the way back, a coordinate."""
+
     @abstractmethod
     def advance(self, state: State, at: Progress, gradient: Tensor, loss: Tensor) -> Progress:
         """Return where one step leads.
@@ -77,6 +91,16 @@ class OptimizerLearner(Learner):
             gradient: dL/dtheta `(N,)`, a constant.
             loss: L, a constant scalar.
         """
+
+    def chunk(self, episodes: Episodes, execution: Execution) -> int:
+        """Return as many episodes as keep no more than `MOST_KEPT` bytes together."""
+        if execution.chunk is not None:
+            return super().chunk(episodes, execution)
+        n = sum(value.numel() for value in self.network.init(torch.Generator()).values())
+        return max(1, min(len(episodes), MOST_KEPT // max(1, self._bytes(n))))
+
+    def _bytes(self, n: int) -> int:
+        return 4 * self.kept * n
 
     def init(self, seed: int) -> State:
         """Return the network's start `net.*` and the optimizer's parameters."""
@@ -107,7 +131,13 @@ class OptimizerLearner(Learner):
             return self.criterion(self.network(params, support.x, support.mask), support)
 
         gradient, value = grad_and_value(loss)(at.theta.detach())
-        return self.advance(state, at, gradient.detach(), value.detach())
+        gradient, value = gradient.detach(), value.detach()
+        if not on_tape() or self._bytes(at.theta.numel()) <= MOST_KEPT:
+            return self.advance(state, at, gradient, value)
+        again: Progress = checkpoint(
+            self.advance, state, at, gradient, value, use_reentrant=False, preserve_rng_state=False
+        )
+        return again
 
     def query_loss(self, state: State, theta: Tensor, support: Examples, query: Examples) -> Tensor:
         """Return the loss on the query set under parameters `(N,)`."""

@@ -28,6 +28,7 @@ from learners.execution import Execution
 from learners.learner import Learner, Predictor, State
 from learners.samplers import Sampler, in_order_for
 from learners.sharding import Shard, joined
+from learners.starting import begun
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ class Training:
         execution: how batches run.
         about: JSON values to keep in the checkpoint's sidecar, such as how inputs were scaled.
         start: values to begin with instead of the learner's fresh ones, by their names in its
-            state: an embedding `net.*` that another method trained, say.
+            state: an embedding `net.*` that another method trained, say, or the whole state of a
+            training that ended. What that measured at its end is measured anew.
         watch: called with every line of the learning curve as it is written.
     """
 
@@ -198,7 +200,7 @@ class _Run:
         self.device = training.execution.device
         self.started, self.started_cpu = time.monotonic(), time.process_time()
         self.losses: list[Tensor] = []
-        snapshot = self._resumed() or Snapshot(_begun(learner.init(training.seed), training.start))
+        snapshot = self._resumed() or Snapshot(self._begun())
         self.iteration, self.stale = snapshot.iteration, snapshot.stale
         self.begun = self.iteration
         self.earlier_seconds, self.best_score = snapshot.seconds, snapshot.best_score
@@ -364,6 +366,15 @@ class _Run:
         )
         save(self.training.checkpoint, self.learner, snapshot, self.training.about)
 
+    def _begun(self) -> State:
+        """Return the state that training begins with."""
+        fresh, start = self.learner.init(self.training.seed), self.training.start
+        measured: set[str] = set()
+        if set(start) - set(fresh):
+            # A finished state holds moments, which finishing measures anew.
+            measured = set(self.learner.finish(fresh, self.sampler.sample(_FINISH, 1)))
+        return begun(fresh, {k: v for k, v in start.items() if k in fresh or k not in measured})
+
     def _resumed(self) -> Snapshot | None:
         path = self.training.checkpoint
         return load(path, self.learner) if path is not None and path.exists() else None
@@ -383,27 +394,6 @@ class _Run:
             + (f"are in {where.name}" if where else "are kept where a checkpoint path is set"),
             where,
         )
-
-
-def _begun(fresh: State, start: Mapping[str, Tensor]) -> State:
-    """Return a fresh state with some of its values replaced.
-
-    Raises:
-        LearnerError: if a name is not in the state, or a shape differs, or the state is empty.
-    """
-    if not fresh:
-        raise LearnerError(
-            "there is nothing to train: this learner's network has no parameters; give it some, "
-            "or call learner.adapt({}, support) as it is"
-        )
-    for name, value in start.items():
-        if name not in fresh or value.shape != fresh[name].shape:
-            expected = tuple(fresh[name].shape) if name in fresh else f"one of {sorted(fresh)}"
-            raise LearnerError(
-                f"Training.start: {name!r} of shape {tuple(value.shape)} does not fit this "
-                f"learner's state, which has {expected}; give the values of the same network"
-            )
-    return {name: start.get(name, value).detach().clone() for name, value in fresh.items()}
 
 
 def _all_finite(tensors: list[Tensor]) -> bool:

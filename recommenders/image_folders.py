@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metastore.errors import InvalidInputError
-from recommenders.image_files import STACK_AXES, image_paths, read_image, read_npz
+from recommenders.image_files import (
+    STACK_AXES,
+    image_paths,
+    read_images,
+    read_npz,
+    say_empty_classes,
+)
 from recommenders.image_sizes import resampling
 
 Bytes = NDArray[np.uint8]
@@ -37,7 +43,8 @@ def image_folder(folder: Path, side: int) -> dict[str, Tensor]:
         raise InvalidInputError(
             f"{folder} holds images itself: put those of each class into a folder of its own"
         )
-    pictures = [read_image(path, side) for path in files]
+    say_empty_classes(folder, files)
+    pictures, _ = read_images(files, side)
     grey = all(picture.shape[2] == 1 for picture in pictures)
     classes: dict[str, list[Tensor]] = {}
     for path, picture in zip(files, pictures, strict=True):

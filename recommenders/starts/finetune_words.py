@@ -6,11 +6,13 @@ import math
 from textwrap import fill
 from typing import Any
 
+import numpy as np
+
 from metastore.rendering import Form, render
 from recommenders.starts.finetuned import FineTuned
 from recommenders.starts.finetuning import Outcome
 from recommenders.starts.fitted import Probabilities
-from recommenders.starts.support_set import SupportSet
+from recommenders.starts.support_set import SupportSet, class_name
 from recommenders.starts.words import uneven
 
 _SHOWN = 20
@@ -42,15 +44,19 @@ def outcome_text(outcome: Outcome, width: int = 100) -> str:
 def prediction_rows(
     model: FineTuned, query: SupportSet, probabilities: Probabilities
 ) -> list[dict[str, Any]]:
-    """Return a row for each row of a query: its name, the class, and all probabilities."""
+    """Return a row for each row of a query: its name, the class, and all probabilities.
+
+    Classes are numbers, or true and false, where the labels that were learned from are.
+    """
     classes, found = model.classes, []
+    values = [_plain(value) for value in model.like.values or classes]
     for i, chances in enumerate(probabilities):
         best = int(chances.argmax())
         row: dict[str, Any] = {"row": query.rows[i] if query.rows else i}
         if (query.labels >= 0).any():
             label = int(query.labels[i])
-            row["label"] = classes[label] if label >= 0 else None
-        row |= {"predicted": classes[best], "probability": float(chances[best])}
+            row["label"] = values[label] if label >= 0 else None
+        row |= {"predicted": values[best], "probability": float(chances[best])}
         row |= {f"p({name})": float(p) for name, p in zip(classes, chances, strict=True)}
         found.append(row)
     return found
@@ -80,7 +86,7 @@ def outcome_dict(outcome: Outcome) -> dict[str, Any]:
         "tuned": outcome.tuned,
         "rule": fitted.rule,
         "notes": list(fitted.notes),
-        "classes": list(fitted.classes),
+        "classes": [_plain(value) for value in outcome.model.like.values or fitted.classes],
         "accuracy": _known(outcome.accuracy),
         "held_out": None
         if held is None
@@ -136,6 +142,14 @@ def _setting(config: dict[str, Any]) -> str:
 
 def _short(value: Any) -> Any:
     return f"{value:.3f}" if isinstance(value, float) else value
+
+
+def _plain(value: Any) -> Any:
+    """Return a class's value as JSON has it; what it has no word for, as text."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, bool | int | float | str) else class_name(value)
 
 
 def _known(value: float) -> float | None:

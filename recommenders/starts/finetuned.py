@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastore.errors import InvalidInputError, MissingDependencyError
+from recommenders.image_files import Whites
 from recommenders.starts.fitted import Fitted, Probabilities, Vote
 from recommenders.starts.inputs import Preparation
 from recommenders.starts.kept_estimators import read, written
@@ -257,6 +258,7 @@ def _described(like: SupportSet) -> dict[str, Any]:
         "classes": list(like.classes),
         "target": like.target,
         "values": values if plain else [],
+        "whites": list(like.whites),
         "columns": None if like.frame is None else [str(name) for name in like.frame.columns],
     }
 
@@ -278,4 +280,5 @@ def _like(kept: Mapping[str, Any]) -> SupportSet:
         frame=frame,
         target=str(kept["target"]),
         values=values,
+        whites=Whites(*map(float, kept.get("whites", ()))),
     )

@@ -19,7 +19,7 @@ def registry_rows(starts: Sequence[Start]) -> list[dict[str, Any]]:
             "start": one.name,
             "method": one.method,
             "takes": _takes(one),
-            "most_classes": "any" if one.n_way is None else one.n_way,
+            "most_classes": "any" if one.n_way is None else one.n_way or "predicts numbers",
             "validation": _validation(one),
             "trained_on": len(one.trained_on),
             "licence": one.licence,

@@ -16,7 +16,9 @@ from recommenders.image_files import (
     Pixels,
     image_paths,
     read_image,
+    read_images,
     read_npz,
+    say_empty_classes,
 )
 from recommenders.starts.support_set import UNKNOWN, SupportSet, coded, other_kind
 
@@ -28,9 +30,12 @@ def folder_support(folder: Path) -> SupportSet:
         raise InvalidInputError(
             f"{folder} holds images itself: put those of each class into a folder of its own"
         )
+    say_empty_classes(folder, files)
     names = [path.parent.relative_to(folder).as_posix() for path in files]
-    support = _labelled(folder.resolve().name, tuple(map(read_image, files)), names)
-    return replace(support, rows=tuple(path.relative_to(folder).as_posix() for path in files))
+    images, whites = read_images(files)
+    support = _labelled(folder.resolve().name, tuple(images), names)
+    rows = tuple(path.relative_to(folder).as_posix() for path in files)
+    return replace(support, rows=rows, whites=whites)
 
 
 def npz_support(path: Path) -> SupportSet:
@@ -129,7 +134,7 @@ def _query_file(path: Path, like: SupportSet) -> SupportSet:
     if not path.exists():
         raise InvalidInputError(f"no file {str(path)!r}: check the path")
     if suffix != ".npz":
-        return _unlabelled(path.stem, (read_image(path),), like, (path.name,))
+        return _unlabelled(path.stem, (read_image(path, whites=like.whites),), like, (path.name,))
     images, labels = read_npz(path)
     if labels is not None:
         return _labelled(path.stem, _images(images), labels)
@@ -149,7 +154,7 @@ def _query_folder(folder: Path, like: SupportSet) -> SupportSet:
     places = [path.parent.relative_to(folder).as_posix() for path in files]
     labels = np.array([number.get(place, UNKNOWN) for place in places], dtype=np.int64)
     rows = tuple(path.relative_to(folder).as_posix() for path in files)
-    images = tuple(map(read_image, files))
+    images = tuple(read_images(files, whites=like.whites)[0])
     return SupportSet(folder.resolve().name, "images", like.classes, labels, images, rows=rows)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from metastore.errors import InvalidInputError
 from metastore.types import DatasetRef
-from recommenders.image_files import Pixels
+from recommenders.image_files import UNKNOWN_WHITES, Pixels, Whites
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -45,6 +45,7 @@ class SupportSet:
         values: the classes as they stood in the target column, or as labels of images.
         rows: a name of each row, such as the image's file; empty where rows have none.
         source_id: where a table came from, such as `openml:31`.
+        whites: what is white in images whose files hold no bytes, so that queries are as bright.
     """
 
     name: str
@@ -57,6 +58,7 @@ class SupportSet:
     values: tuple[Any, ...] = ()
     rows: tuple[str, ...] = ()
     source_id: str = ""
+    whites: Whites = UNKNOWN_WHITES
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -17,7 +17,7 @@ from recommenders.starts.support_images import (
     pair_support,
 )
 from recommenders.starts.support_set import UNKNOWN, SupportSet, other_kind
-from recommenders.starts.support_tables import table_query, table_support
+from recommenders.starts.support_tables import is_openml, table_query, table_support
 
 __all__ = ["UNKNOWN", "SupportSet", "read_query", "read_support"]
 
@@ -44,15 +44,20 @@ def read_support(source: Any, target: Any = None, *, name: str = "") -> SupportS
     """
     if isinstance(source, SupportSet):
         return _checked(replace(source, name=name or source.name))
-    path = _path(source)
-    if path is not None and path.is_dir():
-        support = folder_support(path)
-    elif path is not None and path.suffix.lower() == ".npz":
-        support = npz_support(path)
-    elif isinstance(source, tuple) and len(source) == 2 and holds_images(source):
+    path = _there(source)
+    pictured = path is not None and (path.is_dir() or path.suffix.lower() == ".npz")
+    paired = isinstance(source, tuple) and len(source) == 2 and holds_images(source)
+    if not (pictured or paired):
+        support = table_support(source, target)
+    elif target is not None:
+        raise InvalidInputError(
+            f"a target is a column of a table, and {path or 'this'} holds images, whose classes "
+            "are their folders or labels; leave the target out"
+        )
+    elif path is None:
         support = pair_support(source)
     else:
-        support = table_support(source, target)
+        support = folder_support(path) if path.is_dir() else npz_support(path)
     return _checked(replace(support, name=name or support.name))
 
 
@@ -71,6 +76,7 @@ def read_query(source: Any, like: SupportSet, target: Any = None) -> SupportSet:
     Raises:
         InvalidInputError: if it is of another kind, or lacks columns.
     """
+    _there(source)
     if isinstance(source, SupportSet):
         found = source
     elif like.kind == "images":
@@ -84,8 +90,18 @@ def read_query(source: Any, like: SupportSet, target: Any = None) -> SupportSet:
     return found if found.classes == like.classes else _relabelled(found, like)
 
 
-def _path(source: Any) -> Path | None:
-    return Path(source) if isinstance(source, str | Path) else None
+def _there(source: Any) -> Path | None:
+    """Return what a path points to; None where the source is none, or an OpenML id."""
+    if not isinstance(source, str | Path) or is_openml(source):
+        return None
+    path = Path(source)
+    if not path.exists():
+        what = "file" if path.suffix else "file or folder"
+        raise InvalidInputError(
+            f"no {what} {str(path)!r}: check the path; expected a folder of images by "
+            "class, an npz file, or a table (openml:ID for an OpenML dataset)"
+        )
+    return path
 
 
 def _checked(support: SupportSet) -> SupportSet:

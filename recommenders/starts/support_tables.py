@@ -53,6 +53,15 @@ def table_support(source: Any, target: Any) -> SupportSet:
     )
 
 
+def is_openml(source: str | Path) -> bool:
+    """Whether a text names an OpenML dataset rather than a file.
+
+    >>> is_openml("openml:31"), is_openml("iris.csv")
+    (True, False)
+    """
+    return str(source).strip().lower().startswith("openml:")
+
+
 def _refuse_numbers(table: Table, classes: tuple[str, ...]) -> None:
     """Refuse a target of numbers rather than of classes."""
     import pandas as pd  # noqa: PLC0415 - for tables alone

@@ -25,6 +25,7 @@ MOST_LEVELS = 20
 LEAST_NAMES = 10
 """Rows after which text that is another in every row is taken for names of the rows."""
 _GAP = "(missing)"
+_LARGEST = 1e100
 _DAY = np.timedelta64(1, "D")
 
 
@@ -140,9 +141,17 @@ def kind_of(column: Series[Any]) -> str:
     """
     from pandas.api import types  # noqa: PLC0415 - for tables alone
 
-    if types.is_datetime64_any_dtype(column.dtype):
+    if types.is_datetime64_any_dtype(column.dtype) or _holds_dates(column):
         return "date"
     return "number" if types.is_numeric_dtype(column.dtype) else "category"
+
+
+def _holds_dates(column: Series[Any]) -> bool:
+    """Whether a column of objects holds dates, as a database or `datetime.date` gives them."""
+    from pandas.api import types  # noqa: PLC0415 - for tables alone
+
+    objects = types.is_object_dtype(column.dtype)
+    return objects and types.infer_dtype(column, skipna=True) in ("date", "datetime")
 
 
 def _numbers(column: Series[Any]) -> NDArray[np.float64]:
@@ -154,7 +163,8 @@ def _numbers(column: Series[Any]) -> NDArray[np.float64]:
             f"column {column.name!r} held numbers where the model was fitted, and here it holds "
             f"{column.dtype}: {error}"
         ) from error
-    return np.where(np.isfinite(values), values, np.nan)
+    # Squares of larger ones overflow where columns are scaled.
+    return np.where(np.isfinite(values), values, np.nan).clip(-_LARGEST, _LARGEST)
 
 
 def _dates(column: Series[Any]) -> NDArray[np.float64]:
@@ -174,8 +184,18 @@ def _dates(column: Series[Any]) -> NDArray[np.float64]:
 
 
 def _text(column: Series[Any]) -> NDArray[Any]:
-    """Return levels as text, gaps among them; a whole float reads like the integer."""
-    missing = column.isna().to_numpy(dtype=bool)
+    """Return levels as text, gaps among them, however a file or a frame spells them.
+
+    A whole float reads like the integer, a date like its day, and an empty text is a gap.
+    """
+    from pandas.api import types  # noqa: PLC0415 - for tables alone
+
+    if types.is_datetime64_any_dtype(column.dtype):
+        days = bool((column.dropna().dt.normalize() == column.dropna()).all())
+        column = (
+            column.dt.strftime("%Y-%m-%d") if days else column.astype(str).where(column.notna())
+        )
+    missing = (column.isna() | (column.astype(object) == "")).to_numpy(dtype=bool)
     texts = np.array(
         [
             str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
