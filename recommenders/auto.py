@@ -99,6 +99,8 @@ class Auto(PoolRecommender):
         budget, values = self.budgets[place], self.table[:, place]
         lowest = values.min() >= values[self._number(name)] - TINY
         why = "has the lowest regret" if lowest else "is not shown to be worse than a simpler one"
+        if lowest and (values <= values.min() + TINY).sum() > 1:
+            why = "has the lowest regret, as others have,"
         where = f"after {budget} on {self._compared} past datasets left out in turn"
         return chosen, f"{name} {why} {where} (x100: {others})"
 

@@ -7,6 +7,7 @@ single examples never are, since a learner must meet classes it has not seen.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,14 +81,15 @@ def open_source(where: str, wanted: Wanted) -> Source:
     Raises:
         InvalidInputError: if it cannot be read, or has too few classes, groups or examples.
     """
-    if where == SINUSOID:
-        return _waves(wanted)
     path = Path(where)
-    if not path.exists():
+    if where != SINUSOID and not path.exists():
         raise InvalidInputError(
             f"no folder or file {where!r}: expected a folder of images by class, an npz file, a "
             f"table, or the word {SINUSOID}"
         )
+    _check_options(where, wanted)
+    if where == SINUSOID:
+        return _waves(wanted)
     if path.is_dir():
         classes: Mapping[str, Tensor] = image_folder(path, wanted.side or SIDE)
     elif path.suffix == ".npz":
@@ -99,6 +101,21 @@ def open_source(where: str, wanted: Wanted) -> Source:
     else:
         return _classes(path, class_rows(path, wanted.target), wanted)
     return _classes(path, classes, wanted)
+
+
+def _check_options(where: str, wanted: Wanted) -> None:
+    """Refuse what is of another kind of source: it would be passed over without a word."""
+    useless: tuple[str, ...]
+    if where == SINUSOID:
+        kind, useless = "a source of drawn waves", ("target", "group", "side")
+    elif Path(where).is_dir() or Path(where).suffix == ".npz":
+        kind, useless = "a source of images by class", ("target", "group")
+    else:
+        kind, useless = "a table", ("side",)
+    given = [name for name in useless if getattr(wanted, name) is not None]
+    if given:
+        names = " and ".join(f"--{name}" for name in given)
+        raise InvalidInputError(f"{where} is {kind}, which has no use for {names}: leave it out")
 
 
 def split_sizes(n: int, least: int, what: str) -> tuple[int, int, int]:
@@ -133,6 +150,7 @@ def _classes(path: Path, classes: Mapping[str, Tensor], wanted: Wanted) -> Sourc
             f"{max(map(len, classes.values()), default=0)}"
         )
     names = sorted(kept)
+    _say_left_out(path, sorted(set(classes) - set(kept)), needed)
     sizes = split_sizes(len(names), wanted.n_way, f"classes of {needed} examples or more")
     parts = split_classes(len(names), sizes, wanted.seed)
     drawn = [[kept[names[int(i)]] for i in part] for part in parts]
@@ -153,6 +171,16 @@ def _classes(path: Path, classes: Mapping[str, Tensor], wanted: Wanted) -> Sourc
         about["background"] = background_of(drawn[0])
     samplers = [UnevenClassSampler(part, shape, wanted.seed + i) for i, part in enumerate(drawn)]
     return Source(samplers[0], samplers[1], samplers[2], inputs, about)
+
+
+def _say_left_out(path: Path, names: Sequence[str], needed: int) -> None:
+    if names:
+        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        warnings.warn(
+            f"{path}: {shown} left out, with fewer than the {needed} examples that shots and "
+            "queries take",
+            stacklevel=4,
+        )
 
 
 def _groups(path: Path, target: str, group: str, wanted: Wanted) -> Source:

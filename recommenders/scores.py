@@ -323,11 +323,15 @@ SHRINK = 5.0
 
 
 def _pool_columns(past: Past) -> IntArray:
-    """Return which configs of the view make the pool when nobody names one."""
+    """Return which configs of the view make the pool when nobody names one.
+
+    Those that never gave a score are left out where any did.
+    """
     view = past.view
     dense = view.n_datasets * view.n_configs <= MAX_DENSE_CELLS and view.density >= MIN_DENSITY
     if view.n_configs <= MAX_POOL or dense:
-        return np.arange(view.n_configs)
+        ran = np.flatnonzero(np.bincount(view.cell_config, minlength=view.n_configs))
+        return ran if len(ran) else np.arange(view.n_configs)
     most = min(MAX_POOL, MAX_PREDICTED // min(view.n_cells, MAX_ENCODED))
     each = max(1, most // max(1, len(past.datasets)))
     starts, order, _ = past.cells

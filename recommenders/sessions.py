@@ -166,7 +166,9 @@ class TableSession:
         tailed = past.tailed or unbounded(seen.scores, past.view.higher_is_better)
         if tailed and len(seen.scores):
             told, level = telling(seen.scores, past.best, past.spread)
-            seen = replace(seen, columns=seen.columns[told], scores=seen.scores[told])
+            # A lone one may be in units of its own; beside others it is known to have diverged.
+            failed = np.union1d(seen.failed, seen.columns[~told]) if told.any() else seen.failed
+            seen = Seen(seen.columns[told], seen.scores[told], seen.taken, failed)
             best = best if level else None
         chance = self._chance(seen)
         likely = None if chance is None else chance**feasibility.CAUTION

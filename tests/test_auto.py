@@ -86,6 +86,8 @@ def test_the_best_over_all_budgets_answers_unless_shown_to_be_worse_at_one() -> 
 def test_equals_go_to_the_simplest() -> None:
     auto = Auto().fit(small_view(np.full((8, 5), 0.5), meta=np.arange(16.0).reshape(8, 2)))
     assert auto.chosen == ("random",) * 5
+    (found,) = auto.recommend("d0")
+    assert "random has the lowest regret, as others have, after 1" in found.evidence.note
 
 
 def test_too_few_datasets_make_a_portfolio() -> None:

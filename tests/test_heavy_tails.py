@@ -76,16 +76,15 @@ def test_how_far_a_run_diverged_says_nothing(name: str) -> None:
 def test_a_run_that_diverged_is_a_run_that_failed(
     name: str, others: tuple[int, ...], view: View
 ) -> None:
+    """Beside others; a lone one may be in units of its own, and says nothing."""
     one = recommenders.make(name).fit(view.without(["d0"]))
     pool = [(view.algorithm(c), view.config(c)) for c in range(P)]
     seen = [Observation(*pool[c], -float(view.matrix()[0, c])) for c in others]
     diverged = Observation(*pool[0], 3e12)
-    failed = Observation(*pool[0], None, RunStatus.FAILED)
-    found = [
-        [r.config for r in one.recommend("d0", [*seen, bad], n=3, candidates=pool)]
-        for bad in (diverged, failed)
-    ]
-    assert found[0] == found[1]
+    failed = Observation(*pool[0], None, RunStatus.FAILED if others else RunStatus.CRASHED)
+    found = [one.recommend("d0", [*seen, bad], n=3, candidates=pool) for bad in (diverged, failed)]
+    assert [r.config for r in found[0]] == [r.config for r in found[1]]
+    assert [r.evidence.risk > 0 for r in found[0]] == [bool(others)] * 3
 
 
 def test_scores_in_units_of_their_own_still_tell() -> None:

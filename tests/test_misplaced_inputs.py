@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from metastore.errors import InvalidInputError  # noqa: E402
+from recommenders.episode_sources import Wanted, open_source  # noqa: E402
 from recommenders.image_folders import image_folder  # noqa: E402
 from recommenders.starts.support_sets import read_query, read_support  # noqa: E402
 from tests.commands import RunIt  # noqa: E402
@@ -27,6 +28,26 @@ def test_a_target_of_images_is_refused(folder: Path, tmp_path: Path) -> None:
     for source in (folder, str(folder), tmp_path / "digits.npz", (np.stack(images), labels)):
         with pytest.raises(InvalidInputError, match=r"holds images.*leave the target out"):
             read_support(source, "y")
+
+
+@pytest.mark.parametrize(
+    "option", [{"target": "y"}, {"group": "g"}, {"target": "y", "group": "g"}], ids=str
+)
+def test_columns_are_refused_where_learning_is_from_no_table(
+    option: dict[str, str], folder: Path
+) -> None:
+    wanted = Wanted(n_way=2, k_shot=1, n_query=1, **option)
+    for source in (str(folder), "sinusoid"):
+        with pytest.raises(InvalidInputError, match=r"no use for --(target|group).*leave it out"):
+            open_source(source, wanted)
+
+
+def test_a_side_is_of_images(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,y\n1,2\n3,4\n")
+    for source in (str(tmp_path / "t.csv"), "sinusoid"):
+        wanted = Wanted(side=8) if source == "sinusoid" else Wanted(target="y", side=8)
+        with pytest.raises(InvalidInputError, match="no use for --side"):
+            open_source(source, wanted)
 
 
 def test_a_path_that_is_not_there_is_no_openml_id(folder: Path) -> None:

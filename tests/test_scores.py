@@ -38,6 +38,16 @@ def test_failed_runs_are_the_worst_and_never_a_number() -> None:
     assert table.seconds[0, 2] == 9.0
 
 
+def test_what_never_gave_a_score_is_in_no_pool_that_nobody_named() -> None:
+    table = np.random.default_rng(0).random((3, 4))
+    table[:, 2], table[0, 1] = np.nan, np.nan
+    failed = {"failed_dataset": np.array([0, 1, 2, 0]), "failed_config": np.array([2, 2, 2, 1])}
+    view = replace(small_view(table), **failed, failed_seconds=np.full(4, np.nan))
+    past = Past.of(view)
+    assert [text for _, text in past.default_pool.keys] == ['{"c":0}', '{"c":1}', '{"c":3}']
+    assert (past.table((("a", '{"c":2}'),)).regret == 1).all()
+
+
 def test_leaving_out_equals_starting_without() -> None:
     scores = np.random.default_rng(0).random((6, 7))
     view = replace(small_view(scores), groups={"d1": 0, "d4": 0})
