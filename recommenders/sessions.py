@@ -10,7 +10,7 @@ Notation: D datasets, P configs of the pool, k observed configs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
