@@ -1,6 +1,7 @@
 """Advice where configs fail on the new dataset that ran on all past ones.
 
     python -m benchmarks.recommend.failures [--tasks PART] [--table NAME ...] [--small] [--out FILE]
+        [--summary]
 
 A kernel is not installed, memory or time is short, two options do not go together: real tables
 (openml_pimp's SVC and random forest; this project's own runs of four algorithms), each task left
@@ -56,6 +57,7 @@ BUDGET = 20
 SHOWN = (5, 10, 20)
 SEEDS = 3
 PARTS = ("untouched", "development")
+RESULT = Path(__file__).parent / "results" / "failures.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +230,11 @@ def main() -> None:
     parser.add_argument("--table", action="append", choices=tuple(RULES), help="all by default")
     parser.add_argument("--small", action="store_true", help="a trial of two tasks a table")
     parser.add_argument("--out", type=Path, help="the result file")
+    parser.add_argument("--summary", action="store_true", help="run nothing, show the result file")
     options = parser.parse_args()
+    if options.summary:
+        summarise(options.out or RESULT)
+        return
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     settings = {
         "tasks": options.tasks,
@@ -246,6 +252,26 @@ def main() -> None:
                 for rule, fails in RULES[name].items()
             }
     report.write(options.out)
+
+
+def summarise(result: Path) -> None:
+    """Print means over the rules under which something fails, table by table."""
+    for name, rules in json.loads(result.read_text(encoding="utf-8"))["results"].items():
+        failing = [found for rule, found in rules.items() if rule != "nothing"]
+        rows = []
+        for method in [m for m in METHODS if m in failing[0]]:
+            mine = [found[method] for found in failing]
+            row = {"method": method}
+            row |= {
+                f"failed of {k}": f"{np.mean([one['failed'][k] for one in mine]):.1f}"
+                for k in ("10", "20")
+            }
+            row |= {
+                f"regret@{k}": f"{np.mean([one['regret'][str(k)] for one in mine]):.2f}"
+                for k in SHOWN
+            }
+            rows.append(row)
+        print(f"\n{name}: mean of {len(failing)} rules\n{table(rows)}")
 
 
 def _of_rule(
