@@ -19,6 +19,7 @@ import typer
 
 if TYPE_CHECKING:
     from metastore.describing import Describing
+    from metastore.importers.mlflow_runs import MlflowReport
     from metastore.importers.table import ImportReport
     from metastore.store import MetaStore
 
@@ -211,6 +212,35 @@ def import_metafeatures(
     with _working(f"importing {file}"):
         report = _to_fill(store, file).import_metafeatures(file)
     _print_import(report, "values")
+
+
+@imports.command("mlflow")
+def import_mlflow(
+    uri: Annotated[str, typer.Argument(help="http://..., sqlite:///mlflow.db, or a folder.")] = "",
+    store: Store = DEFAULT_STORE,
+    experiment: Annotated[
+        list[str] | None, typer.Option(help="Only this experiment; may be given several times.")
+    ] = None,
+    dataset: Annotated[str, typer.Option(help="The tag or parameter that names the dataset.")] = "",
+    algorithm: Annotated[str, typer.Option(help="The algorithm of all runs.")] = "",
+    curves: Annotated[bool, typer.Option(help="Read the history of each metric.")] = True,
+) -> None:
+    """Import the ended runs of an MLflow tracking server, or of its database or folder.
+
+    The dataset is what mlflow.log_input says, or a tag or parameter dataset, or the experiment;
+    the algorithm is what autologging says, or a tag or parameter algorithm or model.
+
+    Example: headstart import mlflow sqlite:///mlflow.db
+    """
+    with _working("importing from MLflow"):
+        report = _open(store, create=True).import_mlflow(
+            uri or None,
+            experiments=experiment or (),
+            dataset=dataset,
+            algorithm=algorithm,
+            curves=curves,
+        )
+    _print_mlflow(report)
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -918,6 +948,23 @@ def _print_import(report: ImportReport, what: str) -> None:
             print(f"  line {line}: {reason}", file=sys.stderr)
         if report.refused > len(report.reasons[:20]):
             print(f"  and {report.refused - len(report.reasons[:20]):,} more", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _print_mlflow(report: MlflowReport) -> None:
+    """Print what an import from MLflow did; exit status 1 says that runs were refused."""
+    parts = [
+        f"{report.new_runs:,} new runs"
+        + f" ({report.failed_runs:,} of them failed)" * bool(report.failed_runs)
+    ]
+    parts += [f"{report.known_runs:,} were there already"] * bool(report.known_runs)
+    parts += [f"{report.running:,} have not ended"] * bool(report.running)
+    parts += [f"{report.left_out:,} hold nothing but other runs"] * bool(report.left_out)
+    _out(", ".join(parts))
+    if report.refused:
+        print(f"headstart: {len(report.refused):,} runs were refused:", file=sys.stderr)
+        for number, reason in report.refused[:20]:
+            print(f"  run {number}: {reason}", file=sys.stderr)
         raise typer.Exit(1)
 
 

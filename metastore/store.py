@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from uuid import UUID
 
 import duckdb
 
@@ -21,7 +22,9 @@ from metastore.absorb import Absorbed, absorb, waiting
 from metastore.datasets import describe, is_table_file
 from metastore.engines import FileEngine, StaleReadWarning
 from metastore.errors import InvalidInputError
+from metastore.importers import mlflow_runs
 from metastore.importers.metafeature_table import import_metafeatures
+from metastore.importers.mlflow_runs import MlflowOptions, MlflowReport
 from metastore.importers.table import ImportReport, import_table
 from metastore.importers.table_staging import TableOptions
 from metastore.journal import Claim
@@ -130,6 +133,46 @@ class MetaStore(Recording, Starting):
         self.absorb()
         with self._engine.write() as con:
             return import_metafeatures(con, Path(file))
+
+    def import_mlflow(
+        self,
+        tracking_uri: str | None = None,
+        *,
+        experiments: Sequence[str] = (),
+        dataset: str = "",
+        algorithm: str = "",
+        curves: bool = True,
+    ) -> MlflowReport:
+        """Record the ended runs of an MLflow tracking server; twice changes nothing.
+
+        Args:
+            tracking_uri: of the server, a database (`sqlite:///mlflow.db`) or a folder; None for
+                MLflow's own settings.
+            experiments: names of experiments; all when empty.
+            dataset: the tag or parameter that names the dataset; by default an input dataset, a
+                tag or parameter `dataset`, or else the experiment.
+            algorithm: the algorithm of all runs; by default what autologging, or a tag or
+                parameter `algorithm` or `model`, says.
+            curves: whether to read metrics' histories, a request each.
+
+        Raises:
+            MissingDependencyError: if MLflow is not installed.
+            UnknownNameError: if there is no such experiment.
+            InvalidInputError: if the server cannot be read.
+        """
+        names = [experiments] if isinstance(experiments, str) else list(experiments)
+        options, report = MlflowOptions(dataset, algorithm, curves), MlflowReport()
+        client = mlflow_runs.connect(tracking_uri)
+        found = mlflow_runs.records(client, names, options, known=self._known_runs, report=report)
+        self._ensure_tables()
+        self.add(found)
+        return report
+
+    def _known_runs(self, ids: Collection[UUID]) -> set[UUID]:
+        """Return which of some runs are in the store."""
+        asked = {"ids": [str(one) for one in ids]}
+        sql = "SELECT run_id FROM runs WHERE list_contains($ids::UUID[], run_id)"
+        return {row["run_id"] for row in self.rows(sql, asked)}
 
     def set_direction(self, metric: str, *, higher_is_better: bool) -> None:
         """Settle which direction of a metric is better, over what runs say."""
