@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -16,17 +15,13 @@ import pytest
 mlflow = pytest.importorskip("mlflow")
 
 from mlflow.tracking import MlflowClient  # noqa: E402
-from sklearn.datasets import load_iris  # noqa: E402
-from sklearn.model_selection import GridSearchCV  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
-from sklearn.preprocessing import StandardScaler  # noqa: E402
-from sklearn.svm import SVC  # noqa: E402
 
 import metastore  # noqa: E402
 from metastore import MetaStore  # noqa: E402
 from metastore.errors import InvalidInputError, UnknownNameError  # noqa: E402
 from metastore.importers.mlflow_runs import run_id_of  # noqa: E402
 from tests.commands import RunIt  # noqa: E402
+from tests.processes import python  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -68,6 +63,25 @@ def _run(
     if status:
         client.set_terminated(run.info.run_id, status, end_time=1_700_000_002_500)
     return str(run.info.run_id)
+
+
+AUTOLOGGED = """
+import os, sys
+os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+import mlflow
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+mlflow.set_tracking_uri(sys.argv[1])
+mlflow.set_experiment("iris")
+mlflow.sklearn.autolog(log_models=False, log_datasets=False, silent=True)
+X, y = load_iris(return_X_y=True)
+GridSearchCV(SVC(), {"C": [0.1, 1.0]}, cv=2).fit(X, y)
+make_pipeline(StandardScaler(), SVC(C=2.0)).fit(X, y)
+"""
 
 
 @pytest.fixture
@@ -173,20 +187,11 @@ def test_input_datasets_autologged_classes_and_parents(tmp_path: Path, store: Me
 
 
 def test_what_autologging_says_of_searches_and_pipelines(tmp_path: Path, store: MetaStore) -> None:
-    """In a folder, as MLflow kept runs for years."""
+    """In a folder, as MLflow kept runs for years; autologging would stay on in this process."""
     where = tmp_path / "mlruns"
     where.mkdir()
-    with patch.dict(os.environ, {"MLFLOW_ALLOW_FILE_STORE": "true"}):
-        mlflow.set_tracking_uri(str(where))
-        mlflow.set_experiment("iris")
-        mlflow.sklearn.autolog(log_models=False, log_datasets=False, silent=True)
-        try:
-            X, y = load_iris(return_X_y=True)
-            GridSearchCV(SVC(), {"C": [0.1, 1.0]}, cv=2).fit(X, y)
-            make_pipeline(StandardScaler(), SVC(C=2.0)).fit(X, y)
-        finally:
-            mlflow.sklearn.autolog(disable=True)
-            mlflow.set_tracking_uri(None)
+    done = python(AUTOLOGGED, where)
+    assert done.returncode == 0, done.stderr
     report = store.import_mlflow(str(where))
     assert (report.new_runs, report.left_out, report.refused) == (3, 1, [])
     assert "MLFLOW_ALLOW_FILE_STORE" not in os.environ
