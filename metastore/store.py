@@ -22,9 +22,9 @@ from metastore.absorb import Absorbed, absorb, waiting
 from metastore.datasets import describe, is_table_file
 from metastore.engines import FileEngine, StaleReadWarning
 from metastore.errors import InvalidInputError
-from metastore.importers import mlflow_runs
 from metastore.importers.metafeature_table import import_metafeatures
-from metastore.importers.mlflow_runs import MlflowOptions, MlflowReport
+from metastore.importers.mlflow_runs import MlflowOptions, MlflowReport, records
+from metastore.importers.mlflow_server import connect
 from metastore.importers.table import ImportReport, import_table
 from metastore.importers.table_staging import TableOptions
 from metastore.journal import Claim
@@ -158,12 +158,13 @@ class MetaStore(Recording, Starting):
         Raises:
             MissingDependencyError: if MLflow is not installed.
             UnknownNameError: if there is no such experiment.
-            InvalidInputError: if the server cannot be read.
+            InvalidInputError: if there is no such database or folder.
+            HeadstartError: if the server cannot be read; what was read until then is recorded.
         """
         names = [experiments] if isinstance(experiments, str) else list(experiments)
         options, report = MlflowOptions(dataset, algorithm, curves), MlflowReport()
-        client = mlflow_runs.connect(tracking_uri)
-        found = mlflow_runs.records(client, names, options, known=self._known_runs, report=report)
+        client = connect(tracking_uri)
+        found = records(client, names, options, known=self._known_runs, report=report)
         self._ensure_tables()
         self.add(found)
         return report

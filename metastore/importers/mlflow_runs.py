@@ -22,18 +22,15 @@ stay out; so do runs that hold nothing but nested ones. Needs `mlflow-skinny`, o
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from metastore.errors import InvalidInputError, MissingDependencyError, UnknownNameError
+from metastore.errors import InvalidInputError
+from metastore.importers.mlflow_server import experiments_of, pages_of, reading
 from metastore.importers.mlflow_texts import config_of, parts_of, public_path, seed_of
 from metastore.metrics import known_direction
-from metastore.reading import not_found
 from metastore.records import checked
 from metastore.redaction import is_secret, redact
 from metastore.types import DatasetRef, MetricValue, RunRecord, RunStatus, content_id
@@ -49,8 +46,6 @@ _STATUS = {
 }
 _ALGORITHM = ("algorithm", "model", "model_type", "estimator", "estimator_name")
 _OF_MACHINE = "system/"
-_FOLDERS = "MLFLOW_ALLOW_FILE_STORE"
-_PAGE = 1_000
 
 
 @dataclass(frozen=True)
@@ -90,57 +85,6 @@ class MlflowReport:
     refused: list[tuple[str, str]] = field(default_factory=list)
 
 
-def connect(tracking_uri: str | None) -> MlflowClient:
-    """Return a client of a tracking server; None for the one of MLflow's own settings.
-
-    Raises:
-        MissingDependencyError: if MLflow is not installed.
-        InvalidInputError: if there is no such server, database or folder.
-    """
-    try:
-        from mlflow.tracking import MlflowClient  # noqa: PLC0415 - few stores need it
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"importing from MLflow needs it ({error}): pip install 'headstart[mlflow]'"
-        ) from error
-    _check_there(tracking_uri or "")
-    try:
-        with _folders_allowed():
-            return MlflowClient(tracking_uri=tracking_uri)
-    except Exception as error:  # of any kind: the server's, the database's, the network's
-        raise _unreadable(error) from error
-
-
-@contextmanager
-def _folders_allowed() -> Iterator[None]:
-    """Let MLflow open a folder, which it does not write to any more unless it is asked to."""
-    before = os.environ.get(_FOLDERS)
-    os.environ[_FOLDERS] = "true"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_FOLDERS]
-        else:
-            os.environ[_FOLDERS] = before
-
-
-def _check_there(uri: str) -> None:
-    """Refuse a database or a folder that is not there: MLflow would make an empty one."""
-    scheme, _, rest = uri.rpartition("://")
-    place = Path(rest.removeprefix("/") if scheme == "sqlite" else rest)
-    if uri and scheme in ("", "file", "sqlite") and rest != "/:memory:" and not place.exists():
-        raise InvalidInputError(
-            f"no MLflow database or folder {str(place)!r}: expected the tracking URI of a server "
-            "(http://...), a database (sqlite:///mlflow.db) or a folder (mlruns)"
-        )
-
-
-def _unreadable(error: Exception) -> InvalidInputError:
-    said = " ".join(redact(str(error)).split())[:300]
-    return InvalidInputError(f"MLflow cannot be read: {said}")
-
-
 def run_id_of(mlflow_id: str) -> UUID:
     """Return the id that a run of MLflow has here."""
     return content_id("mlflow", mlflow_id)
@@ -165,11 +109,11 @@ def records(
 
     Raises:
         UnknownNameError: if there is no such experiment.
-        InvalidInputError: if the server cannot be read.
+        HeadstartError: if the server cannot be read; runs before that were given.
     """
     options, report = options or MlflowOptions(), report or MlflowReport()
-    names = _experiments(client, experiments)
-    for page in _pages(client, list(names)):
+    names = experiments_of(client, experiments)
+    for page in pages_of(client, list(names)):
         there = set(known([run_id_of(run.info.run_id) for run in page]))
         for run in page:
             if run.info.status not in _STATUS:
@@ -188,42 +132,6 @@ def records(
                 report.new_runs += 1
                 report.failed_runs += record.status is RunStatus.FAILED
                 yield record
-
-
-def _experiments(client: MlflowClient, wanted: Sequence[str]) -> dict[str, str]:
-    """Return names by id of the experiments that are wanted."""
-    every, token = [], None
-    while True:
-        try:
-            some = client.search_experiments(max_results=_PAGE, page_token=token)
-        except Exception as error:  # of any kind, as above
-            raise _unreadable(error) from error
-        every += list(some)
-        token = some.token
-        if not token:
-            break
-    names = {one.experiment_id: one.name for one in every}
-    for name in wanted:
-        if name not in names.values():
-            where = not_found("experiment", name, names.values())
-            raise UnknownNameError(where.replace("the store", "MLflow"))
-    return {i: name for i, name in names.items() if not wanted or name in wanted}
-
-
-def _pages(client: MlflowClient, experiments: list[str]) -> Iterator[list[Run]]:
-    """Return the runs of experiments, a page at a time, the oldest first."""
-    token = None
-    while experiments:
-        page = client.search_runs(
-            experiments,
-            max_results=_PAGE,
-            order_by=["attributes.start_time ASC"],
-            page_token=token,
-        )
-        yield list(page)
-        token = page.token
-        if not token:
-            return
 
 
 def _holds_others(run: Run) -> bool:
@@ -314,7 +222,8 @@ def _curves(client: MlflowClient, run: Run) -> Iterator[MetricValue]:
     for name in run.data.metrics:
         if name.startswith(_OF_MACHINE):
             continue
-        history = client.get_metric_history(run.info.run_id, name)
+        with reading():
+            history = client.get_metric_history(run.info.run_id, name)
         points = {one.step: one.value for one in sorted(history, key=lambda one: one.timestamp)}
         if len(points) < 2:
             continue

@@ -18,7 +18,7 @@ from mlflow.tracking import MlflowClient  # noqa: E402
 
 import metastore  # noqa: E402
 from metastore import MetaStore  # noqa: E402
-from metastore.errors import InvalidInputError, UnknownNameError  # noqa: E402
+from metastore.errors import HeadstartError, InvalidInputError, UnknownNameError  # noqa: E402
 from metastore.importers.mlflow_runs import run_id_of  # noqa: E402
 from tests.commands import RunIt  # noqa: E402
 from tests.processes import python  # noqa: E402
@@ -230,13 +230,32 @@ def test_who_says_what_can_be_told(tmp_path: Path, store: MetaStore) -> None:
 def test_what_cannot_be_read_is_said(uri: str, store: MetaStore, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="no experiment 'svm' in MLflow; did you mean 'svc'"):
         store.import_mlflow(uri, experiments="svm")
-    with pytest.raises(InvalidInputError, match="MLflow cannot be read"):
+    with pytest.raises(HeadstartError, match="MLflow cannot be read"):
         store.import_mlflow("nonsense://nowhere")
     for where in (tmp_path / "no.db", tmp_path / "mlruns"):
         address = f"sqlite:///{where}" if where.suffix else str(where)
         with pytest.raises(InvalidInputError, match="no MLflow database or folder"):
             store.import_mlflow(address)
         assert not where.exists()
+
+
+def test_what_was_read_before_a_server_failed_is_recorded(
+    uri: str, store: MetaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fails(self: Any, run_id: str, key: str) -> Any:
+        asked.append(run_id)
+        if len(asked) == 3:
+            raise OSError("the line is dead; token=abc123")
+        return history(self, run_id, key)
+
+    history = MlflowClient.get_metric_history
+    monkeypatch.setattr(MlflowClient, "get_metric_history", fails)
+    with pytest.raises(HeadstartError, match=r"cannot be read: the line is dead; token=\*\*\*"):
+        store.import_mlflow(uri, experiments=["svc"])
+    assert len(store.rows("SELECT run_id FROM runs")) == 2
+    assert store.import_mlflow(uri, experiments=["svc"]).new_runs == 2
 
 
 def test_the_command(uri: str, headstart: RunIt) -> None:
