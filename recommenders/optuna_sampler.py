@@ -266,10 +266,8 @@ class HeadstartSampler(BaseSampler):
                 else:
                     params[name] = self._tpe.sample_independent(study, trial, name, distribution)
         offer = pool.space.offer(params)
-        if not self._advice.is_new(offer, pool, others):
-            return {}
-        if self._advice.risk(offer, pool, others) > TOO_RISKY:  # TPE forgets what raised an error
-            return {}
+        if not self._advice.takes(offer, pool, others, TOO_RISKY):
+            return {}  # TPE forgets what raised an error
         wanted = (offer.algorithm, offer.config)
         rivals = claim(study._storage, study._study_id, trial, wanted, math.nan)
         return {} if rivals else params

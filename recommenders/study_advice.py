@@ -77,20 +77,26 @@ class StudyAdvice:
         observed = self._observed(told, pool.offers.values())
         return self.advisor.recommend(observed, n, pool.candidates())
 
-    def is_new(self, offer: Offer, pool: StudyPool, others: Sequence[FrozenTrial]) -> bool:
-        """Return whether no other trial has tried or claimed an offer, or one alike."""
-        told = tell(others, pool.space, higher_is_better=True)
-        return offer.text not in told.tried and offer.key not in told.keys
+    def takes(
+        self, offer: Offer, pool: StudyPool, others: Sequence[FrozenTrial], most_risk: float
+    ) -> bool:
+        """Return whether an offer is new, no trial having tried one alike, and not too risky.
 
-    def risk(self, offer: Offer, pool: StudyPool, others: Sequence[FrozenTrial]) -> float:
-        """Return how likely an offer is to fail, by which trials did; 0 where none did."""
+        Args:
+            offer: what somebody else suggests.
+            pool: what may be tried.
+            others: all trials but the one that is being sampled.
+            most_risk: how likely to fail it may be, by which trials did.
+        """
         higher = self.advisor.view is None or self.advisor.view.higher_is_better
         told = tell(others, pool.space, higher)
+        if offer.text in told.tried or offer.key in told.keys:
+            return False
         if not any(one.failed for one in (*self.advisor.own, *told.observed)):
-            return 0.0
+            return True
         asked = [(offer.algorithm, offer.config)]
         found = self.advisor.recommend(self._observed(told, ()), 1, asked)
-        return found[0].evidence.risk if found else 0.0
+        return not found or found[0].evidence.risk <= most_risk
 
     def _observed(self, told: Told, offers: Iterable[Offer]) -> list[Observation]:
         """Return what was observed, and what need not be tried because it amounts to the same."""
