@@ -137,6 +137,30 @@ class Advisor:
         """Return at most `n` configs to run next, as `Recommender.recommend` does."""
         return self.fitted.recommend(self.name, observed, n, candidates)
 
+    def recommend_within(
+        self,
+        observed: Sequence[Observation],
+        n: int,
+        left: float,
+        candidates: Sequence[Candidate] | None = None,
+    ) -> list[Recommendation]:
+        """Return at most `n` configs to run at once, each worth most a second of what is left.
+
+        Args:
+            observed: as in `Recommender.recommend`.
+            n: how many to return.
+            left: seconds that each may take; infinity for no limit.
+            candidates: as in `Recommender.recommend`.
+        """
+        found: list[Recommendation] = []
+        while len(found) < n:
+            believed = [*observed, *(one.believed() for one in found)]
+            one = self.fitted.recommend_within(self.name, left, believed, candidates)
+            if one is None:
+                break
+            found.append(one)
+        return found
+
 
 def _has_runs(store: MetaStore) -> bool:
     return bool(store.rows("SELECT run_id FROM runs LIMIT 1"))

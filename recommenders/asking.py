@@ -196,8 +196,7 @@ def _answered(
         found = recommender.recommend(task, observed, question.n)
     else:
         budget = Budget(question.budget_seconds, question.n)
-        higher = learned.view.higher_is_better
-        planned = plan(recommender, task, observed, budget, higher_is_better=higher)
+        planned = plan(recommender, task, observed, budget)
         found = list(planned.recommendations)
     thin = thinly_covered(learned.view, found)
     found = [

@@ -137,7 +137,7 @@ def _budget_words(plan: Plan) -> str:
     count = len(plan.recommendations)
     words = f"{_count(count, 'config')} in about {_number(plan.seconds, digits=3)} s"
     if plan.scale != 1:
-        words += f", {_number(plan.scale, digits=2)} times what they took elsewhere, as runs so far"
+        words += f", {_number(plan.scale, digits=2)} times what was expected, as runs so far"
     if plan.guessed:
         words += f"; {plan.guessed} of the durations are guessed from other configs"
     return f"chosen by what each is expected to be worth a second: {words}"

@@ -82,6 +82,9 @@ class HeadstartSampler(BaseSampler):
         seed: fixes whatever is left to chance.
         constraints_func: as in Optuna's `TPESampler`; a trial with a value above 0 is observed
             as a failed run. Optuna 5 prefers `trial.set_constraint`, which works as well.
+        per_second: whether time counts, and not trials: each trial is then the one that is
+            expected to gain most a second, by past durations and those of the study's own
+            trials. Every trial is chosen so, none is left to TPE.
         record: whether to record what was advised, for `headstart report`. Runs are recorded by
             `store.optuna_callback`.
 
@@ -102,11 +105,12 @@ class HeadstartSampler(BaseSampler):
         recommender: str = "auto",
         seed: int | None = None,
         constraints_func: Callable[[FrozenTrial], Sequence[float]] | None = None,
+        per_second: bool = False,
         record: bool = True,
     ) -> None:
         self._store, self._record = store, record
         topic = Topic(dataset, metric, target, algorithm, recommender, seed or 0)
-        self._advice = StudyAdvice(Advisor.of(store, topic), algorithm_param)
+        self._advice = StudyAdvice(Advisor.of(store, topic), algorithm_param, per_second)
         options: dict[str, Any] = {}
         if constraints_func is not None:
             options["constraints_func"] = constraints_func
@@ -226,7 +230,8 @@ class HeadstartSampler(BaseSampler):
         """Choose and claim a config for a trial, and return the params that it sets."""
         others = [t for t in _trials(study) if t.number != trial.number]
         ended = sum(t.state.is_finished() for t in others)
-        if ended >= ALONE and ended % 2 and not pool.open:
+        shared = not pool.open and not self._advice.per_second
+        if ended >= ALONE and ended % 2 and shared:
             params = self._by_tpe(study, trial, pool, others)
             if params:
                 return params

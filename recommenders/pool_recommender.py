@@ -16,16 +16,21 @@ import numpy as np
 from metastore.errors import InvalidInputError
 from metastore.search_space import SearchSpace
 from metastore.types import Observation, RunStatus, canonical_json
-from metastore.view import View
+from metastore.view import FloatArray, View
+from recommenders.durations import Durations
 from recommenders.encoding import Key
+from recommenders.per_second import worth_most
 from recommenders.recommender import AskedTask, Candidate, Recommendation
 from recommenders.scores import Past, Table
-from recommenders.sessions import Seen, Session, Step, evidence, seconds
+from recommenders.sessions import Seen, Session, Step, evidence
 from recommenders.spaces import pool_of
 from recommenders.tasks import resolve
 from recommenders.threads import one_thread
 
 PAIR = 2
+
+TIMED = frozenset({RunStatus.COMPLETED, RunStatus.TIMEOUT})
+"""Statuses of runs that took as long as they take, or at least as long as they were given."""
 
 
 class PoolRecommender(ABC):
@@ -40,6 +45,7 @@ class PoolRecommender(ABC):
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self._past: Past | None = None
+        self._durations: Durations | None = None
         self._offered: tuple[Key, ...] | None = None
 
     @property
@@ -78,6 +84,7 @@ class PoolRecommender(ABC):
     def fit_past(self, past: Past) -> Self:
         """Learn from a prepared past, which several recommenders can share."""
         self._past = past
+        self._durations = Durations.of(past)
         self._offered = None
         self.prepare()
         return self
@@ -116,7 +123,61 @@ class PoolRecommender(ABC):
         with one_thread():
             table, seen = self._pool(list(observed), candidates)
             step = self.session(asked, table).step(seen, int(n))
-        return [self._speak(table, step, i) for i in range(len(step.choice.columns))]
+            seconds = self._seconds(asked, table, observed)
+        return [self._speak(table, step, i, seconds) for i in range(len(step.choice.columns))]
+
+    def recommend_within(
+        self,
+        task: Any,
+        left: float,
+        observed: Sequence[Observation] = (),
+        candidates: Sequence[Candidate] | None = None,
+    ) -> Recommendation | None:
+        """Return the config that is expected to be worth most a second.
+
+        Where no past run has a duration it is the most urgent one, of unknown duration.
+
+        Args:
+            task: as in `recommend`.
+            left: seconds that it may take; infinity for no limit.
+            observed: as in `recommend`; durations of `Observation.seconds` count.
+            candidates: as in `recommend`.
+
+        Returns:
+            None where nothing fits into the time.
+
+        Raises:
+            InvalidInputError: as in `recommend`.
+            UnknownNameError: as in `recommend`.
+        """
+        if not self.timed:
+            return next(iter(self.recommend(task, observed, 1, candidates)), None)
+        asked = resolve(task, self.past.view)
+        with one_thread():
+            table, seen = self._pool(list(observed), candidates)
+            seconds = self._seconds(asked, table, observed)
+            found = worth_most(self.session(asked, table), seen, seconds, left)
+        return None if found is None else self._speak(table, *found, seconds)
+
+    @property
+    def timed(self) -> bool:
+        """Whether any past run has a duration."""
+        return self._durations is not None
+
+    def _seconds(
+        self, task: AskedTask, table: Table, observed: Sequence[Observation]
+    ) -> FloatArray:
+        """Return how long each config of the table `(P,)` is expected to take on a task."""
+        if self._durations is None:
+            return np.full(len(table.keys), np.nan)
+        took: dict[int, list[float]] = {}
+        for one in observed:
+            if one.status in TIMED and one.seconds is not None and one.seconds > 0:
+                column = table.number[one.algorithm, canonical_json(one.config)]
+                took.setdefault(column, []).append(float(one.seconds))
+        columns = np.array(sorted(took), dtype=np.int64)
+        means = np.array([np.mean(took[c]) for c in columns.tolist()], dtype=np.float64)
+        return self._durations.expected(task, table, columns, means)
 
     def _pool(
         self, observed: Sequence[Observation], candidates: Sequence[Candidate] | None
@@ -158,7 +219,7 @@ class PoolRecommender(ABC):
             np.array(columns, dtype=np.int64), np.array(scores, dtype=np.float64), taken, failed
         )
 
-    def _speak(self, table: Table, step: Step, place: int) -> Recommendation:
+    def _speak(self, table: Table, step: Step, place: int, seconds: FloatArray) -> Recommendation:
         """Turn one choice into a recommendation, in the metric's own direction."""
         column = int(step.choice.columns[place])
         algorithm, text = table.keys[column]
@@ -172,7 +233,7 @@ class PoolRecommender(ABC):
             config=json.loads(text),
             value=expected,
             interval=(min(ends), max(ends)),
-            seconds=seconds(table, column, step.choice.weights),
+            seconds=float(seconds[column]),
             evidence=evidence(self.past, table, step, place),
         )
 

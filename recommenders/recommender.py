@@ -7,12 +7,13 @@ answer is a warm start; with observations it is the next step. Recommenders comp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, runtime_checkable
 
 from metastore.search_space import SearchSpace
-from metastore.types import Config, Observation
+from metastore.types import Config, Observation, RunStatus
 from metastore.view import FloatArray, View
 
 Candidate = tuple[str, Config]
@@ -88,6 +89,14 @@ class Recommendation:
     interval: tuple[float, float]
     seconds: float
     evidence: Evidence
+
+    def believed(self) -> Observation:
+        """Return the run as if it came out as expected, while it is not known yet.
+
+        A batch is put together by it (Kriging believer: Ginsbourger, Le Riche and Carraro, 2010).
+        """
+        value = self.value if math.isfinite(self.value) else None
+        return Observation(self.algorithm, self.config, value, RunStatus.RUNNING)
 
     def to_estimator(self) -> Any:
         """Return an unfitted scikit-learn estimator of this algorithm and config.

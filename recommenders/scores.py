@@ -254,7 +254,7 @@ class Past:
                 self._at[name] = found
         return found
 
-    def _numbers(self, keys: tuple[Key, ...]) -> IntArray:
+    def numbers(self, keys: tuple[Key, ...]) -> IntArray:
         """Return the numbers of configs in the view, -1 where they are not in it."""
         places = self.view.places({text for _, text in keys})
         found = dict(zip(keys_of(self.view, places), places.tolist(), strict=True))
@@ -280,8 +280,8 @@ class Past:
             kept[self.default_pool.keys] = self.default_pool
         base, new, places = carried(kept, keys)
         if not base:
-            return self._table(keys, self._numbers(keys))
-        both = kept[base].joined(self._table(new, self._numbers(new))) if new else kept[base]
+            return self._table(keys, self.numbers(keys))
+        both = kept[base].joined(self._table(new, self.numbers(new))) if new else kept[base]
         return both.take(places)
 
     def _table(self, keys: tuple[Key, ...], numbers: IntArray) -> Table:

@@ -97,8 +97,14 @@ class Asking:
             offers.setdefault(offer.key[1], offer)
         return {offer.key: offer for offer in offers.values()}
 
-    def next(self, n: int) -> list[Chosen]:
-        """Return at most `n` configs to try, none when there are no more."""
+    def next(self, n: int, left: float | None = None) -> list[Chosen]:
+        """Return at most `n` configs to try, none when there are no more.
+
+        Args:
+            n: how many are tried at once.
+            left: seconds that there are, where what a second brings counts; None where it is
+                what a config brings.
+        """
         if self._advisor is None or (self._given is not None and self._pool is None):
             return self._drawn(n)
         offers = self._known
@@ -113,7 +119,11 @@ class Asking:
             if done and o.text in done and o.key not in self._observed
         ]
         pool = [(offer.algorithm, offer.config) for offer in offers.values()]
-        found = self._advisor.recommend([*self._observed.values(), *same], n, pool)
+        observed = [*self._observed.values(), *same]
+        if left is None:
+            found = self._advisor.recommend(observed, n, pool)
+        else:
+            found = self._advisor.recommend_within(observed, n, left, pool)
         chosen = [offers[r.algorithm, canonical_json(r.config)] for r in found]
         self._asked += chosen
         return [(r, self._params(offer)) for r, offer in zip(found, chosen, strict=True)]
@@ -155,14 +165,21 @@ class Asking:
             count: how many configs were asked for last.
         """
         scores = results.get(f"mean_test_{self._key}", ())
+        folds = sum(k.startswith("split") and k.endswith(f"_test_{self._key}") for k in results)
         offers = self._asked[-count:]
         for place, offer in enumerate(offers, start=self._told):
             score = float(scores[place]) if len(scores) else math.nan
             scored = math.isfinite(score) and results["mean_score_time"][place] > 0
             value = (score if self._higher else -score) if scored else None
             status = RunStatus.COMPLETED if scored else RunStatus.FAILED
-            one = Observation(offer.algorithm, offer.config, value, status)
+            took = folds * _mean_seconds(results, place) if scored else None
+            one = Observation(offer.algorithm, offer.config, value, status, took)
             self._observed[offer.key] = one
             if scored:
                 self._tried.append((score, offer))
         self._told = len(scores) or self._told
+
+
+def _mean_seconds(results: Mapping[str, Any], place: int) -> float:
+    """Return what fitting and scoring a config on a fold took."""
+    return float(results["mean_fit_time"][place] + results["mean_score_time"][place])

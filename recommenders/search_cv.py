@@ -12,11 +12,13 @@ sampler go on where earlier runs stopped.)
 
 from __future__ import annotations
 
+import math
 import numbers
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter as clock
 from typing import Any, ClassVar
 
 import numpy as np
@@ -52,6 +54,10 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
             distributions need bounds; Optuna's are taken too. None for the configs that the
             store knows of this algorithm.
         n_iter: how many configs to try; fewer are where the store knows no more.
+        max_seconds: how long to search; None for no limit. With it each config is the one that
+            is expected to gain most a second, by past durations and those of this search. The
+            first config is tried, and what was begun is ended, whatever that takes; `n_iter` is
+            how many at most. The refit comes after it.
         algorithm: name of the algorithm in the store; by default the estimator's.
         recommender: one of `recommenders.names()`.
         scoring: as in `GridSearchCV`. The metric of that name guides the search; of several the
@@ -78,6 +84,7 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
         "dataset": [str, DatasetRef, None],
         "param_distributions": [dict, None],
         "n_iter": [Interval(numbers.Integral, 1, None, closed="left")],
+        "max_seconds": [Interval(numbers.Real, 0, None, closed="neither"), None],
         "algorithm": [str, None],
         "recommender": [str],
         "random_state": ["random_state"],
@@ -92,6 +99,7 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
         *,
         param_distributions: Mapping[str, Any] | None = None,
         n_iter: int = 10,
+        max_seconds: float | None = None,
         algorithm: str | None = None,
         recommender: str = "auto",
         scoring: Any = None,
@@ -120,6 +128,7 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
         self.dataset = dataset
         self.param_distributions = param_distributions
         self.n_iter = n_iter
+        self.max_seconds = max_seconds
         self.algorithm = algorithm
         self.recommender = recommender
         self.random_state = random_state
@@ -160,7 +169,7 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
                 f"cv: {self._checked_cv_orig!r} splits anew for every config, so that scores "
                 "could not be compared; give it random_state=0"
             )
-        store = self._store()
+        begun, store = clock(), self._store()
         self._ref = self._described(store)
         self.dataset_ = store.label(self._ref)
         seed = int(check_random_state(self.random_state).randint(2**31))
@@ -170,7 +179,12 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
         jobs, folds, tried = effective_n_jobs(self.n_jobs), 0, 0
         while tried < self.n_iter:
             batch = min(self.n_iter - tried, max(1, jobs // folds)) if folds else 1
-            chosen = asked.next(batch)
+            left = None if self.max_seconds is None else math.inf
+            if self.max_seconds is not None and tried:
+                left = (self.max_seconds - clock() + begun) * max(1, min(jobs, folds))
+                if left <= 0:
+                    break
+            chosen = asked.next(batch, left)
             if not chosen:
                 break
             tried += len(chosen)

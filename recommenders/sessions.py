@@ -217,15 +217,6 @@ def slowness(table: Table, weights: FloatArray) -> FloatArray:
     return slower
 
 
-def seconds(table: Table, column: int, weights: FloatArray) -> float:
-    """Return the weighted geometric mean of a config's past durations; NaN where unknown."""
-    known = np.isfinite(table.seconds[:, column]) & (table.seconds[:, column] > 0) & (weights > 0)
-    if not known.any():
-        return float("nan")
-    share = weights[known] / weights[known].sum()
-    return float(np.exp(share @ np.log(table.seconds[known, column])))
-
-
 def evidence(past: Past, table: Table, step: Step, place: int) -> Evidence:
     """Return which past datasets speak for one config of an answer, the heaviest first."""
     column = int(step.choice.columns[place])

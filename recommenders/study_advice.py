@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from metastore.errors import InvalidInputError
 from metastore.types import Observation, RunStatus, canonical_json
 from metastore.view import View
 from recommenders.advisor import Advisor
-from recommenders.recommender import Recommendation
+from recommenders.recommender import Candidate, Recommendation
 from recommenders.study_pool import AROUND, StudyPool
 from recommenders.study_space import Offer
 from recommenders.study_trials import Told, best_params, tell
@@ -25,6 +26,7 @@ class StudyAdvice:
     Args:
         advisor: the past, and who is asked.
         algorithm_param: the study's parameter that says which algorithm; empty for one algorithm.
+        per_second: whether configs are worth what they are expected to gain a second.
 
     `latest` is the pool that was asked about last.
 
@@ -32,7 +34,9 @@ class StudyAdvice:
         InvalidInputError: if the past has several algorithms and no parameter chooses among them.
     """
 
-    def __init__(self, advisor: Advisor, algorithm_param: str = "") -> None:
+    def __init__(
+        self, advisor: Advisor, algorithm_param: str = "", per_second: bool = False
+    ) -> None:
         known = advisor.algorithms
         if len(known) > 1 and not algorithm_param:
             raise InvalidInputError(
@@ -42,6 +46,7 @@ class StudyAdvice:
             )
         self.advisor = advisor
         self._algorithm_param = algorithm_param
+        self.per_second = per_second
         self.latest: StudyPool | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -72,10 +77,16 @@ class StudyAdvice:
         higher = self.advisor.view is None or self.advisor.view.higher_is_better
         told = tell(others, pool.space, higher)
         if pool.open:
-            return self.advisor.recommend(self._observed(told, ()), n)
+            return self._asked(self._observed(told, ()), n, None)
         pool.surround(best_params(others, AROUND, higher))
-        observed = self._observed(told, pool.offers.values())
-        return self.advisor.recommend(observed, n, pool.candidates())
+        return self._asked(self._observed(told, pool.offers.values()), n, pool.candidates())
+
+    def _asked(
+        self, observed: list[Observation], n: int, pool: list[Candidate] | None
+    ) -> list[Recommendation]:
+        if not self.per_second:
+            return self.advisor.recommend(observed, n, pool)
+        return self.advisor.recommend_within(observed, n, math.inf, pool)
 
     def takes(
         self, offer: Offer, pool: StudyPool, others: Sequence[FrozenTrial], most_risk: float

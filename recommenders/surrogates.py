@@ -170,6 +170,16 @@ def _batch(processes: Sequence[_Process], points: FloatArray) -> FloatArray:
     return clipped
 
 
+def smooth(points: FloatArray, values: FloatArray, asked: FloatArray) -> FloatArray:
+    """Return what a process over points `(n, d)` with values `(n,)` expects at others `(m, d)`."""
+    (process,) = _fit([(points, values)], ard=True)
+    if process.scale == 0.0:
+        return np.full(len(asked), process.mean)
+    gains = matern(asked / process.lengthscales, process.points) @ process.coefficients
+    expected: FloatArray = process.mean + process.scale * gains
+    return expected
+
+
 def _fit(training: Sequence[tuple[FloatArray, FloatArray]], ard: bool) -> list[_Process]:
     """Return the processes of datasets with points `(n, d)` and regrets `(n,)`."""
     subsets = [_Subset.of(points, regrets) for points, regrets in training]

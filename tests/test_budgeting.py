@@ -9,9 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.stats import norm
 
 import metastore
 from metastore.errors import InvalidInputError
@@ -21,17 +18,14 @@ from recommenders import Question, ask, make
 from recommenders.asking import own_runs
 from recommenders.budgeting import (
     MOST,
-    WIDTH,
     Budget,
     Plan,
-    improvement,
     own_scale,
     parse_duration,
     plan,
 )
 from recommenders.explaining import as_json, in_words
 from recommenders.pool_recommender import PoolRecommender
-from recommenders.recommender import Evidence, Recommendation
 from recommenders.replay import Answers
 from tests.commands import RunIt
 from tests.views import view_from_parquet
@@ -55,7 +49,6 @@ def planned(one: PoolRecommender, asked: str, seconds: float, **options: object)
         asked,
         observed,  # type: ignore[arg-type]
         Budget(seconds, **options),  # type: ignore[arg-type]
-        higher_is_better=False,
     )
 
 
@@ -73,30 +66,7 @@ def test_what_is_no_duration_is_said(text: str) -> None:
         parse_duration(text)
 
 
-@settings(deadline=None)
-@given(mean=st.floats(-2, 2), scale=st.floats(1e-3, 2), best=st.floats(-2, 2), up=st.booleans())
-def test_expected_improvement_is_the_integral(
-    mean: float, scale: float, best: float, up: bool
-) -> None:
-    sign = 1.0 if up else -1.0
-    half = scale * WIDTH / 2
-    one = Recommendation("a", {}, sign * mean, (mean - half, mean + half), 1.0, Evidence("x"))
-    if not up:
-        one = replace(one, interval=(-mean - half, -mean + half))
-    points = mean + scale * np.linspace(-9, 9, 20001)
-    density = norm.pdf(points, mean, scale)
-    integral = np.trapezoid(np.maximum(points - best, 0) * density, points)
-    assert improvement(one, best, sign) == pytest.approx(integral, abs=1e-6)
-
-
-def test_what_is_unknown_promises_nothing() -> None:
-    nothing = Recommendation("a", {}, math.nan, (math.nan, math.nan), 1.0, Evidence("x"))
-    assert improvement(nothing, 0.5, 1.0) == 0
-    sure = replace(nothing, value=0.7)
-    assert improvement(sure, 0.5, 1.0) == pytest.approx(0.2)
-
-
-def test_a_batch_keeps_to_its_time_and_begins_with_the_first_guess(view: View) -> None:
+def test_a_batch_keeps_to_its_time(view: View) -> None:
     asked = view.datasets[3]
     one = fitted(view, "nearest", asked)
     everything = one.recommend(asked, n=view.n_configs)
@@ -107,8 +77,6 @@ def test_a_batch_keeps_to_its_time_and_begins_with_the_first_guess(view: View) -
         assert found.seconds == pytest.approx(sum(r.seconds for r in found.recommendations))
         keys = [canonical_json(r.config) for r in found.recommendations]
         assert len(set(keys)) == len(keys)
-        affordable = [r for r in everything if r.seconds <= total * share]
-        assert found.recommendations[0].config == affordable[0].config
     assert len(planned(one, asked, 2 * total).recommendations) == MOST
     assert len(planned(one, asked, 2 * total, most=3).recommendations) == 3
 
@@ -119,27 +87,27 @@ def test_a_time_too_short_for_anything(view: View) -> None:
     assert found.recommendations == ()
 
 
-def test_more_is_tried_in_a_time_than_by_urgency_alone(view: View) -> None:
-    """Over many datasets: within a fifth of the time, regret is no worse than going by rank."""
-    by_worth, by_rank, counts = [], [], []
-    for asked in view.datasets[::14]:
-        one = fitted(view, "nearest", asked)
-        ranked = one.recommend(asked, n=view.n_configs)
-        budget = 0.2 * sum(r.seconds for r in ranked)
+def test_a_batch_of_its_worth_a_second_beats_one_by_rank(view: View) -> None:
+    """Over many datasets, by real durations: within a hundredth of the time of all configs."""
+    by_worth, by_rank = [], []
+    for asked in view.datasets[::7]:
+        one = fitted(view, "portfolio", asked)
         answers = Answers.of(view, asked)
         regret = dict(zip(answers.keys, answers.regret, strict=True))
-        left, sequence = budget, []
-        for r in ranked:
-            if r.seconds <= left:
-                left -= r.seconds
-                sequence.append(r)
+        mine = view.cell_dataset == view.datasets.index(asked)
+        keys = [(view.algorithm(c), view.config_texts[c]) for c in view.cell_config[mine].tolist()]
+        took = dict(zip(keys, view.cell_seconds[mine].tolist(), strict=True))
+        budget = 0.01 * sum(took.values())
         chosen = planned(one, asked, budget).recommendations
-        for batch, out in ((chosen, by_worth), (sequence, by_rank)):
-            keys = [(r.algorithm, canonical_json(r.config)) for r in batch]
-            out.append(min((regret[k] for k in keys if k in regret), default=1.0))
-        counts.append(len(chosen) - len(sequence))
-    assert np.mean(by_worth) <= np.mean(by_rank) + 0.03
-    assert np.mean(counts) >= 0
+        for batch, out in ((chosen, by_worth), (one.recommend(asked, n=50), by_rank)):
+            left, best = budget, 1.0
+            for key in ((r.algorithm, canonical_json(r.config)) for r in batch):
+                left -= took.get(key, 0.0)
+                if left >= 0 and key in regret:
+                    best = min(best, float(regret[key]))
+            out.append(best)
+    print(np.mean(by_worth), np.mean(by_rank))
+    assert np.mean(by_worth) <= 0.7 * np.mean(by_rank)
 
 
 def test_durations_are_scaled_by_the_datasets_own(view: View) -> None:
@@ -152,8 +120,10 @@ def test_durations_are_scaled_by_the_datasets_own(view: View) -> None:
     found = planned(one, asked, 1e9, observed=slow, most=2)
     assert found.scale == pytest.approx(3.0)
     first = found.recommendations[0]
-    (past,) = one.recommend(asked, slow, 1, [(first.algorithm, first.config)])
-    assert first.seconds == pytest.approx(3 * past.seconds)
+    only = [(first.algorithm, first.config)]
+    (before,), (after,) = one.recommend(asked, (), 1, only), one.recommend(asked, slow, 1, only)
+    assert first.seconds == pytest.approx(after.seconds)
+    assert 1.5 < after.seconds / before.seconds < 5
     untimed = [replace(o, seconds=None) for o in slow]
     assert own_scale(one, asked, untimed) == 1.0
 

@@ -22,7 +22,7 @@ import metastore
 from metastore import MetaStore
 from metastore.errors import InvalidInputError, StoreBusyError, UnknownNameError
 from metastore.journal import NotRecordedWarning
-from metastore.types import canonical_json
+from metastore.types import MetricValue, RunRecord, canonical_json
 from recommenders.enqueueing import ATTRIBUTE
 from recommenders.optuna_sampler import HeadstartSampler
 from recommenders.study_trials import CLAIM
@@ -474,3 +474,36 @@ def test_sampling_imports_no_torch(store: MetaStore) -> None:
     done = python(code)
     assert done.returncode == 0, done.stderr
     assert sys.modules["recommenders"].HeadstartSampler is HeadstartSampler
+
+
+@pytest.fixture
+def widths(tmp_path: Path) -> MetaStore:
+    """Wider nets score a little better and take ten times as long, on three datasets."""
+    store = metastore.open(tmp_path / "widths")
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "c"):
+        ref = store.dataset(rng.normal(size=(40, 3)), rng.integers(0, 2, 40), name=name)
+        store.add(
+            RunRecord(
+                ref,
+                "net",
+                {"width": 2**i},
+                values=(MetricValue("accuracy", 0.8 + 0.01 * i),),
+                seconds=10.0**i,
+            )
+            for i in range(4)
+        )
+    return store
+
+
+@pytest.mark.parametrize("per_second", [False, True])
+def test_where_time_counts_quick_configs_come_first(widths: MetaStore, per_second: bool) -> None:
+    X, y = np.random.default_rng(1).normal(size=(40, 3)), np.arange(40) % 2
+    advised = HeadstartSampler(
+        widths, (X, y), metric="accuracy", algorithm="net", per_second=per_second, seed=0
+    )
+    one = optuna.create_study(direction="maximize", sampler=advised)
+    one.optimize(lambda t: 0.5 + t.suggest_int("width", 1, 8) / 100, 14)
+    first, rest = one.trials[0].params["width"], {t.params["width"] for t in one.trials[1:]}
+    assert first <= 2 if per_second else first == 8
+    assert len(rest) > 3  # and others after it, past ones and new ones

@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import loguniform, randint
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sklearn.pipeline import make_pipeline
@@ -267,3 +268,33 @@ def test_wrong_options(
 def test_nothing_is_recorded_where_that_is_asked(store: MetaStore) -> None:
     HeadstartSearchCV(SVC(), store, "wine", n_iter=2, cv=2, record=False).fit(*wine())
     assert store.rows("SELECT count(*) AS n FROM recommendations") == [{"n": 0}]
+
+
+def test_a_search_within_a_time(store: MetaStore) -> None:
+    """However short it is one config is tried; however long, no more than asked for."""
+    search = HeadstartSearchCV(SVC(), store, dataset="wine", cv=2, n_iter=4, max_seconds=1e-6)
+    search.fit(*wine())
+    assert len(search.cv_results_["params"]) == 1
+    assert search.recommendations_[0].seconds > 0
+    long = clone(search).set_params(max_seconds=1e6).fit(*wine())
+    assert len(long.cv_results_["params"]) == 4
+    assert len({str(p) for p in long.cv_results_["params"]}) == 4
+    drawn = clone(long).set_params(algorithm="nobody ever ran", max_seconds=1e-6)
+    drawn.set_params(param_distributions={"C": loguniform(0.1, 10)}).fit(*wine())
+    assert len(drawn.cv_results_["params"]) == 1
+    with pytest.raises(ValueError, match="max_seconds"):
+        clone(search).set_params(max_seconds=0).fit(*wine())
+
+
+def test_the_quickest_of_equals_comes_first(tmp_path: Path) -> None:
+    """Trees of a forest that made no difference on past datasets, but took their time."""
+    store = metastore.open(tmp_path / "store")
+    for load in (load_iris, load_breast_cancer):
+        X, y = load(return_X_y=True)
+        ref = store.dataset(X, y, name=load.__name__)
+        grid = {"n_estimators": [4, 250], "max_depth": [1, 4]}
+        search = GridSearchCV(RandomForestClassifier(random_state=0), grid, cv=2).fit(X, y)
+        store.record_search(search, ref)
+    usual = HeadstartSearchCV(RandomForestClassifier(random_state=0), store, cv=2, n_iter=1)
+    timed = clone(usual).set_params(max_seconds=60.0)
+    assert timed.fit(*wine()).best_params_["n_estimators"] == 4

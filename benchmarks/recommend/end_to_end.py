@@ -9,8 +9,10 @@ searching; whoever has had S seconds trains his best config on them, and the oth
 it is worth. All arms choose among the same four algorithms and spaces and score a config by
 3-fold cross-validation, on one thread, one after the other in turn, and whatever an arm does is
 on its clock: for Headstart that is computing the meta-features, reading the store without
-near-duplicates, fitting, and asking before every config. On a machine that others use too,
-`--clock cpu` counts processor seconds, which are wall seconds of an idle one.
+near-duplicates, fitting, and asking before every config. It asks for what is worth most a second
+(`headstart`), or for what a run brings (`run by run`), each of a copy of the store, so that
+neither describes a table for the other. On a machine that others use too, `--clock cpu` counts
+processor seconds, which are wall seconds of an idle one.
 
 The table shows, at shares of the time, the mean over tables of the regret: how far the best
 config so far is from the best that any arm found on the table, as a share of the range of all
@@ -21,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -51,6 +54,7 @@ OURS = "headstart"
 LEAST_TABLES = 40
 
 Clock = Callable[[], float]
+"""Returns seconds: since some moment, or that are left."""
 
 
 @dataclass(frozen=True)
@@ -67,21 +71,37 @@ class Trace:
         return max(ended) if ended else None
 
 
-def recommended(folder: Path, table: Cells) -> Any:
-    """Ask the store; the table is recorded in it, so that near-duplicates are left out."""
+def recommended(folder: Path, table: Cells, left: Clock) -> Any:
+    """Ask the store for what is worth most a second."""
+    yield from _recommended(folder, table, left, by_time=True)
+
+
+def run_by_run(folder: Path, table: Cells, left: Clock) -> Any:
+    """Ask the store for what is worth most a run."""
+    yield from _recommended(folder, table, left, by_time=False)
+
+
+def _recommended(folder: Path, table: Cells, left: Clock, by_time: bool) -> Any:
+    """Record the table, so that near-duplicates are left out, learn, and ask run after run."""
     store = metastore.open(folder)
     store.dataset((table.features, table.target), name=table.name)
     view = store.view(METRIC).without([table.name])
     fitted = recommenders.make("auto", seed=SEED).fit(view, SPACES)
     observed: list[Observation] = []
-    while found := fitted.recommend(table.name, observed):
-        choice = (found[0].algorithm, dict(found[0].config))
+    while True:
+        if by_time:
+            found = fitted.recommend_within(table.name, left(), observed)
+        else:
+            found = next(iter(fitted.recommend(table.name, observed)), None)
+        if found is None:
+            break
+        choice, before = (found.algorithm, dict(found.config)), left()
         score = yield choice
-        observed.append(Observation(*choice, score))
-    yield from at_random(folder, table)
+        observed.append(Observation(*choice, score, seconds=before - left()))
+    yield from at_random(folder, table, left)
 
 
-def at_random(folder: Path, table: Cells) -> Any:
+def at_random(folder: Path, table: Cells, left: Clock) -> Any:
     """Draw an algorithm, then a config of its space."""
     rng = np.random.default_rng([SEED, *table.name.encode()])
     algorithms = sorted(SPACES)
@@ -91,7 +111,7 @@ def at_random(folder: Path, table: Cells) -> Any:
         yield name, config
 
 
-def tpe(folder: Path, table: Cells) -> Any:
+def tpe(folder: Path, table: Cells, left: Clock) -> Any:
     """Optuna's TPE over the algorithm and, under it, its parameters."""
     import optuna  # noqa: PLC0415 - counts as the arm's own time
 
@@ -117,8 +137,9 @@ def _suggested(trial: Any, name: str, one: Any) -> Any:
     )
 
 
-ARMS: dict[str, Callable[[Path, Cells], Any]] = {
+ARMS: dict[str, Callable[[Path, Cells, Clock], Any]] = {
     OURS: recommended,
+    "run by run": run_by_run,
     "random": at_random,
     "optuna TPE": tpe,
 }
@@ -143,7 +164,7 @@ def run(arm: str, folder: Path, whole: Cells, seconds: float, clock: Clock) -> T
     )
     table = Cells(whole.name, search, labels)
     start = clock()
-    dialogue = ARMS[arm](folder, table)
+    dialogue = ARMS[arm](folder, table, lambda: start + seconds - clock())
     choice = next(dialogue)
     ends, scores, tried = [], [], []
     while True:
@@ -168,6 +189,10 @@ def measure(options: argparse.Namespace, until: float) -> dict[str, dict[str, Tr
     if options.report:
         return found
     path.parent.mkdir(parents=True, exist_ok=True)
+    stores = {arm: path.parent / f"store of {arm}" for arm in ARMS}
+    for copy in stores.values():
+        if not copy.exists():
+            shutil.copytree(options.store, copy)
     for number, name in enumerate(names(asked=True)[: 2 if options.small else None]):
         whole = cells(name)
         if whole is None or name in found:
@@ -177,7 +202,7 @@ def measure(options: argparse.Namespace, until: float) -> dict[str, dict[str, Tr
             break
         turn = number % len(ARMS)
         order = [*ARMS][turn:] + [*ARMS][:turn]
-        traces = {arm: run(arm, options.store, whole, options.seconds, clock) for arm in order}
+        traces = {arm: run(arm, stores[arm], whole, options.seconds, clock) for arm in order}
         found[name] = traces
         with path.open("a", encoding="utf-8") as file:
             row = {arm: trace.__dict__ for arm, trace in traces.items()}

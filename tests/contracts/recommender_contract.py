@@ -101,6 +101,24 @@ class RecommenderContract:
         assert len(found) == len(set(found)) == C - 3
         assert not {canonical_json(o.config) for o in seen} & {text for _, text in found}
 
+    def test_within_a_time(self, make_one: MakeOne) -> None:
+        """What is chosen fits, is new, and is the same when asked again."""
+        one = make_one()
+        assert isinstance(one, PoolRecommender)
+        view = example()
+        view = replace(view, cell_seconds=2.0**view.cell_config)
+        one.fit(view.without(["d0"]))
+        for seen in ([], observations(view, "d0", [0, 2, 9])):
+            for left in (1.0, 40.0, np.inf):
+                found = one.recommend_within("d0", left, seen)
+                if found is None:
+                    assert left == 1.0  # the only one that takes a second was run
+                    continue
+                assert found.seconds <= left
+                assert found.config["c"] not in {o.config["c"] for o in seen}
+                assert repr(one.recommend_within("d0", left, list(reversed(seen)))) == repr(found)
+        assert one.recommend_within("d0", 1e-3) is None
+
     def test_failed_observations_are_not_recommended_again(self, make_one: MakeOne) -> None:
         view = example()
         one = make_one().fit(view.without(["d0"]))
