@@ -19,7 +19,7 @@ Notation: D datasets, C configs of the view, P configs of a pool, k observed run
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
 
@@ -38,10 +38,13 @@ SWEEPS = 4
 ENOUGH = 5
 """Datasets whose durations of a config speak for themselves."""
 
+MANY_CELLS = 100_000
+"""Runs that levels are learned from, at most."""
+
 LIKE_RUNS = 3.0
 """How many runs the configs around one count for, in its effect."""
 
-ANCHORS = 500
+ANCHORS = 300
 """Configs that the effects of others are told from, at most."""
 
 OFF_DIAGONAL = 0.7
@@ -55,6 +58,9 @@ AGAIN = 0.02
 
 DECIMALS = 9
 """Of logarithms: how sums are rounded hangs on how many configs are asked about at once."""
+
+KEPT = 4
+"""Pools whose effects are kept."""
 
 PENALTIES = np.geomspace(1e-2, 1e5, 29)
 
@@ -78,6 +84,7 @@ class Durations:
     effect: FloatArray
     times: IntArray
     rest: float
+    _kept: dict[tuple[Key, ...], FloatArray] = field(default_factory=dict)
 
     @classmethod
     def of(cls, past: Past) -> Self | None:
@@ -87,22 +94,15 @@ class Durations:
         known = np.flatnonzero(np.isfinite(logs) & (at >= 0))
         if not len(known):
             return None
-        at, config, logs = at[known], view.cell_config[known], logs[known]
+        every = _Cells(at[known], view.cell_config[known], logs[known])
+        level = _levels(every.some(), past)
+        above = every.logs - level[every.dataset]
+        times = np.bincount(every.config, minlength=view.n_configs).astype(np.int64)
+        effect = _sums(every.config, above, view.n_configs)
         kind = view.config_algorithms
-        datasets = np.maximum(np.bincount(at, minlength=len(past.datasets)), 1)
-        times: IntArray = np.bincount(config, minlength=view.n_configs).astype(np.int64)
-        kinds = np.maximum(np.bincount(kind[config], minlength=len(view.algorithms)), 1)
-        level = _sums(at, logs, len(datasets)) / datasets
-        for _ in range(SWEEPS):
-            above = logs - level[at]
-            effect = _sums(config, above, len(times))
-            usual = _sums(kind[config], above, len(kinds)) / kinds
-            shrunk = (effect + usual[kind]) / (times + 1)
-            level = _sums(at, logs - shrunk[config], len(datasets)) / datasets
-        above = logs - level[at]
-        effect = _sums(config, above, len(times))
-        rest = float(np.mean((above - shrunk[config]) ** 2))
-        timed = np.bincount(at, minlength=len(datasets)) > 0
+        shrunk = _shrunk(effect, times, kind, len(view.algorithms))
+        rest = float(np.mean((above - shrunk[every.config]) ** 2))
+        timed = np.bincount(every.dataset, minlength=len(level)) > 0
         return cls(past, timed, level, effect, times, rest)
 
     def expected(
@@ -117,7 +117,7 @@ class Durations:
             observed: `(k,)` their seconds, NaN or 0 where not known.
         """
         level, variance = self._level_of(task)
-        effect = self._effects(table.keys)
+        effect = self._effects(table)
         logs = _logs(table.seconds)
         known = np.isfinite(logs) & self.timed[:, None]
         above = np.where(known, logs - self.level[:, None], 0.0)
@@ -168,17 +168,23 @@ class Durations:
         points = np.nan_to_num(squash(scaling(values[told])))
         return scaling, Ridge.fit(points, self.level[told])
 
-    def _effects(self, keys: tuple[Key, ...]) -> FloatArray:
-        """Return how slow configs are, also those that never ran."""
-        numbers = self.past.numbers(keys)
-        inside = numbers >= 0
-        times = np.where(inside, self.times[numbers], 0)
-        sums = np.where(inside, self.effect[numbers], 0.0)
+    def _effects(self, table: Table) -> FloatArray:
+        """Return how slow configs `(P,)` are, also those that never ran."""
+        if table.keys not in self._kept:
+            if len(self._kept) >= KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[table.keys] = self._worked_out(table)
+        return self._kept[table.keys]
+
+    def _worked_out(self, table: Table) -> FloatArray:
+        inside = table.numbers >= 0
+        times = np.where(inside, self.times[table.numbers], 0)
+        sums = np.where(inside, self.effect[table.numbers], 0.0)
         if (times >= ENOUGH).all():
             found: FloatArray = sums / times
             return found
         points, values = self._anchors
-        likely = smooth(points, values, self.past.surrogates.points(keys))
+        likely = smooth(points, values, self.past.surrogates.points(table.keys))
         mixed: FloatArray = (sums + LIKE_RUNS * likely) / (times + LIKE_RUNS)
         return mixed
 
@@ -219,7 +225,46 @@ class Ridge:
         return self.mean + float((point - self.centre) @ self.weights), self.variance
 
 
-def _sums(at: IntArray, values: FloatArray, count: int) -> FloatArray:
+@dataclass(frozen=True, eq=False)
+class _Cells:
+    """Cells with durations: `(n,)` datasets, configs and logarithms."""
+
+    dataset: IntArray
+    config: IntArray
+    logs: FloatArray
+
+    def some(self) -> _Cells:
+        """Return a draw of them, where there are more than levels need."""
+        share = MANY_CELLS / len(self.logs)
+        if share >= 1:
+            return self
+        drawn = np.random.default_rng(0).random(len(self.logs)) < share
+        return _Cells(self.dataset[drawn], self.config[drawn], self.logs[drawn])
+
+
+def _levels(cells: _Cells, past: Past) -> FloatArray:
+    """Return the level `(D,)` of each dataset, by backfitting."""
+    count, kinds = len(past.datasets), len(past.view.algorithms)
+    sizes = np.maximum(np.bincount(cells.dataset, minlength=count), 1)
+    configs, config = np.unique(cells.config, return_inverse=True)
+    kind, times = past.view.config_algorithms[configs], np.bincount(config).astype(np.int64)
+    level = _sums(cells.dataset, cells.logs, count) / sizes
+    for _ in range(SWEEPS):
+        effect = _sums(config, cells.logs - level[cells.dataset], len(configs))
+        shrunk = _shrunk(effect, times, kind, kinds)
+        level = _sums(cells.dataset, cells.logs - shrunk[config], count) / sizes
+    return level
+
+
+def _shrunk(effect: FloatArray, times: IntArray, kind: IntArray, kinds: int) -> FloatArray:
+    """Return mean effects `(C,)` from sums `(C,)`, a bit nearer to the mean of their algorithm."""
+    runs = np.maximum(_sums(kind, times, kinds), 1)
+    usual = _sums(kind, effect, kinds) / runs
+    shrunk: FloatArray = (effect + usual[kind]) / (times + 1)
+    return shrunk
+
+
+def _sums(at: IntArray, values: FloatArray | IntArray, count: int) -> FloatArray:
     """Return the sums `(count,)` of values `(n,)` by where they belong, `(n,)`."""
     return np.bincount(at, values, count).astype(np.float64)
 

@@ -51,6 +51,7 @@ class Table:
         known: `(D, P)` whether the config ran, or failed, on the dataset.
         seconds: `(D, P)` mean duration, NaN where unknown.
         repeats: `(D, P)` how many runs the score is a mean of, 0 where not known.
+        numbers: `(P,)` number of each config in the view, -1 where it is not in it.
         hidden: `(D,)` datasets that teach nothing about the others; None for no dataset.
     """
 
@@ -59,6 +60,7 @@ class Table:
     known: NDArray[np.bool_]
     seconds: FloatArray
     repeats: IntArray
+    numbers: IntArray
 
     hidden: NDArray[np.bool_] | None = None
 
@@ -98,6 +100,7 @@ class Table:
             self.known[:, columns],
             self.seconds[:, columns],
             self.repeats[:, columns],
+            self.numbers[columns],
         )
 
     def joined(self, other: Table) -> Table:
@@ -108,6 +111,7 @@ class Table:
             np.concatenate([self.known, other.known], axis=1),
             np.concatenate([self.seconds, other.seconds], axis=1),
             np.concatenate([self.repeats, other.repeats], axis=1),
+            np.concatenate([self.numbers, other.numbers]),
         )
 
 
@@ -254,7 +258,7 @@ class Past:
                 self._at[name] = found
         return found
 
-    def numbers(self, keys: tuple[Key, ...]) -> IntArray:
+    def _numbers(self, keys: tuple[Key, ...]) -> IntArray:
         """Return the numbers of configs in the view, -1 where they are not in it."""
         places = self.view.places({text for _, text in keys})
         found = dict(zip(keys_of(self.view, places), places.tolist(), strict=True))
@@ -280,8 +284,8 @@ class Past:
             kept[self.default_pool.keys] = self.default_pool
         base, new, places = carried(kept, keys)
         if not base:
-            return self._table(keys, self.numbers(keys))
-        both = kept[base].joined(self._table(new, self.numbers(new))) if new else kept[base]
+            return self._table(keys, self._numbers(keys))
+        both = kept[base].joined(self._table(new, self._numbers(new))) if new else kept[base]
         return both.take(places)
 
     def _table(self, keys: tuple[Key, ...], numbers: IntArray) -> Table:
@@ -304,7 +308,7 @@ class Past:
         regret = regret_of(score, self.best[:, None], self.worst[:, None])
         regret[failed & np.isnan(score)] = 1.0
         known = ~np.isnan(regret)
-        return Table(keys, self._filled(keys, regret, known), known, seconds, repeats)
+        return Table(keys, self._filled(keys, regret, known), known, seconds, repeats, numbers)
 
     def _filled(
         self, keys: tuple[Key, ...], regret: FloatArray, known: NDArray[np.bool_]

@@ -106,7 +106,7 @@ def test_conditioning_is_that_of_a_gaussian(view: View) -> None:
     nothing = np.empty(0, np.int64)
     before = np.log(found.expected(task, table, nothing, np.empty(0)))
     variance = found._level_of(task)[1] + MACHINE
-    effect = found._effects(table.keys)
+    effect = found._effects(table)
     residual = np.log(table.seconds) - found.level[:, None] - effect
     count, pool = residual.shape
     covariance = np.empty((pool, pool))

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 
 from recommenders.forecast import Calibration, Forecast, forecast
-from recommenders.scores import Table
-from recommenders.sessions import seconds
 
 
 def test_forecast_without_observations_is_the_weighted_mean() -> None:
@@ -54,10 +52,3 @@ def test_too_few_datasets_give_no_interval() -> None:
     low, high = calibration.interval(Forecast(np.zeros(2), np.zeros(2)), 5)
     assert np.isnan(low).all()
     assert np.isnan(high).all()
-
-
-def test_seconds_are_the_geometric_mean_of_what_is_known() -> None:
-    one = np.zeros((3, 1))
-    table = Table((("a", "{}"),), one, one == 0, np.array([[1.0], [100.0], [np.nan]]), one == 0)
-    assert seconds(table, 0, np.array([0.25, 0.25, 0.5])) == pytest.approx(10.0)
-    assert np.isnan(seconds(table, 0, np.array([0.0, 0.0, 1.0])))
