@@ -613,7 +613,7 @@ def learn(
         tensorboard,
         say,
         wanted,
-        _open(store, create=True) if register else None,
+        (lambda: _open(store, create=True)) if register else None,
         _label(name, out, licence, note) if register else None,
     )
     _out(report(train(lesson)))

@@ -43,7 +43,8 @@ class Lesson:
         tensorboard: folder for TensorBoard's files; None writes none.
         say: called with a line for every validation; None shows a progress bar on a terminal.
         options: further settings of `recommenders.episode_sources.Wanted`.
-        store: whose registry of starts it goes into; None for none.
+        store: opens the store whose registry of starts it goes into, once nothing was refused
+            and before training begins; None for none.
         label: what to call it there; by default it is named after `out`.
     """
 
@@ -58,7 +59,7 @@ class Lesson:
     tensorboard: Path | None = None
     say: Callable[[str], None] | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    store: MetaStore | None = None
+    store: Callable[[], MetaStore] | None = None
     label: Label | None = None
 
 
@@ -191,6 +192,7 @@ def _trained(lesson: Lesson, source: Source) -> Learned:
     if lesson.episodes is not None:
         iterations = max(1, lesson.episodes // training.meta_batch)
     seconds = None if lesson.minutes is None else 60 * lesson.minutes
+    store = None if lesson.store is None else lesson.store()
     trained = meta_train(
         chosen.learner,
         source.train,
@@ -202,7 +204,9 @@ def _trained(lesson: Lesson, source: Source) -> Learned:
         trained.learner, trained.state, source.test, lesson.test_episodes, training.execution
     )
     seconds = trained.history[-1].seconds
-    start = _start(lesson, source, trained, test, training)
+    start = None
+    if store is not None:
+        start = _start(store, lesson, source, (trained, test, training))
     return Learned(lesson.out, _drawn(lesson, trained), trained.iterations, seconds, test, start)
 
 
@@ -211,11 +215,9 @@ def _about(lesson: Lesson, source: Source) -> dict[str, Any]:
 
 
 def _start(
-    lesson: Lesson, source: Source, trained: Trained, test: Score, training: Training
+    store: MetaStore, lesson: Lesson, source: Source, came_out: tuple[Trained, Score, Training]
 ) -> Start | None:
     """Return the entry in the registry of what was trained, after measuring it."""
-    if lesson.store is None:
-        return None
     from learners.samplers import Shape  # noqa: PLC0415 - torch
     from recommenders.starts.training import (  # noqa: PLC0415
         accuracies,
@@ -224,7 +226,7 @@ def _start(
         tasks_of,
     )
 
-    label = _label(lesson)
+    label, (trained, test, training) = _label(lesson), came_out
     learner, state = trained.learner, trained.state
     told = {
         "accuracies": accuracies(
@@ -235,7 +237,7 @@ def _start(
         "seconds": trained.history[-1].seconds,
     }
     try:
-        return add_file(lesson.store, lesson.out, label, **told)
+        return add_file(store, lesson.out, label, **told)
     except (OSError, HeadstartError) as error:
         warnings.warn(
             f"{lesson.out} was trained but is not in the registry: {error}. Add it later: "

@@ -179,6 +179,17 @@ def test_a_store_that_cannot_be_written_costs_no_training(
     assert restore(Path("one.json"))
 
 
+@pytest.mark.parametrize(
+    "wrong", [("--method", "nobody"), ("--way", 400), ("--device", "tpu"), ("--target", "y")]
+)
+def test_a_training_that_is_refused_makes_no_store(
+    headstart: RunIt, images: Path, wrong: tuple[object, ...]
+) -> None:
+    refused = headstart("learn", images, "--episodes", 8, "--out", "one.json", *wrong)
+    assert refused.status == 2
+    assert not Path("headstart-store").exists()
+
+
 def test_a_regression_start_knows_its_columns(headstart: RunIt, tmp_path: Path) -> None:
     data = load_diabetes(as_frame=True).frame
     data["decade"] = pd.qcut(data.pop("age"), 10, labels=False)
