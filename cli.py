@@ -795,12 +795,8 @@ def finetune(
     \b
     Example: headstart finetune cats_and_dogs/ --query new_photos/ --out model/
     """  # noqa: D301 - \b keeps the example on a line
-    from metastore.rendering import Form, render, render_one, terminal_width  # noqa: PLC0415
-    from recommenders.starts.finetune_words import (  # noqa: PLC0415
-        outcome_dict,
-        outcome_text,
-        prediction_rows,
-    )
+    from metastore.rendering import Form, terminal_width  # noqa: PLC0415
+    from recommenders.starts.finetune_words import shown  # noqa: PLC0415
     from recommenders.starts.finetuning import finetune as run  # noqa: PLC0415
     from recommenders.starts.model_folder import check_free  # noqa: PLC0415
     from recommenders.starts.support_sets import read_support  # noqa: PLC0415
@@ -824,13 +820,7 @@ def finetune(
         )
     if out is not None:
         found.model.save(out)
-    if form is Form.JSON:
-        _out(render_one(outcome_dict(found) | {"model": None if out is None else str(out)}))
-    elif form is Form.CSV and found.query is not None and found.probabilities is not None:
-        _out(render(prediction_rows(found.model, found.query, found.probabilities), form))
-    else:
-        kept = f"\n{out}: the model; headstart predict {out} QUERY" if out is not None else ""
-        _out(outcome_text(found, min(100, terminal_width() or 100)) + kept)
+    _out(shown(found, form, out, min(100, terminal_width() or 100)))
 
 
 @app.command()

@@ -86,7 +86,11 @@ class StudyAdvice:
     ) -> list[Recommendation]:
         if not self.per_second:
             return self.advisor.recommend(observed, n, pool)
-        return self.advisor.recommend_within(observed, n, math.inf, pool)
+        first = self.advisor.recommend_within(observed, 1, math.inf, pool)
+        if n == 1 or not first:
+            return first
+        believed = [*observed, first[0].believed()]
+        return [*first, *self.advisor.recommend(believed, n - 1, pool)]
 
     def takes(
         self, offer: Offer, pool: StudyPool, others: Sequence[FrozenTrial], most_risk: float

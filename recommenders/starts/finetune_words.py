@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 import numpy as np
 
-from metastore.rendering import Form, render
+from metastore.rendering import Form, render, render_one
 from recommenders.starts.finetuned import FineTuned
 from recommenders.starts.finetuning import Outcome
 from recommenders.starts.fitted import Probabilities
@@ -17,6 +18,23 @@ from recommenders.starts.words import uneven
 
 _SHOWN = 20
 _COLUMNS = 6
+
+
+def shown(outcome: Outcome, form: Form, kept: Path | None, width: int = 100) -> str:
+    """Return what came of a fine-tuning as the command prints it.
+
+    Args:
+        outcome: what came of it.
+        form: JSON, the predictions as CSV, or else words.
+        kept: the folder that the model is in; None where it was not kept.
+        width: of lines of words.
+    """
+    if form is Form.JSON:
+        return render_one(outcome_dict(outcome) | {"model": None if kept is None else str(kept)})
+    if form is Form.CSV and outcome.query is not None and outcome.probabilities is not None:
+        return render(prediction_rows(outcome.model, outcome.query, outcome.probabilities), form)
+    text = outcome_text(outcome, width)
+    return text if kept is None else f"{text}\n{kept}: the model; headstart predict {kept} QUERY"
 
 
 def outcome_text(outcome: Outcome, width: int = 100) -> str:
