@@ -14,11 +14,15 @@ covariance is that of the level (past datasets' error, and another machine), of 
 datasets, shrunk to its diagonal, and of one run from the next: empirical Bayes, as
 `empirical_bayes` does it for scores.
 
+A run that failed or was stopped says that a whole one takes at least as long, and nothing where
+more than that was expected anyway.
+
 Notation: D datasets, C configs of the view, P configs of a pool, k observed runs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
@@ -66,6 +70,31 @@ PENALTIES = np.geomspace(1e-2, 1e5, 29)
 
 
 @dataclass(frozen=True, eq=False)
+class Took:
+    """How long configs took on the dataset that is asked about.
+
+    Args:
+        columns: `(k,)` configs of a pool.
+        seconds: `(k,)`, NaN or 0 where not known.
+        at_least: `(k,)` whether the run failed or was stopped, so that a whole one takes longer.
+    """
+
+    columns: IntArray
+    seconds: FloatArray
+    at_least: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, seconds: Mapping[int, tuple[float, bool]]) -> Self:
+        """Return what was seen of configs, by their columns: seconds, and whether at least."""
+        columns = sorted(seconds)
+        return cls(
+            np.array(columns, dtype=np.int64),
+            np.array([seconds[c][0] for c in columns], dtype=np.float64),
+            np.array([seconds[c][1] for c in columns], dtype=bool),
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Durations:
     """What past runs say about durations.
 
@@ -105,27 +134,27 @@ class Durations:
         timed = np.bincount(every.dataset, minlength=len(level)) > 0
         return cls(past, timed, level, effect, times, rest)
 
-    def expected(
-        self, task: AskedTask, table: Table, columns: IntArray, observed: FloatArray
-    ) -> FloatArray:
+    def expected(self, task: AskedTask, table: Table, took: Took) -> FloatArray:
         """Return the seconds `(P,)` that each config of a pool is expected to take.
 
         Args:
             task: the dataset that is asked about.
             table: the pool.
-            columns: `(k,)` configs of the pool that ran on the dataset.
-            observed: `(k,)` their seconds, NaN or 0 where not known.
+            took: how long configs of the pool took on the dataset.
         """
         level, variance = self._level_of(task)
         effect = self._effects(table)
         logs = _logs(table.seconds)
         known = np.isfinite(logs) & self.timed[:, None]
         above = np.where(known, logs - self.level[:, None], 0.0)
+        ended = table.repeats > 0
+        above = np.where(known & ~ended, np.maximum(above, effect), above)
         near = np.exp(-0.5 * (self.level - level) ** 2 / max(variance, self.rest / 10, 1e-6))
         share = known * near[:, None]
         expected = level + ((share * above).sum(axis=0) + effect) / (share.sum(axis=0) + 1)
-        told = _logs(observed)
-        columns, told = columns[np.isfinite(told)], told[np.isfinite(told)]
+        told = _logs(took.seconds)
+        tells = np.isfinite(told) & (~took.at_least | (told > expected[took.columns]))
+        columns, told = took.columns[tells], told[tells]
         if len(columns):
             residual = np.where(known, above - effect, 0.0)
             covariance = self._covariance(residual, known.sum(axis=0), columns)

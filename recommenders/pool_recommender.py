@@ -17,7 +17,7 @@ from metastore.errors import InvalidInputError
 from metastore.search_space import SearchSpace
 from metastore.types import Observation, RunStatus, canonical_json
 from metastore.view import FloatArray, View
-from recommenders.durations import Durations
+from recommenders.durations import Durations, Took
 from recommenders.encoding import Key
 from recommenders.per_second import worth_most
 from recommenders.recommender import AskedTask, Candidate, Recommendation
@@ -29,8 +29,8 @@ from recommenders.threads import one_thread
 
 PAIR = 2
 
-TIMED = frozenset({RunStatus.COMPLETED, RunStatus.TIMEOUT})
-"""Statuses of runs that took as long as they take, or at least as long as they were given."""
+TIMED = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.PRUNED, RunStatus.TIMEOUT})
+"""Statuses of runs that tell how long a config takes, or how long at least."""
 
 
 class PoolRecommender(ABC):
@@ -170,14 +170,19 @@ class PoolRecommender(ABC):
         """Return how long each config of the table `(P,)` is expected to take on a task."""
         if self._durations is None:
             return np.full(len(table.keys), np.nan)
-        took: dict[int, list[float]] = {}
+        whole: dict[int, list[float]] = {}
+        least: dict[int, float] = {}
         for one in observed:
-            if one.status in TIMED and one.seconds is not None and one.seconds > 0:
-                column = table.number[one.algorithm, canonical_json(one.config)]
-                took.setdefault(column, []).append(float(one.seconds))
-        columns = np.array(sorted(took), dtype=np.int64)
-        means = np.array([np.mean(took[c]) for c in columns.tolist()], dtype=np.float64)
-        return self._durations.expected(task, table, columns, means)
+            if one.seconds is None or not one.seconds > 0 or one.status not in TIMED:
+                continue
+            column = table.number[one.algorithm, canonical_json(one.config)]
+            if one.status == RunStatus.COMPLETED:
+                whole.setdefault(column, []).append(float(one.seconds))
+            else:
+                least[column] = max(float(one.seconds), least.get(column, 0.0))
+        told = {column: (seconds, True) for column, seconds in least.items()}
+        told |= {column: (float(np.mean(some)), False) for column, some in whole.items()}
+        return self._durations.expected(task, table, Took.of(told))
 
     def _pool(
         self, observed: Sequence[Observation], candidates: Sequence[Candidate] | None

@@ -12,7 +12,7 @@ import pytest
 from metastore.types import Observation, RunStatus
 from metastore.view import FloatArray, View
 from recommenders import make
-from recommenders.durations import AGAIN, MACHINE, OFF_DIAGONAL, PENALTIES, Durations, Ridge
+from recommenders.durations import AGAIN, MACHINE, OFF_DIAGONAL, PENALTIES, Durations, Ridge, Took
 from recommenders.pool_recommender import PoolRecommender
 from recommenders.recommender import AskedTask
 from recommenders.scores import Past
@@ -93,9 +93,9 @@ def test_a_past_that_adds_up_is_found_again() -> None:
     table = found.past.default_pool
     order = [int(text[9:-1]) for _, text in table.keys]
     truth = np.exp(2.0 + effects[order])
-    told = found.expected(AskedTask("new"), table, np.array([3]), truth[[3]])
+    told = found.expected(AskedTask("new"), table, Took.of({3: (float(truth[3]), False)}))
     assert np.abs(np.log(told / truth)).max() < 0.15  # a run counts for as much as AGAIN allows
-    unseen = found.expected(AskedTask("new"), table, np.empty(0, np.int64), np.empty(0))
+    unseen = found.expected(AskedTask("new"), table, Took.of({}))
     assert np.log(unseen / truth).std() < 0.05  # the level apart, effects are known
 
 
@@ -103,8 +103,7 @@ def test_conditioning_is_that_of_a_gaussian(view: View) -> None:
     """Against the dense formula, with the covariance put together element by element."""
     found = learned(view.without(["askl_1019"]))
     table, task = found.past.default_pool, AskedTask("askl_1019", view.meta.of("askl_1019"))
-    nothing = np.empty(0, np.int64)
-    before = np.log(found.expected(task, table, nothing, np.empty(0)))
+    before = np.log(found.expected(task, table, Took.of({})))
     variance = found._level_of(task)[1] + MACHINE
     effect = found._effects(table)
     residual = np.log(table.seconds) - found.level[:, None] - effect
@@ -121,9 +120,10 @@ def test_conditioning_is_that_of_a_gaussian(view: View) -> None:
     columns, told = np.array([4, 50, 99]), np.array([3.0, 0.2, 40.0])
     gram = covariance[np.ix_(columns, columns)] + AGAIN * np.eye(3)
     gain = covariance[:, columns] @ np.linalg.inv(gram) @ (np.log(told) - before[columns])
-    after = np.log(found.expected(task, table, columns, told))
+    took = Took.of({c: (t, False) for c, t in zip(columns.tolist(), told.tolist(), strict=True)})
+    after = np.log(found.expected(task, table, took))
     np.testing.assert_allclose(after, before + gain, atol=1e-8)
-    unknown = found.expected(task, table, np.array([4, 50]), np.array([np.nan, 0.0]))
+    unknown = found.expected(task, table, Took.of({4: (np.nan, False), 50: (0.0, False)}))
     np.testing.assert_array_equal(np.log(unknown), before)
 
 
@@ -181,25 +181,54 @@ def test_configs_that_never_ran_take_what_those_around_them_do(forecasters: View
     assert after < 0.95 * before
 
 
-def test_only_whole_runs_tell_durations(view: View) -> None:
+def test_runs_that_did_not_end_are_bounds(view: View) -> None:
+    """A whole run takes at least as long; where that was expected anyway nothing is news."""
     asked = view.datasets[3]
     one = make("portfolio").fit(view.without([asked]))
     pool, _ = logs_of(view, asked)
     usual = seconds_of(one, asked, [], pool)
-    ran = Observation(*pool[0], 0.5, seconds=1e4)
-    for told in (
-        replace(ran, seconds=None),
-        replace(ran, seconds=0.0),
-        replace(ran, status=RunStatus.PRUNED),
-        replace(ran, value=None, status=RunStatus.FAILED),
-        replace(ran, value=None, status=RunStatus.RUNNING),
-    ):
-        np.testing.assert_array_equal(seconds_of(one, asked, [told], pool[1:]), usual[1:])
-    late = replace(ran, value=None, status=RunStatus.TIMEOUT)
-    np.testing.assert_array_equal(
-        seconds_of(one, asked, [ran], pool[1:]), seconds_of(one, asked, [late], pool[1:])
-    )
-    assert np.median(seconds_of(one, asked, [ran], pool[1:]) / usual[1:]) > 1
+
+    def expected(seconds: float | None, value: float | None, status: RunStatus) -> FloatArray:
+        told = Observation(*pool[0], value, status, seconds)
+        return seconds_of(one, asked, [told], pool[1:])
+
+    long, short = 100 * usual[0], 0.01 * usual[0]
+    slower = expected(long, 0.5, RunStatus.COMPLETED)
+    assert np.median(slower / usual[1:]) > 1
+    for status in (RunStatus.TIMEOUT, RunStatus.FAILED):
+        np.testing.assert_array_equal(expected(long, None, status), slower)
+        np.testing.assert_array_equal(expected(short, None, status), usual[1:])
+    np.testing.assert_array_equal(expected(short, 0.5, RunStatus.PRUNED), usual[1:])
+    assert np.median(expected(short, 0.5, RunStatus.COMPLETED) / usual[1:]) < 1
+    for nothing in (None, 0.0, float("nan")):
+        np.testing.assert_array_equal(expected(nothing, 0.5, RunStatus.COMPLETED), usual[1:])
+    np.testing.assert_array_equal(expected(long, None, RunStatus.RUNNING), usual[1:])
+
+
+def test_past_failures_are_bounds(view: View) -> None:
+    """A config that fails at once everywhere is not quick; one that times out is slow."""
+    asked = view.datasets[3]
+    cells = np.flatnonzero(view.cell_config != 5)
+    gone = np.flatnonzero(view.cell_config == 5)
+
+    def with_failures(seconds: float) -> FloatArray:
+        failing = replace(
+            view,
+            cell_dataset=view.cell_dataset[cells],
+            cell_config=view.cell_config[cells],
+            cell_score=view.cell_score[cells],
+            cell_seconds=view.cell_seconds[cells],
+            cell_repeats=view.cell_repeats[cells],
+            failed_dataset=view.cell_dataset[gone],
+            failed_config=view.cell_config[gone],
+            failed_seconds=np.full(len(gone), seconds),
+        )
+        one = make("portfolio").fit(failing.without([asked]))
+        return seconds_of(one, asked, [], [(view.algorithm(5), view.config(5))])
+
+    unknown, at_once, late = (float(with_failures(s)[0]) for s in (np.nan, 1e-3, 1e4))
+    assert at_once == pytest.approx(unknown, rel=0.3)
+    assert late > 100 * unknown
 
 
 def test_another_machine(view: View) -> None:
