@@ -10,7 +10,7 @@ times the square of its chance to run where others failed. Before anything was o
 lowest end of an interval in the pool: any model is better than none.
 
 Not every config is weighed, only what a recommender finds most urgent of those that take at most
-t seconds, for t a third of a third and so on of the time that there is. So quick configs are
+t seconds, for t the longest that fits, a third of it, a ninth, and so on. So quick configs are
 looked at that would come late among all.
 """
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -39,6 +40,9 @@ from metastore.types import DatasetRef, RunRecord, RunStatus
 from recommenders.recommender import Recommendation
 from recommenders.search_asking import Asking, Chosen
 
+USUAL = 10
+"""Configs that are tried where neither a number nor a time is given."""
+
 Evaluate = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Any]]
 
 
@@ -53,11 +57,12 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
         param_distributions: what may vary, as in `RandomizedSearchCV`, where SciPy's
             distributions need bounds; Optuna's are taken too. None for the configs that the
             store knows of this algorithm.
-        n_iter: how many configs to try; fewer are where the store knows no more.
+        n_iter: how many configs to try; fewer are where the store knows no more. None for 10, and
+            for as many as there is time for with `max_seconds`.
         max_seconds: how long to search; None for no limit. With it each config is the one that
             is expected to gain most a second, by past durations and those of this search. The
-            first config is tried, and what was begun is ended, whatever that takes; `n_iter` is
-            how many at most. The refit comes after it.
+            first config is tried, and what was begun is ended, whatever that takes. The refit
+            comes after it.
         algorithm: name of the algorithm in the store; by default the estimator's.
         recommender: one of `recommenders.names()`.
         scoring: as in `GridSearchCV`. The metric of that name guides the search; of several the
@@ -83,7 +88,7 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
         "store": [str, Path, MetaStore],
         "dataset": [str, DatasetRef, None],
         "param_distributions": [dict, None],
-        "n_iter": [Interval(numbers.Integral, 1, None, closed="left")],
+        "n_iter": [Interval(numbers.Integral, 1, None, closed="left"), None],
         "max_seconds": [Interval(numbers.Real, 0, None, closed="neither"), None],
         "algorithm": [str, None],
         "recommender": [str],
@@ -98,7 +103,7 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
         dataset: Any = None,
         *,
         param_distributions: Mapping[str, Any] | None = None,
-        n_iter: int = 10,
+        n_iter: int | None = None,
         max_seconds: float | None = None,
         algorithm: str | None = None,
         recommender: str = "auto",
@@ -163,7 +168,7 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
         return self.store if isinstance(self.store, MetaStore) else metastore.open(self.store)
 
     def _run_search(self, evaluate_candidates: Evaluate, **_: Any) -> None:
-        """Ask, try, tell, until `n_iter` configs were tried or there are no more."""
+        """Ask, try, tell, until enough configs were tried, the time is up, or there are no more."""
         if not _yields_constant_splits(self._checked_cv_orig):
             raise InvalidInputError(
                 f"cv: {self._checked_cv_orig!r} splits anew for every config, so that scores "
@@ -177,14 +182,17 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
         self.recommendations_: list[Recommendation] = []
         self._failed: list[Chosen] = []
         jobs, folds, tried = effective_n_jobs(self.n_jobs), 0, 0
-        while tried < self.n_iter:
-            batch = min(self.n_iter - tried, max(1, jobs // folds)) if folds else 1
-            left = None if self.max_seconds is None else math.inf
-            if self.max_seconds is not None and tried:
+        most = self.n_iter or (USUAL if self.max_seconds is None else sys.maxsize)
+        while tried < most:
+            batch = min(most - tried, max(1, jobs // folds)) if folds else 1
+            left = None
+            if self.max_seconds is not None:
                 left = (self.max_seconds - clock() + begun) * max(1, min(jobs, folds))
-                if left <= 0:
+                if tried and left <= 0:
                     break
             chosen = asked.next(batch, left)
+            if not chosen and left is not None and not tried:
+                chosen = asked.next(batch, math.inf)
             if not chosen:
                 break
             tried += len(chosen)

@@ -279,6 +279,8 @@ def test_a_search_within_a_time(store: MetaStore) -> None:
     long = clone(search).set_params(max_seconds=1e6).fit(*wine())
     assert len(long.cv_results_["params"]) == 4
     assert len({str(p) for p in long.cv_results_["params"]}) == 4
+    most = clone(long).set_params(n_iter=None).fit(*wine())
+    assert len(most.cv_results_["params"]) == len(CONFIGS)  # there are no more
     drawn = clone(long).set_params(algorithm="nobody ever ran", max_seconds=1e-6)
     drawn.set_params(param_distributions={"C": loguniform(0.1, 10)}).fit(*wine())
     assert len(drawn.cv_results_["params"]) == 1
