@@ -63,6 +63,9 @@ AGAIN = 0.02
 DECIMALS = 9
 """Of logarithms: how sums are rounded hangs on how many configs are asked about at once."""
 
+MOST_RUNS = 256
+"""Own runs that the others' durations are conditioned on, at most."""
+
 KEPT = 4
 """Pools whose effects are kept."""
 
@@ -154,6 +157,7 @@ class Durations:
         expected = level + ((share * above).sum(axis=0) + effect) / (share.sum(axis=0) + 1)
         told = _logs(took.seconds)
         tells = np.isfinite(told) & (~took.at_least | (told > expected[took.columns]))
+        tells = spread_over(np.flatnonzero(tells), MOST_RUNS)
         columns, told = took.columns[tells], told[tells]
         if len(columns):
             residual = np.where(known, above - effect, 0.0)

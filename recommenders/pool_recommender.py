@@ -7,6 +7,7 @@ recommendations with evidence. A subclass opens sessions.
 from __future__ import annotations
 
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, SupportsFloat
@@ -147,9 +148,11 @@ class PoolRecommender(ABC):
             None where nothing fits into the time.
 
         Raises:
-            InvalidInputError: as in `recommend`.
+            InvalidInputError: if `left` is no number of seconds, or as in `recommend`.
             UnknownNameError: as in `recommend`.
         """
+        if isinstance(left, bool) or not isinstance(left, SupportsFloat) or math.isnan(left):
+            raise InvalidInputError(f"left: expected seconds, infinity for no limit, got {left!r}")
         if not self.timed:
             return next(iter(self.recommend(task, observed, 1, candidates)), None)
         asked = resolve(task, self.past.view)
@@ -261,6 +264,10 @@ def _check(one: Observation) -> None:
         )
     if isinstance(one.value, str | bytes) or not isinstance(one.value, SupportsFloat | None):
         raise InvalidInputError(f"observed: expected a number or None as value, got {one.value!r}")
+    if isinstance(one.seconds, str | bytes) or not isinstance(one.seconds, SupportsFloat | None):
+        raise InvalidInputError(
+            f"observed: expected a number of seconds or None, got {one.seconds!r}"
+        )
     if one.status not in list(RunStatus):
         raise InvalidInputError(
             f"observed: no status {one.status!r}; expected one of {', '.join(RunStatus)}"

@@ -118,6 +118,12 @@ class RecommenderContract:
                 assert found.config["c"] not in {o.config["c"] for o in seen}
                 assert repr(one.recommend_within("d0", left, list(reversed(seen)))) == repr(found)
         assert one.recommend_within("d0", 1e-3) is None
+        for wrong in (float("nan"), "10m", True, None):
+            with pytest.raises(InvalidInputError, match="left: expected seconds"):
+                one.recommend_within("d0", wrong)  # type: ignore[arg-type]
+        slow = Observation("a", {"c": 1}, 0.5, seconds="3 s")  # type: ignore[arg-type]
+        with pytest.raises(InvalidInputError, match="number of seconds"):
+            one.recommend("d0", [slow])
 
     def test_failed_observations_are_not_recommended_again(self, make_one: MakeOne) -> None:
         view = example()
