@@ -143,6 +143,7 @@ class Advisor:
         n: int,
         left: float,
         candidates: Sequence[Candidate] | None = None,
+        most: int | None = None,
     ) -> list[Recommendation]:
         """Return at most `n` configs to run at once, each worth most a second of what is left.
 
@@ -151,11 +152,12 @@ class Advisor:
             n: how many to return.
             left: seconds that each may take; infinity for no limit.
             candidates: as in `Recommender.recommend`.
+            most: how many configs will be run at most, these among them; None for any number.
         """
         found: list[Recommendation] = []
         while len(found) < n:
             believed = [*observed, *(one.believed() for one in found)]
-            one = self.fitted.recommend_within(self.name, left, believed, candidates)
+            one = self.fitted.recommend_within(self.name, left, believed, candidates, most)
             if one is None:
                 break
             found.append(one)

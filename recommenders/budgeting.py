@@ -1,10 +1,11 @@
 """What to run within a time: a batch that is expected to be worth most for its seconds.
 
 Each config is the one worth most a second (`recommenders.per_second`) of those that fit into the
-time left. Before the next choice what was chosen is believed to come out as expected, so that a
-batch does not hold the same guess many times. Durations are those
-expected on the dataset at hand (`recommenders.durations`). Where none is known the time cannot
-be kept, and the answer says so.
+time left. Where a number of configs was asked for, each of them has an equal part of that time for
+nothing: three configs in an hour need not be quick ones. Before the next choice what was chosen
+is believed to come out as expected, so that a batch does not hold the same guess many times.
+Durations are those expected on the dataset at hand (`recommenders.durations`). Where none is known
+the time cannot be kept, and the answer says so.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Budget:
 
     Args:
         seconds: that all runs together may take, one after the other.
-        most: configs at most.
+        most: configs at most; fewer than `MOST` are a number that was asked for.
 
     Raises:
         InvalidInputError: if the time is not a positive number of seconds.
@@ -120,7 +121,8 @@ def plan(
     believed, left = list(observed), budget.seconds
     chosen: list[Recommendation] = []
     while len(chosen) < budget.most:
-        one = recommender.recommend_within(task, left, believed)
+        slots = budget.most - len(chosen) if budget.most < MOST else None
+        one = recommender.recommend_within(task, left, believed, most=slots)
         if one is None:
             break
         chosen.append(one)

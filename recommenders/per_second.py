@@ -7,7 +7,8 @@ deviation s = (h - l) / 2.563; over the best score b so far, larger-is-better,
     EI = s (z Phi(z) + phi(z)),   z = (m - b) / s,
 
 times the square of its chance to run where others failed. Before anything was observed b is the
-lowest end of an interval in the pool: any model is better than none.
+lowest end of an interval in the pool: any model is better than none. Where so many configs are run
+at most, each has an equal part of the time for nothing: a shorter one counts for that long.
 
 Not every config is weighed, only what a recommender finds most urgent of those that take at most
 t seconds, for t the longest that fits, a third of it, a ninth, and so on. So quick configs are
@@ -16,6 +17,7 @@ looked at that would come late among all.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -41,7 +43,7 @@ DRAWN = 256
 
 
 def worth_most(
-    session: Session, seen: Seen, seconds: FloatArray, left: float
+    session: Session, seen: Seen, seconds: FloatArray, left: float, most: float = math.inf
 ) -> tuple[Step, int] | None:
     """Return an answer of a session, and the place in it of the config worth most a second.
 
@@ -50,6 +52,7 @@ def worth_most(
         seen: what was observed, and which configs may not be chosen.
         seconds: `(P,)` expected durations.
         left: seconds that there are; longer configs are not chosen.
+        most: how many configs will be run at most.
 
     Returns:
         None where no config fits into the time.
@@ -58,12 +61,13 @@ def worth_most(
     if not fits.any():
         return None
     best = float(seen.scores.max()) if len(seen.scores) else _lowest(session, seen, seconds, fits)
+    free = 0.0 if math.isinf(left) or math.isinf(most) else left / most
     found: tuple[Step, int] | None = None
     highest = -1.0
     limit, shortest = float(seconds[fits].max()), float(seconds[fits].min())
     while limit >= shortest:
         step = session.step(replace(seen, taken=~(fits & (seconds <= limit))), EACH)
-        worth = improvements(step, best) / seconds[step.choice.columns]
+        worth = improvements(step, best) / np.maximum(seconds[step.choice.columns], free)
         if len(worth) and worth.max() > highest:
             highest = float(worth.max())
             found = step, int(worth.argmax())

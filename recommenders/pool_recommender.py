@@ -118,8 +118,7 @@ class PoolRecommender(ABC):
                 observed are no `Observation` values, or candidates no pairs.
             UnknownNameError: if `task` is a name that the view does not know.
         """
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-            raise InvalidInputError(f"n: expected a positive whole number, got {n!r}")
+        _check_count("n", n)
         asked = resolve(task, self.past.view)
         with one_thread():
             table, seen = self._pool(list(observed), candidates)
@@ -133,6 +132,7 @@ class PoolRecommender(ABC):
         left: float,
         observed: Sequence[Observation] = (),
         candidates: Sequence[Candidate] | None = None,
+        most: int | None = None,
     ) -> Recommendation | None:
         """Return the config that is expected to be worth most a second.
 
@@ -143,23 +143,30 @@ class PoolRecommender(ABC):
             left: seconds that it may take; infinity for no limit.
             observed: as in `recommend`; durations of `Observation.seconds` count.
             candidates: as in `recommend`.
+            most: how many configs will be run at most, this one among them; None for any number.
+                With few of them there is time for longer ones.
 
         Returns:
             None where nothing fits into the time.
 
         Raises:
-            InvalidInputError: if `left` is no number of seconds, or as in `recommend`.
+            InvalidInputError: if `left` is no number of seconds, `most` not positive, or as in
+                `recommend`.
             UnknownNameError: as in `recommend`.
         """
         if isinstance(left, bool) or not isinstance(left, SupportsFloat) or math.isnan(left):
             raise InvalidInputError(f"left: expected seconds, infinity for no limit, got {left!r}")
+        if most is not None:
+            _check_count("most", most)
         if not self.timed:
             return next(iter(self.recommend(task, observed, 1, candidates)), None)
         asked = resolve(task, self.past.view)
         with one_thread():
             table, seen = self._pool(list(observed), candidates)
             seconds = self._seconds(asked, table, observed)
-            found = worth_most(self.session(asked, table), seen, seconds, left)
+            found = worth_most(
+                self.session(asked, table), seen, seconds, left, math.inf if most is None else most
+            )
         return None if found is None else self._speak(table, *found, seconds)
 
     @property
@@ -254,6 +261,11 @@ def _candidate(one: Any) -> Key:
             f"{{'C': 1.0}}), got {str(one)[:80]!r}"
         )
     return one[0], canonical_json(one[1])
+
+
+def _check_count(name: str, count: Any) -> None:
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+        raise InvalidInputError(f"{name}: expected a positive whole number, got {count!r}")
 
 
 def _check(one: Observation) -> None:

@@ -97,13 +97,14 @@ class Asking:
             offers.setdefault(offer.key[1], offer)
         return {offer.key: offer for offer in offers.values()}
 
-    def next(self, n: int, left: float | None = None) -> list[Chosen]:
+    def next(self, n: int, left: float | None = None, most: int | None = None) -> list[Chosen]:
         """Return at most `n` configs to try, none when there are no more.
 
         Args:
             n: how many are tried at once.
             left: seconds that there are, where what a second brings counts; None where it is
                 what a config brings.
+            most: how many will be tried at most, these among them; None for any number.
         """
         if self._advisor is None or (self._given is not None and self._pool is None):
             return self._drawn(n)
@@ -123,7 +124,7 @@ class Asking:
         if left is None:
             found = self._advisor.recommend(observed, n, pool)
         else:
-            found = self._advisor.recommend_within(observed, n, left, pool)
+            found = self._advisor.recommend_within(observed, n, left, pool, most)
         chosen = [offers[r.algorithm, canonical_json(r.config)] for r in found]
         self._asked += chosen
         return [(r, self._params(offer)) for r, offer in zip(found, chosen, strict=True)]

@@ -190,7 +190,8 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
                 left = (self.max_seconds - clock() + begun) * max(1, min(jobs, folds))
                 if tried and left <= 0:
                     break
-            chosen = asked.next(batch, left)
+            slots = None if self.n_iter is None else most - tried
+            chosen = asked.next(batch, left, slots)
             if not chosen and left is not None and not tried:
                 chosen = asked.next(batch, math.inf)
             if not chosen:

@@ -110,6 +110,20 @@ def test_a_batch_of_its_worth_a_second_beats_one_by_rank(view: View) -> None:
     assert np.mean(by_worth) <= 0.7 * np.mean(by_rank)
 
 
+def test_few_configs_in_much_time_need_not_be_quick(view: View) -> None:
+    """Where time is no matter three configs are the three best guesses; where it is, quick ones."""
+    shares = []
+    for asked in view.datasets[::28]:
+        one = fitted(view, "portfolio", asked)
+        total = sum(r.seconds for r in one.recommend(asked, n=view.n_configs))
+        long, short = (planned(one, asked, share * total, most=3) for share in (10.0, 1e-4))
+        best = {canonical_json(r.config) for r in one.recommend(asked, n=16)}
+        shares.append(np.mean([canonical_json(r.config) in best for r in long.recommendations]))
+        assert long.seconds > 20 * short.seconds
+    print(shares)
+    assert np.mean(shares) > 0.9
+
+
 def test_durations_are_scaled_by_the_datasets_own(view: View) -> None:
     """A machine three times as slow shows in its own runs; the plan counts on it."""
     asked = view.datasets[3]

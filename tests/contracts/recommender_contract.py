@@ -121,6 +121,9 @@ class RecommenderContract:
         for wrong in (float("nan"), "10m", True, None):
             with pytest.raises(InvalidInputError, match="left: expected seconds"):
                 one.recommend_within("d0", wrong)  # type: ignore[arg-type]
+        for few in (0, 1.5, "3", True):
+            with pytest.raises(InvalidInputError, match="most: expected a positive whole number"):
+                one.recommend_within("d0", 9.0, most=few)  # type: ignore[arg-type]
         slow = Observation("a", {"c": 1}, 0.5, seconds="3 s")  # type: ignore[arg-type]
         with pytest.raises(InvalidInputError, match="number of seconds"):
             one.recommend("d0", [slow])
