@@ -97,7 +97,9 @@ class Cells:
         if np.isfinite(rows.fidelity).any():
             most = np.full(count, -np.inf)
             np.maximum.at(most, cell[counts], rows.fidelity[counts])
-            counts = completed = counts & (rows.fidelity == most[cell])
+            counts &= rows.fidelity == most[cell]
+            parted = np.bincount(cell, rows.fidelity < np.inf, count) > 0
+            completed = np.where(parted[cell], counts, completed)
         self.value, counted = _means(cell, rows.value, counts, count)
         self.repeats: IntArray = np.maximum(counted, 1)
         # How long failures took counts where nothing was completed.

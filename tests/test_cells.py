@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import metastore
@@ -118,6 +118,13 @@ RUN = st.tuples(
 
 
 @settings(deadline=None, max_examples=30)
+@example(
+    runs=[
+        ("d", "svc", 0, "completed", [0.25], None, 0.5),
+        ("d", "knn", 0, "failed", [], 4.0, None),
+        ("d", "knn", 0, "completed", [float("nan")], 1.0, None),
+    ]
+)
 @given(runs=st.lists(RUN, min_size=1, max_size=12))
 def test_cells_are_what_plain_python_puts_together(
     runs: list[tuple[str, str, int, str, list[float], float | None, float | None]],

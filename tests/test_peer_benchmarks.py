@@ -207,7 +207,7 @@ def test_collecting_goes_on_where_it_was(tmp_path: Path, realdata: Callable[[str
 def test_arms_share_a_clock_and_are_compared_at_it(tmp_path: Path) -> None:
     slow = end_to_end.Trace((1.0, 3.0), (0.5, 0.9), 0.8)
     quick = end_to_end.Trace((0.5, 1.0, 2.0), (0.4, 0.7, 0.7), 0.6)
-    traces = {"headstart": slow, "random": quick, "optuna TPE": quick}
+    traces = {"headstart": slow, "run by run": slow, "random": quick, "optuna TPE": quick}
     assert slow.best(0.9) is None
     assert end_to_end.regret(traces, "headstart", 0.9) == 1
     assert end_to_end.regret(traces, "random", 1.0) == pytest.approx(0.4)
@@ -224,7 +224,7 @@ def test_every_arm_proposes_configs_of_the_spaces(realdata: Callable[[str], Path
     realdata("pmlb/index.csv")
     table = next(t for name in training.names(asked=True) if (t := training.cells(name)))
     for arm in ("random", "optuna TPE"):
-        dialogue = end_to_end.ARMS[arm](Path(), table)
+        dialogue = end_to_end.ARMS[arm](Path(), table, lambda: 1.0)
         choice = next(dialogue)
         for score in np.linspace(0.1, 0.9, 12):
             assert training.SPACES[choice[0]].contains(choice[1])
