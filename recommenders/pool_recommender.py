@@ -46,7 +46,7 @@ class PoolRecommender(ABC):
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self._past: Past | None = None
-        self._durations: Durations | None = None
+        self._learned_durations: list[Durations | None] = []
         self._offered: tuple[Key, ...] | None = None
 
     @property
@@ -85,7 +85,7 @@ class PoolRecommender(ABC):
     def fit_past(self, past: Past) -> Self:
         """Learn from a prepared past, which several recommenders can share."""
         self._past = past
-        self._durations = Durations.of(past)
+        self._learned_durations = []
         self._offered = None
         self.prepare()
         return self
@@ -168,6 +168,13 @@ class PoolRecommender(ABC):
                 self.session(asked, table), seen, seconds, left, math.inf if most is None else most
             )
         return None if found is None else self._speak(table, *found, seconds)
+
+    @property
+    def _durations(self) -> Durations | None:
+        """How long configs take; learned when first asked for, which no backtest does."""
+        if not self._learned_durations:
+            self._learned_durations.append(Durations.of(self.past))
+        return self._learned_durations[0]
 
     @property
     def timed(self) -> bool:

@@ -245,6 +245,24 @@ def test_another_machine(view: View) -> None:
     assert 0.6 < np.mean(shares) <= 1.05
 
 
+def test_durations_are_learned_once_by_whoever_is_asked(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`auto` compares several recommenders by backtests: none of those needs durations."""
+    learned_of: list[int] = []
+    learn = Durations.of
+    monkeypatch.setattr(
+        Durations, "of", lambda past: learned_of.append(len(past.datasets)) or learn(past)
+    )
+    asked = view.datasets[3]
+    one = make("auto").fit(view.without([asked]))
+    assert learned_of == []
+    assert one.recommend(asked)[0].seconds > 0
+    one.recommend(asked)
+    assert one.recommend_within(asked, 60.0) is not None
+    assert learned_of == [len(view.without([asked]).datasets)]
+
+
 def test_one_dataset_with_durations(view: View) -> None:
     """The least there can be: nothing tells how datasets differ, so own runs count at once."""
     only = view.datasets[7]

@@ -53,6 +53,18 @@ class TestKnowing(
         return lambda: HeadstartSampler(known, "asked", metric="loss", algorithm="sum", seed=0)
 
 
+class TestWhereTimeCounts(
+    contract.BasicSamplerTestCase,  # type: ignore[misc,name-defined]
+    contract.RelativeSamplerTestCase,  # type: ignore[misc,name-defined]
+    contract.SingleOnlySamplerTestCase,  # type: ignore[misc,name-defined]
+):
+    @pytest.fixture
+    def sampler(self, known: MetaStore) -> Callable[[], optuna.samplers.BaseSampler]:
+        return lambda: HeadstartSampler(
+            known, "asked", metric="loss", algorithm="sum", seed=0, per_second=True
+        )
+
+
 class TestOfAnEmptyStore(
     contract.BasicSamplerTestCase,  # type: ignore[misc,name-defined]
     contract.SingleOnlySamplerTestCase,  # type: ignore[misc,name-defined]
