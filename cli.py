@@ -312,14 +312,14 @@ def recommend(
     with _described_elsewhere(dataset, target, store) as describing:
         from metastore.rendering import Form, render, render_one, terminal_width  # noqa: PLC0415
         from recommenders import Question, ask  # noqa: PLC0415
-        from recommenders.budgeting import MOST, parse_duration  # noqa: PLC0415
+        from recommenders.budgeting import parse_duration  # noqa: PLC0415
         from recommenders.explaining import as_json, rows, text  # noqa: PLC0415
 
         seconds = parse_duration(budget) if budget else None
         question = Question(
             metric,
             algorithm,
-            n or (MOST if budget else 5),
+            n,
             recommender,
             seed,
             near_duplicates,

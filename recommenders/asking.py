@@ -35,6 +35,10 @@ _OWN_METRICS = (
 )
 
 
+USUAL = 5
+"""Configs that are recommended where nobody says how many."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What is asked beyond the dataset.
@@ -42,7 +46,7 @@ class Question:
     Args:
         metric: the metric to do well in; empty for the store's most recorded one.
         algorithm: only configs of this algorithm; empty for all.
-        n: how many configs to recommend.
+        n: how many configs to recommend; None, with a budget, for as many as fit.
         recommender: one of `recommenders.names()`.
         seed: fixes whatever is left to chance.
         near_duplicates: whether to learn from near-duplicates of the dataset too.
@@ -55,7 +59,7 @@ class Question:
 
     metric: str = ""
     algorithm: str = ""
-    n: int = 5
+    n: int | None = USUAL
     recommender: str = "auto"
     seed: int = 0
     near_duplicates: bool = False
@@ -193,7 +197,7 @@ def _answered(
     """Return the recommendations, with what little is known near them, and how they fit in time."""
     recommender, task, planned = learned.recommender, learned.task, None
     if question.budget_seconds is None:
-        found = recommender.recommend(task, observed, question.n)
+        found = recommender.recommend(task, observed, question.n or USUAL)
     else:
         budget = Budget(question.budget_seconds, question.n)
         planned = plan(recommender, task, observed, budget)

@@ -85,14 +85,14 @@ class Budget:
 
     Args:
         seconds: that all runs together may take, one after the other.
-        most: configs at most; fewer than `MOST` are a number that was asked for.
+        most: configs at most, each with an equal part of the time; None for as many as fit.
 
     Raises:
         InvalidInputError: if the time is not a positive number of seconds.
     """
 
     seconds: float
-    most: int = MOST
+    most: int | None = None
 
     def __post_init__(self) -> None:
         checked_budget(self.seconds)
@@ -116,12 +116,12 @@ def plan(
     """
     task, scale = resolve(task, recommender.past.view), own_scale(recommender, task, observed)
     if not recommender.timed:
-        found = recommender.recommend(task, observed, budget.most)
+        found = recommender.recommend(task, observed, budget.most or MOST)
         return Plan(tuple(found), math.nan, scale, len(found))
     believed, left = list(observed), budget.seconds
     chosen: list[Recommendation] = []
-    while len(chosen) < budget.most:
-        slots = budget.most - len(chosen) if budget.most < MOST else None
+    while len(chosen) < (budget.most or MOST):
+        slots = None if budget.most is None else budget.most - len(chosen)
         one = recommender.recommend_within(task, left, believed, most=slots)
         if one is None:
             break
