@@ -197,7 +197,7 @@ def _answered(
     """Return the recommendations, with what little is known near them, and how they fit in time."""
     recommender, task, planned = learned.recommender, learned.task, None
     if question.budget_seconds is None:
-        found = recommender.recommend(task, observed, question.n or USUAL)
+        found = recommender.recommend(task, observed, USUAL if question.n is None else question.n)
     else:
         budget = Budget(question.budget_seconds, question.n)
         planned = plan(recommender, task, observed, budget)

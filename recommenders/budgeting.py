@@ -19,7 +19,7 @@ from typing import Any
 
 from metastore.errors import InvalidInputError
 from metastore.types import Observation, canonical_json
-from recommenders.pool_recommender import PoolRecommender
+from recommenders.pool_recommender import PoolRecommender, check_count
 from recommenders.recommender import Recommendation
 from recommenders.tasks import resolve
 
@@ -88,7 +88,8 @@ class Budget:
         most: configs at most, each with an equal part of the time; None for as many as fit.
 
     Raises:
-        InvalidInputError: if the time is not a positive number of seconds.
+        InvalidInputError: if the time is not a positive number of seconds, or the number of configs
+            not a positive whole one.
     """
 
     seconds: float
@@ -96,6 +97,8 @@ class Budget:
 
     def __post_init__(self) -> None:
         checked_budget(self.seconds)
+        if self.most is not None:
+            check_count("n", self.most)
 
 
 def plan(
@@ -115,12 +118,13 @@ def plan(
         budget: what may be spent.
     """
     task, scale = resolve(task, recommender.past.view), own_scale(recommender, task, observed)
+    most = MOST if budget.most is None else budget.most
     if not recommender.timed:
-        found = recommender.recommend(task, observed, budget.most or MOST)
+        found = recommender.recommend(task, observed, most)
         return Plan(tuple(found), math.nan, scale, len(found))
     believed, left = list(observed), budget.seconds
     chosen: list[Recommendation] = []
-    while len(chosen) < (budget.most or MOST):
+    while len(chosen) < most:
         slots = None if budget.most is None else budget.most - len(chosen)
         one = recommender.recommend_within(task, left, believed, most=slots)
         if one is None:

@@ -118,7 +118,7 @@ class PoolRecommender(ABC):
                 observed are no `Observation` values, or candidates no pairs.
             UnknownNameError: if `task` is a name that the view does not know.
         """
-        _check_count("n", n)
+        check_count("n", n)
         asked = resolve(task, self.past.view)
         with one_thread():
             table, seen = self._pool(list(observed), candidates)
@@ -157,7 +157,7 @@ class PoolRecommender(ABC):
         if isinstance(left, bool) or not isinstance(left, SupportsFloat) or math.isnan(left):
             raise InvalidInputError(f"left: expected seconds, infinity for no limit, got {left!r}")
         if most is not None:
-            _check_count("most", most)
+            check_count("most", most)
         if not self.timed:
             return next(iter(self.recommend(task, observed, 1, candidates)), None)
         asked = resolve(task, self.past.view)
@@ -270,7 +270,8 @@ def _candidate(one: Any) -> Key:
     return one[0], canonical_json(one[1])
 
 
-def _check_count(name: str, count: Any) -> None:
+def check_count(name: str, count: Any) -> None:
+    """Raise `InvalidInputError` unless a count is a positive whole number."""
     if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
         raise InvalidInputError(f"{name}: expected a positive whole number, got {count!r}")
 

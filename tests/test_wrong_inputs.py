@@ -205,6 +205,11 @@ RAISING: list[tuple[str, Callable[[metastore.MetaStore], Any], str]] = [
         lambda s: ask(s, "iris", question=Question(n=0)),
         "n: expected a positive whole number, got 0",
     ),
+    (
+        "n within a time",
+        lambda s: ask(s, "iris", question=Question(n=0, budget_seconds=60.0)),
+        "n: expected a positive whole number, got 0",
+    ),
     ("query", lambda s: s.query("DROP TABLE runs"), "read-only"),
     ("recommender", lambda s: recommenders.make("nearst"), "did you mean 'nearest'"),
 ]
