@@ -87,7 +87,7 @@ def main() -> None:
     except Exception as error:
         sys.exit(_failed(error))
     if status == INTERRUPTED:
-        print("headstart: interrupted", file=sys.stderr)
+        _err("headstart: interrupted")
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -121,11 +121,11 @@ def _misused(error: Any) -> int:
     context = getattr(error, "ctx", None)
     text = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":
-        print(text, file=sys.stderr)
+        _err(text)
     else:
         path = context.command_path if context else "headstart"
         text = " ".join(text.split()).rstrip(".")
-        print(f"headstart: {text[:1].lower()}{text[1:]}; see: {path} --help", file=sys.stderr)
+        _err(f"headstart: {text[:1].lower()}{text[1:]}; see: {path} --help")
     return 2
 
 
@@ -138,15 +138,14 @@ def _failed(error: Exception) -> int:
     if os.environ.get(TRACEBACK):
         raise error
     if isinstance(error, OSError) and error.filename is not None:
-        print(f"headstart: cannot use {error.filename}: {error.strerror}", file=sys.stderr)
+        _err(f"headstart: cannot use {error.filename}: {error.strerror}")
         return 2
     if isinstance(error, HeadstartError | OSError):
-        print(f"headstart: {error}", file=sys.stderr)
+        _err(f"headstart: {error}")
         return 2
-    print(
+    _err(
         f"headstart: unexpected {type(error).__name__}: {error}. This is a fault of Headstart; "
-        f"{TRACEBACK}=1 shows where it is",
-        file=sys.stderr,
+        f"{TRACEBACK}=1 shows where it is"
     )
     return 70
 
@@ -166,7 +165,7 @@ def options(
 
 
 def _say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    print(f"headstart: {message}", file=sys.stderr)
+    _err(f"headstart: {message}")
 
 
 @imports.command("table")
@@ -329,9 +328,9 @@ def recommend(
         with _working(f"looking for configs for {dataset}"):
             answer = ask(_open(store), dataset, target, question, describing)
     if form is Form.JSON:
-        _out(render_one(as_json(answer)))
+        _data(render_one(as_json(answer)))
     elif form is Form.CSV:
-        _out(render(rows(answer), form))
+        _data(render(rows(answer), form))
     else:
         _out(text(answer, min(100, terminal_width() or 100)))
 
@@ -380,9 +379,9 @@ def backtest(
         names = recommender or list(usual())
         found = measure(view, names, budget=budget, seed=seed, jobs=jobs, progress=advance)
     if form is Form.JSON:
-        _out(render_one(found.to_dict()))
+        _data(render_one(found.to_dict()))
     elif form is Form.CSV:
-        _out(render(found.rows(), form))
+        _data(render(found.rows(), form))
     else:
         width = min(100, terminal_width() or 100)
         _out(f"{render(backtest_rows(found), form)}\n\n{fill(backtest_words(found), width)}")
@@ -412,9 +411,9 @@ def report(
     form = _form(json, csv, table)
     found = worth(_open(store), dataset, metric)
     if form is Form.JSON:
-        _out(render_one({"datasets": found.rows(), "overall": found.summary()}))
+        _data(render_one({"datasets": found.rows(), "overall": found.summary()}))
     elif form is Form.CSV:
-        _out(render(found.rows(), form))
+        _data(render(found.rows(), form))
     else:
         words = fill(found.words(), min(100, terminal_width() or 100))
         _out(f"{render(found.shown(), form)}\n\n{words}" if found.worths else words)
@@ -442,7 +441,7 @@ def runs(
 
     form = _form(json, csv, table)
     found = listed(_open(store), RunFilter(dataset, algorithm, status, metric, limit))
-    _out(render(for_people(found) if form is Form.TABLE else found, form))
+    _data(render(for_people(found) if form is Form.TABLE else found, form))
 
 
 @app.command()
@@ -479,9 +478,11 @@ def show(
     form = _form(json, csv, table)
     known = found(_open(store), what)
     if form is Form.CSV:
-        _out(render([known], form))
+        _data(render([known], form))
+    elif form is Form.JSON:
+        _data(render_one(known))
     else:
-        _out(render_one(known) if form is Form.JSON else sheet(known))
+        _out(sheet(known))
 
 
 @app.command()
@@ -600,7 +601,7 @@ def learn(
 
     wanted: dict[str, Any] = {"n_way": n_way, "k_shot": k_shot, "n_query": n_query, "side": side}
     wanted |= {"target": target, "group": group, "seed": seed}
-    say = None if sys.stderr.isatty() else lambda line: print(line, file=sys.stderr, flush=True)
+    say = None if sys.stderr.isatty() else _err
     lesson = Lesson(
         source,
         out,
@@ -658,9 +659,9 @@ def starts(
     with _working(f"trying starts on {support}"):
         found = ranked(opened, support, n, target=target, seed=seed, seconds=seconds)
     if form is Form.JSON:
-        _out(render_one(found.to_dict()))
+        _data(render_one(found.to_dict()))
     elif form is Form.CSV or table:
-        _out(render(advice_rows(found), form))
+        _data(render(advice_rows(found), form))
     else:
         _out(found.text(min(100, terminal_width() or 100)))
 
@@ -725,9 +726,9 @@ def start_clean(
     """
     found = _open(store).unused_weights(delete=delete)
     for path in found:
-        _out(str(path))
+        _data(str(path))
     done = "deleted" if delete else "to delete"
-    print(f"{len(found):,} unused files of weights {done}", file=sys.stderr)
+    _err(f"{len(found):,} unused files of weights {done}")
 
 
 @zoo.command("build")
@@ -751,7 +752,7 @@ def zoo_build(
     from recommenders.starts.zoo_building import build_zoo  # noqa: PLC0415
 
     def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        _err(line)
 
     filled = _open(store, create=True)
     for one in build_zoo(filled, images, tables, minutes, device=device, seed=seed, say=say):
@@ -820,7 +821,8 @@ def finetune(
         )
     if out is not None:
         found.model.save(out)
-    _out(shown(found, form, out, min(100, terminal_width() or 100)))
+    say = _out if form is Form.TABLE else _data
+    say(shown(found, form, out, min(100, terminal_width() or 100)))
 
 
 @app.command()
@@ -843,7 +845,10 @@ def predict(
     fitted = load(model)
     rows = fitted.read(query)
     found = prediction_rows(fitted, rows, fitted.fitted.probabilities(rows))
-    _out(prediction_text(found) if form is Form.TABLE else render(found, form))
+    if form is Form.TABLE:
+        _out(prediction_text(found))
+    else:
+        _data(render(found, form))
 
 
 def _open(store: str, *, create: bool = False) -> MetaStore:
@@ -908,10 +913,32 @@ def _form(json: bool, csv: bool, table: bool) -> Any:
 def _print(rows: list[dict[str, Any]], json: bool, csv: bool, table: bool) -> None:
     from metastore.rendering import render  # noqa: PLC0415
 
-    _out(render(rows, _form(json, csv, table)))
+    _data(render(rows, _form(json, csv, table)))
+
+
+def _err(text: str) -> None:
+    """Say something on stderr; what was recorded cannot command the terminal by it."""
+    from metastore.harmless import harmless  # noqa: PLC0415 - only once the package is ours
+
+    print(harmless(text), file=sys.stderr, flush=True)
+
+
+def _data(text: str) -> None:
+    """Print what programs may read: to the letter, unless it goes to a terminal."""
+    if sys.stdout.isatty():
+        _out(text)
+    else:
+        _write(text)
 
 
 def _out(text: str) -> None:
+    """Print what people read; what was recorded cannot command the terminal by it."""
+    from metastore.harmless import harmless  # noqa: PLC0415
+
+    _write(harmless(text))
+
+
+def _write(text: str) -> None:
     """Print; where nobody reads to the end, stop quietly with exit status 141."""
     try:
         print(text, end="\n" if text else "", flush=True)
@@ -930,14 +957,14 @@ def _print_import(report: ImportReport, what: str) -> None:
     failed = f" ({report.failed_runs:,} without a finite value: failed)" * bool(report.failed_runs)
     _out(f"{report.file}: {report.rows:,} rows, {report.new_runs:,} new {what}{failed}{known}")
     for note in report.notes:
-        print(f"  {note}", file=sys.stderr)
+        _err(f"  {note}")
     if report.refused:
         kept = ", a word in place of a number alone" if what == "values" else ""
-        print(f"headstart: {report.refused:,} rows were refused{kept}:", file=sys.stderr)
+        _err(f"headstart: {report.refused:,} rows were refused{kept}:")
         for line, reason in report.reasons[:20]:
-            print(f"  line {line}: {reason}", file=sys.stderr)
+            _err(f"  line {line}: {reason}")
         if report.refused > len(report.reasons[:20]):
-            print(f"  and {report.refused - len(report.reasons[:20]):,} more", file=sys.stderr)
+            _err(f"  and {report.refused - len(report.reasons[:20]):,} more")
         raise typer.Exit(1)
 
 
@@ -952,9 +979,9 @@ def _print_mlflow(report: MlflowReport) -> None:
     parts += [f"{report.left_out:,} hold nothing but other runs"] * bool(report.left_out)
     _out(", ".join(parts))
     if report.refused:
-        print(f"headstart: {len(report.refused):,} runs were refused:", file=sys.stderr)
+        _err(f"headstart: {len(report.refused):,} runs were refused:")
         for number, reason in report.refused[:20]:
-            print(f"  run {number}: {reason}", file=sys.stderr)
+            _err(f"  run {number}: {reason}")
         raise typer.Exit(1)
 
 

@@ -19,6 +19,8 @@ from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
+from metastore.harmless import harmless
+
 
 class Form(StrEnum):
     """How rows are printed."""
@@ -252,12 +254,12 @@ def cell(value: Any) -> str:
     return _one_line(str(value))
 
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_LINE_ENDS = re.compile(r"[\t\n\r]")
 
 
 def _one_line(text: str) -> str:
     """Return a text without line ends, and without what would command a terminal."""
-    return _CONTROL.sub(lambda found: repr(found.group())[1:-1], text)
+    return _LINE_ENDS.sub(lambda found: repr(found.group())[1:-1], harmless(text))
 
 
 def _plain(value: Any) -> Any:

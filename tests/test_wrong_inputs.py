@@ -161,6 +161,28 @@ def test_a_store_from_the_future(headstart: RunIt, small_store: Path) -> None:
     assert "upgrade" in ended.err
 
 
+def test_no_name_commands_the_terminal_that_advice_is_printed_on(
+    headstart: RunIt, small_store: Path
+) -> None:
+    name = "red\x1b[31m\x9b2J\r\u202egpj"
+    store = metastore.open(small_store)
+    for seed in range(3):
+        with store.run(name, "SVC" + name, {"C" + name: float(seed)}) as run:
+            run.result(accuracy=0.6)
+    store.close()
+    for asked in (
+        ("recommend", "iris", "--metric", "accuracy", "--algorithm", "SVC" + name),
+        ("recommend", name, "--algorithm", "SVC" + name),
+        ("show", name),
+        ("recommend", "no" + name),
+    ):
+        ended = headstart(*asked)
+        assert r"red\x1b[31m\x9b2J" in ended.out + ended.err
+        assert not set("\x1b\x9b\r\u202e").intersection(ended.out + ended.err)
+    (row,) = json.loads(headstart("query", "SELECT name FROM datasets", "--json").out)[-1:]
+    assert row == {"name": name}
+
+
 @pytest.mark.parametrize("name", [INJECTION, UNICODE, "a\nb", "x" * 900, "-1", "%s{0}", "NULL"])
 def test_any_name_is_only_a_name(name: str, headstart: RunIt, small_store: Path) -> None:
     store = metastore.open(small_store)
