@@ -170,7 +170,7 @@ def _say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) ->
 
 @imports.command("table")
 def import_table(
-    file: Annotated[str, typer.Argument(help="Parquet, CSV, TSV or JSON lines.")],
+    file: Annotated[str, typer.Argument(help="Parquet, CSV, TSV or JSON lines (.gz too).")],
     store: Store = DEFAULT_STORE,
     algorithm: Annotated[
         str, typer.Option(help="The algorithm of a table that has no such column.")

@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 from metastore.errors import InvalidInputError
+from metastore.importers.json_lines import are_no_records, objects_only
 from metastore.importers.table import ImportReport, in_file
 from metastore.importers.table_cells import plain
 from metastore.importers.table_columns import LINE, NUMERIC, name, reader
@@ -37,23 +38,36 @@ def import_metafeatures(con: duckdb.DuckDBPyConnection, file: Path) -> ImportRep
     Raises:
         InvalidInputError: if there is no column `dataset`, or no numeric column beside it.
     """
-    source = reader(file)
     try:
-        kinds = _kinds(con, source)
-        dataset = next((c for c in kinds if c.strip().lower() == "dataset"), "")
-        numeric = [c for c in _numeric(con, source, kinds) if c != dataset]
-        if dataset and numeric:
-            _stage(con, numbered_rows(source, file), kinds, dataset, numeric)
+        try:
+            dataset, numeric, others = _staged(con, reader(file), file)
+        except duckdb.Error as error:
+            if not are_no_records(error, file):
+                raise
+            with objects_only(file) as copy:
+                dataset, numeric, others = _staged(con, reader(copy), file)
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         raise InvalidInputError(f"{str(file)!r} cannot be read as a table: {reason}") from error
     if not dataset or not numeric:
         raise InvalidInputError(
             f"{str(file)!r} is no table of meta-features: expected a column dataset and numeric "
-            f"columns, got {', '.join(list(kinds)[:20])}"
+            f"columns, got {', '.join(([dataset] * bool(dataset) + numeric + others)[:20])}"
         )
     reader_refusals(con, file)
-    return _insert(con, file, [c for c in kinds if c not in numeric and c != dataset])
+    return _insert(con, file, others)
+
+
+def _staged(
+    con: duckdb.DuckDBPyConnection, source: str, file: Path
+) -> tuple[str, list[str], list[str]]:
+    """Fill `staged_features`; return the column of datasets, the numeric ones, and the others."""
+    kinds = _kinds(con, source)
+    dataset = next((c for c in kinds if c.strip().lower() == "dataset"), "")
+    numeric = [c for c in _numeric(con, source, kinds) if c != dataset]
+    if dataset and numeric:
+        _stage(con, numbered_rows(source, file), kinds, dataset, numeric)
+    return dataset, numeric, [c for c in kinds if c not in numeric and c != dataset]
 
 
 def _kinds(con: duckdb.DuckDBPyConnection, source: str) -> dict[str, str]:

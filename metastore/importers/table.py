@@ -22,7 +22,7 @@ import duckdb
 from metastore.errors import InvalidInputError
 from metastore.importers.json_lines import are_no_records, objects_only
 from metastore.importers.table_cells import plain
-from metastore.importers.table_columns import Columns, reader
+from metastore.importers.table_columns import Columns, file_stem, reader
 from metastore.importers.table_staging import TableOptions, stage
 from metastore.metrics import known_direction
 from metastore.queries import query
@@ -139,7 +139,9 @@ def _words(
 def _notes(columns: Columns, options: TableOptions, file: Path) -> list[str]:
     notes = []
     if not columns.has("algorithm") and not options.algorithm:
-        notes.append(f"no column algorithm: the algorithm is named after the file, {file.stem!r}")
+        notes.append(
+            f"no column algorithm: the algorithm is named after the file, {file_stem(file)!r}"
+        )
     if columns.metrics:
         notes.append(f"columns read as metrics: {', '.join(columns.metrics)}")
         notes.append(f"columns read as hyperparameters: {', '.join(columns.config)}")

@@ -7,8 +7,11 @@ JSON, or columns `config.NAME`, or, in a wide table, every column that means not
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 from metastore.errors import InvalidInputError
 from metastore.metrics import known_direction
@@ -61,14 +64,49 @@ READERS = {
     ".ndjson": _JSON_LINES,
     ".json": "read_json({file}, maximum_depth = 1, records = true)",
 }
+_AT_ONCE = 1 << 20
+_BINARY = (".parquet", ".pq")
 NUMERIC = (
     "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER",
     "UBIGINT", "FLOAT", "DOUBLE", "DECIMAL",
 )  # fmt: skip
 
 
+def file_kind(file: Path) -> str:
+    """Return a file's suffix in lower case, without the `.gz` of a packed one.
+
+    >>> file_kind(Path("runs.CSV")), file_kind(Path("runs.jsonl.gz"))
+    ('.csv', '.jsonl')
+    """
+    return (file.with_suffix("") if _packed(file) else file).suffix.lower()
+
+
+def file_stem(file: Path) -> str:
+    """Return a file's name without its suffix, and without the `.gz` of a packed one."""
+    return (file.with_suffix("") if _packed(file) else file).stem
+
+
+def opened(file: Path) -> IO[bytes]:
+    """Open a file to read its bytes, unpacked."""
+    return cast(IO[bytes], gzip.open(file, "rb")) if _packed(file) else file.open("rb")
+
+
+def _packed(file: Path) -> bool:
+    return file.suffix.lower() == ".gz"
+
+
+def _check_packed(file: Path) -> None:
+    """Unpack a file once to see that it is whole: DuckDB takes what a damaged one seems to say."""
+    try:
+        with opened(file) as packed:
+            while packed.read(_AT_ONCE):
+                pass
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InvalidInputError(f"{str(file)!r} cannot be unpacked: {error}") from error
+
+
 def reader(file: Path) -> str:
-    """Return the SQL that reads a file, by its suffix.
+    """Return the SQL that reads a file, by its suffix; `.gz` after that of a text is unpacked.
 
     Raises:
         InvalidInputError: if the file is absent, empty, a folder, or of another kind.
@@ -79,19 +117,21 @@ def reader(file: Path) -> str:
         raise InvalidInputError(f"{str(file)!r} is a folder; name one table file")
     if file.stat().st_size == 0:
         raise InvalidInputError(f"{str(file)!r} is empty: no header and no rows")
-    suffix = file.suffix.lower()
-    if suffix not in READERS:
+    suffix = file_kind(file)
+    if suffix not in READERS or (_packed(file) and suffix in _BINARY):
         raise InvalidInputError(
-            f"{str(file)!r}: expected a table ending in {', '.join(READERS)}; got "
-            f"{suffix or 'no suffix'!r}"
+            f"{str(file)!r}: expected a table ending in {', '.join(READERS)} (.gz may follow that "
+            f"of a text); got {''.join(file.suffixes[-2:]) or 'no suffix'!r}"
         )
+    if _packed(file):
+        _check_packed(file)
     delimiter = "\t" if suffix == ".tsv" else _delimiter(file)
     return READERS[suffix].format(file=literal(str(file)), delimiter=delimiter)
 
 
 def _delimiter(file: Path) -> str:
     """Return the separator that a file's first line has most of, a comma where it has none."""
-    with file.open("rb") as lines:
+    with opened(file) as lines:
         header = lines.readline(1 << 20)
     if header.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InvalidInputError(

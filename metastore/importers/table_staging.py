@@ -13,7 +13,15 @@ import duckdb
 
 from metastore.errors import InvalidInputError
 from metastore.importers.table_cells import KINDS, cast, negative_time, plain, problem, text
-from metastore.importers.table_columns import LINE, STATUSES, Columns, literal, name
+from metastore.importers.table_columns import (
+    LINE,
+    STATUSES,
+    Columns,
+    file_kind,
+    file_stem,
+    literal,
+    name,
+)
 from metastore.importers.table_configs import ConfigSql, parse_rest, stage_configs
 
 
@@ -74,7 +82,7 @@ def numbered_rows(source: str, file: Path) -> str:
     """Return the SQL of a file's rows with their lines; the header of a CSV file is line 1."""
     is_parquet = "file_row_number" in source
     line = "file_row_number + 1" if is_parquet else "row_number() OVER ()"
-    if file.suffix.lower() in (".csv", ".tsv"):
+    if file_kind(file) in (".csv", ".tsv"):
         line += " + 1"
     return f"(SELECT {line} AS {LINE}, * FROM {source})"
 
@@ -106,7 +114,7 @@ def _unpivot(numbered: str, columns: Columns) -> str:
 def reader_refusals(con: duckdb.DuckDBPyConnection, file: Path) -> int:
     """Move what the CSV reader could not split into `refused_lines`, and return how many."""
     con.execute("CREATE OR REPLACE TEMP TABLE refused_lines (line BIGINT, reason VARCHAR)")
-    if file.suffix.lower() not in (".csv", ".tsv"):
+    if file_kind(file) not in (".csv", ".tsv"):
         return 0
     con.execute(
         "INSERT INTO refused_lines SELECT line, any_value(error_message) "
@@ -120,7 +128,7 @@ def reader_refusals(con: duckdb.DuckDBPyConnection, file: Path) -> int:
 def _expressions(columns: Columns, config: ConfigSql, options: TableOptions, file: Path) -> str:
     """Return the SQL of every staged column, and of the reason to refuse a row."""
     value = columns.known.get("value", "value")
-    algorithm = literal(options.algorithm or file.stem)
+    algorithm = literal(options.algorithm or file_stem(file))
     said = plain(value, columns.types.get(value, "VARCHAR"))
     number = f"try_cast({said} AS DOUBLE)"
     status = f"lower(trim({text(columns, 'status')}))"
