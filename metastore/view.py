@@ -26,7 +26,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MetaFeatures:
     """Meta-features of datasets: the stored ones and, by name, the asked one.
 
@@ -39,6 +39,9 @@ class MetaFeatures:
     datasets: tuple[str, ...]
     names: tuple[str, ...]
     values: FloatArray
+
+    def __repr__(self) -> str:
+        return f"MetaFeatures({len(self.datasets):,} datasets, {len(self.names):,} names)"
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -67,7 +70,7 @@ class MetaFeatures:
         return cls((), (), np.empty((0, 0)))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class View:
     """Past runs of one metric, larger-is-better.
 
@@ -109,6 +112,19 @@ class View:
     meta: MetaFeatures = field(default_factory=MetaFeatures.empty)
     groups: Mapping[str, int] = field(default_factory=dict)
     excluded: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        better = "higher" if self.higher_is_better else "lower"
+        counted = {
+            "datasets": self.n_datasets,
+            "algorithms": len(self.algorithms),
+            "configs": self.n_configs,
+            "cells": self.n_cells,
+            "failures": len(self.failed_config),
+            "left out": len(self.excluded),
+        }
+        said = ", ".join(f"{count:,} {name}" for name, count in counted.items() if count)
+        return f"View({self.metric}, {better} is better: {said or 'nothing'})"
 
     @property
     def n_datasets(self) -> int:

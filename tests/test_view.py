@@ -98,3 +98,14 @@ def test_unknown_names_are_refused() -> None:
         view.without(["z"])
     with pytest.raises(UnknownNameError, match="no algorithm named 'z'"):
         view.only(["z"])
+
+
+def test_a_view_says_what_it_holds_not_every_number() -> None:
+    cell, one = np.zeros(1200, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    view = View(
+        "loss", False, ("a", "b"), ("svc",), one, ["{}"], cell, cell, cell / 2, cell + 1, cell / 1,
+        meta=MetaFeatures(("a",), ("m", "n"), np.ones((1, 2))), excluded=("c",),
+    )  # fmt: skip
+    held = "2 datasets, 1 algorithms, 1 configs, 1,200 cells, 1 left out"
+    assert repr(view) == f"View(loss, lower is better: {held})"
+    assert repr(view.meta) == "MetaFeatures(1 datasets, 2 names)"
