@@ -37,7 +37,7 @@ from metastore.errors import InvalidInputError
 from metastore.view import FloatArray, IntArray
 from recommenders.bayes_kinds import Kind
 from recommenders.cells import spread_over
-from recommenders.empirical_bayes import GUARDS, PREDICTED_KINDS, EmpiricalBayes, Lesson, Lessons
+from recommenders.empirical_bayes import GUARDS, KINDS, EmpiricalBayes, Lesson, Lessons
 from recommenders.own_pools import SHARED
 from recommenders.past_runs import runs_of
 from recommenders.sessions import Case
@@ -102,7 +102,7 @@ class DeepMixture(EmpiricalBayes):
     def lessons(self, case: Case) -> Lessons:
         """Return what the past says of a case, with the learned kernel where it can be had."""
         plain = super().lessons(case)
-        if plain.whole.kinds is not PREDICTED_KINDS:
+        if plain.whole.kinds is KINDS:
             return plain
         spoilt = plain.upper is not None
         kernel = self.kernel(spoilt)

@@ -83,6 +83,22 @@ PREDICTED_KINDS = (
 """The same where most past scores are predictions: what is wrong with those is alike for configs
 that are alike, and so a part of the new dataset's scores is left to the configs' encoding."""
 
+FEW = 32
+"""Active datasets up to which the covariance that they give is not to be relied on alone."""
+
+FEW_KINDS = (
+    *PREDICTED_KINDS,
+    *(
+        Kind(width, residual, noise, 0.3, learned=True)
+        for residual in (0.1, 0.3, 1.0)
+        for width in (0.0, 0.3, 1.0)
+        for noise in (0.03, 0.1, 0.3)
+    ),
+    *(Kind(0.0, 1.0, noise, 0.5, cold=True, learned=True) for noise in (0.03, 0.1, 0.3)),
+)
+"""The same where datasets are few, too: more is left to how alike configs are, and by the
+lengthscales that the processes of past datasets have (their weighted geometric mean)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
@@ -147,10 +163,26 @@ class EmpiricalBayes(Nearest):
         prior = Prior.of(case, points)
         if _ran(case.table.known[prior.rows]):
             return Lessons(Lesson(prior, KINDS))
-        whole = Lesson(prior, PREDICTED_KINDS)
         upper = Prior.of(upper_half(case), points)
         left = upper.merits.var(axis=1) / (prior.merits.var(axis=1) + TINY)
-        return Lessons(whole, Lesson(upper, PREDICTED_KINDS) if np.median(left) <= SPOILT else None)
+        features = self._features(prior, points)
+        whole = _predicted(prior, features)
+        return Lessons(whole, _predicted(upper, features) if np.median(left) <= SPOILT else None)
+
+    def _features(self, prior: Prior, points: FloatArray) -> FloatArray | None:
+        """Return configs `(P, d)` over the lengthscales of few datasets; None of many or none."""
+        if len(prior.rows) > FEW or not points.shape[1]:
+            return None
+        names = [self.past.datasets[row] for row in prior.rows.tolist()]
+        lengths = self.past.surrogates.lengthscales(names, prior.weights)
+        return None if lengths is None else points / lengths
+
+
+def _predicted(prior: Prior, features: FloatArray | None) -> Lesson:
+    """Return what is taken from predictions, with what was learned of the configs if anything."""
+    if features is None:
+        return Lesson(prior, PREDICTED_KINDS)
+    return Lesson(replace(prior, features=features), FEW_KINDS)
 
 
 def _spreads(case: Case) -> FloatArray:

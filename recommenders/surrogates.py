@@ -107,6 +107,25 @@ class Surrogates:
                 self._points.popitem(last=False)
         return self._points[keys]
 
+    def lengthscales(self, datasets: Sequence[str], weights: FloatArray) -> FloatArray | None:
+        """Return the weighted geometric mean `(d,)` of what the processes of datasets have.
+
+        Args:
+            datasets: which.
+            weights: `(len(datasets),)`, not negative.
+
+        Returns:
+            None where no dataset of weight has scores that differ.
+        """
+        self.prepare(datasets)
+        processes = [self._fitted[dataset] for dataset in datasets]
+        told = weights * [one.scale != 0.0 for one in processes]
+        if not told.sum() > 0:
+            return None
+        logs = np.log([one.lengthscales for one in processes])
+        mean: FloatArray = np.exp(told @ logs / told.sum())
+        return mean
+
     def prepare(self, datasets: Sequence[str]) -> None:
         """Fit the processes of several datasets together, which is cheaper than one by one."""
         left = [dataset for dataset in datasets if dataset not in self._fitted]

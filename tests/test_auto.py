@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -90,12 +91,51 @@ def test_equals_go_to_the_simplest() -> None:
     assert "random has the lowest regret, as others have, after 1" in found.evidence.note
 
 
-def test_too_few_datasets_make_a_portfolio() -> None:
+def test_where_too_few_datasets_compare_who_weighs_the_past_answers() -> None:
     scores, meta = neighbourly()
     auto = Auto().fit(small_view(scores[:2], meta=meta[:2]))
     (found,) = auto.recommend("d0")
-    assert found.evidence.method == "auto: portfolio"
+    assert found.evidence.method == "auto: empirical_bayes"
     assert "too few" in found.evidence.note
+    seen = [Observation("a", {"c": c}, float(c % 7)) for c in range(28)]
+    assert auto.recommend("d0", seen)[0].evidence.method == "auto: empirical_bayes"
+
+
+def test_a_list_stands_back_once_more_was_observed_than_lists_were_compared_on() -> None:
+    scores, meta = neighbourly()
+    auto = Auto().fit(small_view(scores, meta=meta))
+    assert auto.later == "empirical_bayes"
+    auto.chosen = ("portfolio",) * 5
+    for observed, method in ((24, "portfolio"), (25, "empirical_bayes"), (28, "empirical_bayes")):
+        seen = [Observation("a", {"c": c}, float(c % 7)) for c in range(observed)]
+        (found,) = auto.recommend("d0", seen)
+        assert found.evidence.method == f"auto: {method}"
+    assert "empirical_bayes learns from scores, as portfolio does not" in found.evidence.note
+    auto.chosen = ("nearest",) * 5
+    assert auto.recommend("d0", seen)[0].evidence.method == "auto: nearest"
+
+
+def test_who_is_shown_to_be_worse_does_not_come_back_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    regret = np.full((5, 12, 25), 0.5) + 0.01 * np.random.default_rng(0).random((5, 12, 25))
+    regret[2] -= 0.2  # the portfolio is the best, and nearest better than empirical_bayes
+    regret[4] += 0.2
+    monkeypatch.setattr("recommenders.auto._compare", lambda *_: regret)
+    scores, meta = neighbourly()
+    auto = Auto().fit(small_view(scores, meta=meta))
+    assert (auto.chosen, auto.later) == (("portfolio",) * 5, "nearest")
+
+
+def test_one_standard_error_is_not_enough() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(12, 1))
+    noise -= noise.mean()
+    error = float(noise.std(ddof=1)) / np.sqrt(12)
+    for times, chosen in ((1.8, 1), (2.2, 0)):
+        regret = np.full((2, 12, 5), 100.0)
+        regret[1] += noise + times * error
+        assert choices(regret) == [chosen] * 5
 
 
 def test_each_step_is_answered_by_the_member_of_its_budget() -> None:

@@ -16,7 +16,7 @@ from metastore.types import Observation
 from metastore.view import View
 from recommenders.bayes_mixture import Conditioned
 from recommenders.deep_mixture import DEEP_KINDS, DeepMixture
-from recommenders.empirical_bayes import PREDICTED_KINDS, EmpiricalBayes
+from recommenders.empirical_bayes import FEW_KINDS, EmpiricalBayes
 from recommenders.recommender import Recommendation
 from recommenders.scores import Past
 from recommenders.sessions import Case, Seen
@@ -183,7 +183,7 @@ def test_scores_below_the_median_count_as_the_median_where_most_are_hopeless(
     seen = Seen(np.empty(0, np.int64), np.empty(0), np.zeros(40, dtype=bool))
     weights = np.where(np.arange(len(past.datasets)) == 0, 0, 1 / (len(past.datasets) - 1))
     found = one.lessons(Case("new", table, past.spread, weights, seen, past.best))
-    assert found.whole.kinds is PREDICTED_KINDS
+    assert found.whole.kinds is FEW_KINDS
     assert found.upper is not None
     assert found.upper.kinds is DEEP_KINDS
     assert found.upper.prior.features is not None

@@ -306,7 +306,8 @@ def test_a_wrong_past_of_predictions_is_seen_through(
         ours = paths(true, false).mean(axis=0)
     chance = [random_regret(Answers.of(true, n).regret, 25)[[9, 24]] for n in true.datasets]
     cold = tuple(kind for kind in PREDICTED_KINDS if kind.cold)
-    monkeypatch.setattr("recommenders.empirical_bayes.PREDICTED_KINDS", cold)
+    for kinds in ("PREDICTED_KINDS", "FEW_KINDS"):
+        monkeypatch.setattr(f"recommenders.empirical_bayes.{kinds}", cold)
     alone = paths(true, false).mean(axis=0)
     ratios = np.array([ours / np.mean(chance, axis=0), ours / alone])
     assert (ratios <= allowed).all(), ratios
