@@ -89,12 +89,12 @@ FEW = 32
 FEW_KINDS = (
     *PREDICTED_KINDS,
     *(
-        Kind(width, residual, noise, 0.3, learned=True)
+        Kind(width, residual, noise, 0.1, learned=True)
         for residual in (0.1, 0.3, 1.0)
         for width in (0.0, 0.3, 1.0)
         for noise in (0.03, 0.1, 0.3)
     ),
-    *(Kind(0.0, 1.0, noise, 0.5, cold=True, learned=True) for noise in (0.03, 0.1, 0.3)),
+    *(Kind(0.0, 1.0, noise, 1.0, cold=True, learned=True) for noise in (0.03, 0.1, 0.3)),
 )
 """The same where datasets are few, too: more is left to how alike configs are, and by the
 lengthscales that the processes of past datasets have (their weighted geometric mean)."""
