@@ -8,7 +8,7 @@ The past is recorded once. Each table is then asked about with its whole source 
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -60,4 +60,6 @@ def _summary(outcomes: dict[str, Race]) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "demo-out"))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?", default="demo-out", help="for results")
+    main(parser.parse_args().folder)
