@@ -126,7 +126,9 @@ def reader(file: Path) -> str:
     if _packed(file):
         _check_packed(file)
     delimiter = "\t" if suffix == ".tsv" else _delimiter(file)
-    return READERS[suffix].format(file=literal(str(file)), delimiter=delimiter)
+    source = READERS[suffix].format(file=literal(str(file)), delimiter=delimiter)
+    # DuckDB 1.5 does not take `.GZ` for a packed file.
+    return f"{source[:-1]}, compression = 'gzip')" if _packed(file) else source
 
 
 def _delimiter(file: Path) -> str:
