@@ -751,11 +751,8 @@ def zoo_build(
     """  # noqa: D301 - \b keeps the example on a line
     from recommenders.starts.zoo_building import build_zoo  # noqa: PLC0415
 
-    def say(line: str) -> None:
-        _err(line)
-
     filled = _open(store, create=True)
-    for one in build_zoo(filled, images, tables, minutes, device=device, seed=seed, say=say):
+    for one in build_zoo(filled, images, tables, minutes, device=device, seed=seed, say=_err):
         _out(f"start {one.name!r}: id {one.start_id}")
 
 

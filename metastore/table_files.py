@@ -7,7 +7,6 @@ That is what tells a table from a README with commas in it.
 from __future__ import annotations
 
 import csv
-import gzip
 import re
 import warnings
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from metastore.errors import InvalidInputError
+from metastore.packed import check_whole, file_kind, opened_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -51,13 +51,13 @@ def read_frame(path: Path, target: str = "") -> DataFrame:
         )
     if path.stat().st_size == 0:
         raise InvalidInputError(f"{path} is empty: expected a header line and rows")
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    suffix = suffixes[-1] if suffixes else ""
+    suffix = file_kind(path)
     if suffix not in _KNOWN:
         raise InvalidInputError(
             f"{path}: do not know how to read {suffix or 'a file without suffix'!r}; "
             f"expected one of {', '.join(_KNOWN)} (.gz may follow)"
         )
+    check_whole(path)
     try:
         frame = _read(path, suffix, target)
     except InvalidInputError:
@@ -82,15 +82,9 @@ def _read(path: Path, suffix: str, target: str) -> DataFrame:
     return _read_text(path, suffix, target)
 
 
-def _open(path: Path) -> Any:
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
-
-
 def _read_text(path: Path, suffix: str, target: str) -> DataFrame:
     try:
-        with _open(path) as file:
+        with opened_text(path) as file:
             lines = [line for _, line in zip(range(_SAMPLE_LINES), file, strict=False)]
     except UnicodeDecodeError as error:
         raise InvalidInputError(
@@ -166,7 +160,7 @@ def _check_fields(path: Path, lines: list[str], delimiter: str) -> list[str]:
 
 def _read_json(path: Path) -> DataFrame:
     """Read JSON lines, or a JSON list of records."""
-    with _open(path) as file:
+    with opened_text(path) as file:
         start = file.read(1)
     # pandas' own conversion would turn a column into dates because of its name
     frame = pd.read_json(path, lines=start != "[", dtype=False).infer_objects()
@@ -187,7 +181,7 @@ def _read_arff(path: Path) -> DataFrame:
     from scipy.io import arff  # noqa: PLC0415 - only ARFF needs it
 
     try:
-        with _open(path) as file:
+        with opened_text(path) as file:
             rows, meta = arff.loadarff(file)
     except (NotImplementedError, arff.ArffError, StopIteration) as error:
         raise InvalidInputError(

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from metastore.importers import table_configs
 from metastore.importers.config_spelling import spellings
-from metastore.importers.table_columns import Columns, reader
+from metastore.importers.table_columns import Columns
+from metastore.importers.table_source import reader
 from metastore.types import canonical_json, config_id
 
 ODD_NUMBERS = [

@@ -15,6 +15,7 @@ from sklearn.datasets import load_iris, load_wine
 from metastore.errors import InvalidInputError, MissingDependencyError
 from metastore.tabular import Table, as_table, task_type
 
+PACKED = gzip.compress(b"a,b\n" + b"".join(b"%d,%d\n" % (i, i * i) for i in range(99)))
 FRAME = pd.DataFrame(
     {"age": [1, 2, 3, 4], "city": ["a", "b", None, "a"], "y": [0.5, 1.5, 2.25, 3.0]}
 )
@@ -168,7 +169,9 @@ class TestFiles:
             ("broken.parquet", b"PAR1 but not really", "no parquet table"),
             ("broken.jsonl", b'{"a": 1}\n{"a": \n', "no jsonl table"),
             ("nested.jsonl", b'{"a": [1], "b": 2}\n', "lists or objects"),
-            ("broken.csv.gz", b"\x1f\x8b but not really", "no csv table"),
+            ("broken.csv.gz", b"\x1f\x8b but not really", r"broken.csv.gz' cannot be unpacked"),
+            ("changed.csv.gz", PACKED[:30] + b"\xff\x00" + PACKED[32:], "cannot be unpacked"),
+            ("cut.csv.gz", PACKED[:-20], "cannot be unpacked"),
             ("text.arff", b"@relation r\n@attribute a string\n@data\nx\n", "ARFF cannot be read"),
         ],
     )

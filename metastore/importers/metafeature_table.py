@@ -14,10 +14,10 @@ from pathlib import Path
 import duckdb
 
 from metastore.errors import InvalidInputError
-from metastore.importers.json_lines import are_no_records, objects_only
 from metastore.importers.table import ImportReport, in_file
 from metastore.importers.table_cells import plain
-from metastore.importers.table_columns import LINE, NUMERIC, name, reader
+from metastore.importers.table_columns import LINE, NUMERIC, name
+from metastore.importers.table_source import readable, unreadable
 from metastore.importers.table_staging import numbered_rows, reader_refusals
 from metastore.queries import query
 
@@ -38,17 +38,11 @@ def import_metafeatures(con: duckdb.DuckDBPyConnection, file: Path) -> ImportRep
     Raises:
         InvalidInputError: if there is no column `dataset`, or no numeric column beside it.
     """
-    try:
+    with readable(con, file) as (source, described):
         try:
-            dataset, numeric, others = _staged(con, reader(file), file)
+            dataset, numeric, others = _staged(con, source, described, file)
         except duckdb.Error as error:
-            if not are_no_records(error, file):
-                raise
-            with objects_only(file) as copy:
-                dataset, numeric, others = _staged(con, reader(copy), file)
-    except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
-        raise InvalidInputError(f"{str(file)!r} cannot be read as a table: {reason}") from error
+            raise unreadable(file, error) from error
     if not dataset or not numeric:
         raise InvalidInputError(
             f"{str(file)!r} is no table of meta-features: expected a column dataset and numeric "
@@ -59,20 +53,15 @@ def import_metafeatures(con: duckdb.DuckDBPyConnection, file: Path) -> ImportRep
 
 
 def _staged(
-    con: duckdb.DuckDBPyConnection, source: str, file: Path
+    con: duckdb.DuckDBPyConnection, source: str, described: list[tuple[str, str]], file: Path
 ) -> tuple[str, list[str], list[str]]:
     """Fill `staged_features`; return the column of datasets, the numeric ones, and the others."""
-    kinds = _kinds(con, source)
+    kinds = {column: kind for column, kind in described if column != "file_row_number"}
     dataset = next((c for c in kinds if c.strip().lower() == "dataset"), "")
     numeric = [c for c in _numeric(con, source, kinds) if c != dataset]
     if dataset and numeric:
         _stage(con, numbered_rows(source, file), kinds, dataset, numeric)
     return dataset, numeric, [c for c in kinds if c not in numeric and c != dataset]
-
-
-def _kinds(con: duckdb.DuckDBPyConnection, source: str) -> dict[str, str]:
-    described = con.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
-    return {row[0]: row[1] for row in described if row[0] != "file_row_number"}
 
 
 def _numeric(con: duckdb.DuckDBPyConnection, source: str, kinds: dict[str, str]) -> list[str]:

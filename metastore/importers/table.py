@@ -19,12 +19,12 @@ from pathlib import Path
 
 import duckdb
 
-from metastore.errors import InvalidInputError
-from metastore.importers.json_lines import are_no_records, objects_only
 from metastore.importers.table_cells import plain
-from metastore.importers.table_columns import Columns, file_stem, reader
+from metastore.importers.table_columns import Columns
+from metastore.importers.table_source import readable, unreadable
 from metastore.importers.table_staging import TableOptions, stage
 from metastore.metrics import known_direction
+from metastore.packed import file_stem
 from metastore.queries import query
 
 MAX_REPORTED = 1000
@@ -64,16 +64,12 @@ def import_table(con: duckdb.DuckDBPyConnection, file: Path, options: TableOptio
     Raises:
         InvalidInputError: if the file is no table of runs.
     """
-    source = reader(file)
-    try:
-        columns = _describe(con, source, file)
-    except InvalidInputError as error:
-        if not are_no_records(error.__cause__, file):
-            raise
-        with objects_only(file) as copy:
-            source = reader(copy)
-            return _import(con, file, options, source, _describe(con, source, file))
-    return _import(con, file, options, source, columns)
+    with readable(con, file) as (source, described):
+        try:
+            words = _words(con, source, described)
+        except duckdb.Error as error:
+            raise unreadable(file, error) from error
+        return _import(con, file, options, source, Columns.of(described, file, words))
 
 
 def _import(
@@ -104,16 +100,6 @@ def _import(
         con.execute("RESET preserve_insertion_order")
     con.execute("COMMIT")
     return report
-
-
-def _describe(con: duckdb.DuckDBPyConnection, source: str, file: Path) -> Columns:
-    try:
-        rows = con.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
-    except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
-        raise InvalidInputError(f"{str(file)!r} cannot be read as a table: {reason}") from error
-    described = [(row[0], row[1]) for row in rows]
-    return Columns.of(described, file, _words(con, source, described))
 
 
 def _words(

@@ -7,11 +7,8 @@ JSON, or columns `config.NAME`, or, in a wide table, every column that means not
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
 
 from metastore.errors import InvalidInputError
 from metastore.metrics import known_direction
@@ -45,101 +42,10 @@ STATUSES = {
     "timeout": ("timeout", "timed_out", "time_out"),
     "interrupted": ("interrupted", "killed", "cancelled", "canceled", "aborted"),
 }
-# A line may hold a config that is too large to be stored: it is refused by name, not unread.
-_CSV = (
-    "read_csv({file}, header = true, all_varchar = true, store_rejects = true, "
-    "max_line_size = 33554432, quote = '\"', delim = '{delimiter}')"
-)
-# Depth 1: a config keeps its own keys, and no text is taken for a date or an UUID.
-_JSON_LINES = (
-    "read_json({file}, format = 'newline_delimited', maximum_depth = 1, records = true, "
-    "sample_size = -1, ignore_errors = true)"
-)
-READERS = {
-    ".parquet": "read_parquet({file}, file_row_number = true)",
-    ".pq": "read_parquet({file}, file_row_number = true)",
-    ".csv": _CSV,
-    ".tsv": _CSV,
-    ".jsonl": _JSON_LINES,
-    ".ndjson": _JSON_LINES,
-    ".json": "read_json({file}, maximum_depth = 1, records = true)",
-}
-_AT_ONCE = 1 << 20
-_BINARY = (".parquet", ".pq")
 NUMERIC = (
     "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER",
     "UBIGINT", "FLOAT", "DOUBLE", "DECIMAL",
 )  # fmt: skip
-
-
-def file_kind(file: Path) -> str:
-    """Return a file's suffix in lower case, without the `.gz` of a packed one.
-
-    >>> file_kind(Path("runs.CSV")), file_kind(Path("runs.jsonl.gz"))
-    ('.csv', '.jsonl')
-    """
-    return (file.with_suffix("") if _packed(file) else file).suffix.lower()
-
-
-def file_stem(file: Path) -> str:
-    """Return a file's name without its suffix, and without the `.gz` of a packed one."""
-    return (file.with_suffix("") if _packed(file) else file).stem
-
-
-def opened(file: Path) -> IO[bytes]:
-    """Open a file to read its bytes, unpacked."""
-    return cast(IO[bytes], gzip.open(file, "rb")) if _packed(file) else file.open("rb")
-
-
-def _packed(file: Path) -> bool:
-    return file.suffix.lower() == ".gz"
-
-
-def _check_packed(file: Path) -> None:
-    """Unpack a file once to see that it is whole: DuckDB takes what a damaged one seems to say."""
-    try:
-        with opened(file) as packed:
-            while packed.read(_AT_ONCE):
-                pass
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InvalidInputError(f"{str(file)!r} cannot be unpacked: {error}") from error
-
-
-def reader(file: Path) -> str:
-    """Return the SQL that reads a file, by its suffix; `.gz` after that of a text is unpacked.
-
-    Raises:
-        InvalidInputError: if the file is absent, empty, a folder, or of another kind.
-    """
-    if not file.exists():
-        raise InvalidInputError(f"no file {str(file)!r}")
-    if file.is_dir():
-        raise InvalidInputError(f"{str(file)!r} is a folder; name one table file")
-    if file.stat().st_size == 0:
-        raise InvalidInputError(f"{str(file)!r} is empty: no header and no rows")
-    suffix = file_kind(file)
-    if suffix not in READERS or (_packed(file) and suffix in _BINARY):
-        raise InvalidInputError(
-            f"{str(file)!r}: expected a table ending in {', '.join(READERS)} (.gz may follow that "
-            f"of a text); got {''.join(file.suffixes[-2:]) or 'no suffix'!r}"
-        )
-    if _packed(file):
-        _check_packed(file)
-    delimiter = "\t" if suffix == ".tsv" else _delimiter(file)
-    source = READERS[suffix].format(file=literal(str(file)), delimiter=delimiter)
-    # DuckDB 1.5 does not take `.GZ` for a packed file.
-    return f"{source[:-1]}, compression = 'gzip')" if _packed(file) else source
-
-
-def _delimiter(file: Path) -> str:
-    """Return the separator that a file's first line has most of, a comma where it has none."""
-    with opened(file) as lines:
-        header = lines.readline(1 << 20)
-    if header.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InvalidInputError(
-            f"{str(file)!r} is UTF-16 text, expected UTF-8; convert it, for example with iconv"
-        )
-    return max(",\t;|", key=lambda mark: header.count(mark.encode()))
 
 
 def literal(text: str) -> str:

@@ -17,12 +17,11 @@ from metastore.importers.table_columns import (
     LINE,
     STATUSES,
     Columns,
-    file_kind,
-    file_stem,
     literal,
     name,
 )
 from metastore.importers.table_configs import ConfigSql, parse_rest, stage_configs
+from metastore.packed import file_kind, file_stem
 
 
 @dataclass(frozen=True, slots=True)
