@@ -29,7 +29,10 @@ or at random (`benchmarks.recommend.failures`). Gaussian processes on failed or 
 fail where most configs do, a kernel average half as many again everywhere. Expected improvement
 goes where a hope is large and its chance one in fifty; squared chances (`CAUTION`) halved what
 failed from the tenth trial on, at no more regret. Leaving alone what is less than half as likely
-to run as the likeliest left as little to fail, but missed the best where it lay beside a bound.
+to run as the likeliest, in place of that, left as little to fail, but missed the best where it lay
+beside a bound. Once little is left to gain among what runs, even a squared chance leads back to
+what fails; so what is hopeless beside the likeliest (`HOPELESS`; .05 to .4 were tried) comes after
+all else: of 20 trials 2.1 in place of 2.2 failed on SVC, the regrets are the same.
 
 Notation: P configs, R regions, f failed, s successful runs.
 """
@@ -54,6 +57,9 @@ MEETINGS = 0.3
 
 CAUTION = 2.0
 """Power of the chance to run by which gains are multiplied."""
+
+HOPELESS = 0.2
+"""Share of the likeliest config's chance to run below which one comes after all others."""
 
 MOST_ENDS = 12
 MOST_REGIONS = 400
@@ -94,6 +100,18 @@ def chances(points: FloatArray, ran: IntArray, failed: IntArray) -> FloatArray:
         some = _member(points[start : start + CHUNK], columns, ends, above)
         fails[start : start + CHUNK] = everywhere + ((some @ more) * some).sum(axis=1)
     return np.clip(1 - fails, 0, 1)
+
+
+def hopeless(chance: FloatArray, taken: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which configs `(P,)` are far less likely to run than the likeliest not taken.
+
+    >>> hopeless(np.array([0.9, 0.5, 0.1]), taken=np.array([True, False, False])).tolist()
+    [False, False, False]
+    >>> hopeless(np.array([0.9, 0.5, 0.1]), taken=np.zeros(3, dtype=bool)).tolist()
+    [False, False, True]
+    """
+    found: NDArray[np.bool_] = chance < HOPELESS * chance[~taken].max(initial=0.0)
+    return found
 
 
 def _rate(prior: tuple[float, float], failed: FloatArray, ran: FloatArray) -> FloatArray:

@@ -10,7 +10,7 @@ Notation: D datasets, P configs of the pool, k observed configs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -173,12 +173,23 @@ class TableSession:
         chance = self._chance(seen)
         likely = None if chance is None else chance**feasibility.CAUTION
         case = Case(self.task.name, self.table, past.spread, weights, seen, best, likely)
-        choice = self.strategy(case, n)
+        choice = self.strategy(case, n) if chance is None else self._hopeful(case, chance, n)
         expected, observed = self._expected(choice, seen), len(seen.columns)
         low, high = self.calibration().interval(expected, observed)
         belief, columns = self.belief, choice.columns
         risk = np.zeros(len(columns)) if chance is None else 1 - chance[columns]
         return Step(choice, expected.score, low, high, belief, self.method, belief.note, risk)
+
+    def _hopeful(self, case: Case, chance: FloatArray, n: int) -> Choice:
+        """Choose among what is not hopeless, and only then among the rest."""
+        seen = case.seen
+        last = feasibility.hopeless(chance, seen.taken)
+        choice = self.strategy(replace(case, seen=replace(seen, taken=seen.taken | last)), n)
+        missing = n - len(choice.columns)
+        if not missing or not last.any():
+            return choice
+        rest = self.strategy(replace(case, seen=replace(seen, taken=seen.taken | ~last)), missing)
+        return Choice(np.concatenate([choice.columns, rest.columns]), choice.weights)
 
     def _chance(self, seen: Seen) -> FloatArray | None:
         """Return how likely each config `(P,)` is not to fail; None where nothing failed."""

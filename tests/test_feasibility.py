@@ -20,6 +20,7 @@ from recommenders.feasibility import (
     NO_RULE,
     OUTSIDE,
     chances,
+    hopeless,
 )
 from recommenders.scores import Past, Table
 from recommenders.sessions import slowness
@@ -175,6 +176,13 @@ def test_a_probability(seed: int) -> None:
     assert found.shape == (count,)
     assert ((found > 0) & (found < 1)).all()
     assert not math.isnan(float(found.sum()))
+
+
+def test_what_is_hopeless_is_so_beside_the_likeliest_that_is_open() -> None:
+    chance = np.array([0.9, 0.2, 0.17, 0.01])
+    assert hopeless(chance, np.array([False] * 4)).tolist() == [False, False, True, True]
+    assert hopeless(chance, np.array([True, True, False, False])).tolist() == [False] * 3 + [True]
+    assert hopeless(chance, np.array([True] * 4)).tolist() == [False] * 4
 
 
 def timed(seconds: np.ndarray) -> Table:

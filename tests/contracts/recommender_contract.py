@@ -154,6 +154,10 @@ class RecommenderContract:
             bad = [Observation("a", view.config(c), None, status) for c in (1, 3, 7, 9, 11)]
             (found,) = one.recommend("d0", [*fine, *bad])
             assert found.config["kernel"] == "linear"
+            asked = one.recommend("d0", [*fine, *bad], n=C)
+            kernels = [r.config["kernel"] for r in asked]
+            assert kernels == sorted(kernels)  # the hopeless ones last, yet they are there
+            assert kernels[-1] == "rbf"
 
     def test_what_fails_may_be_of_a_category_that_is_new(self, make_one: MakeOne) -> None:
         one = make_one().fit(small_view(example().matrix(), meta=example().meta.values))
