@@ -13,6 +13,7 @@ from learners.anil import anil
 from learners.cnp import ConditionalNeuralProcess
 from learners.embedding import EmbeddingLearner
 from learners.fomaml import fomaml
+from learners.hypernetwork import Hypernetwork
 from learners.inner_loop import GradientLearner
 from learners.learner import Learner
 from learners.maml import maml
@@ -222,8 +223,27 @@ def _cnp(way: int, shot: int) -> Recipe:
     )
 
 
+def _hypernetwork(way: int, shot: int) -> Recipe:
+    """Return a hypernetwork that reads embeddings and writes two layers over them."""
+    learner = Hypernetwork(Flatten(), MLP((_WIDE, 128, 64)), MLP((_WIDE, 64, 1)))
+    training = Training(32, 1e-3, schedule="cosine", clip=1.0, validate_every=1000)
+    return Recipe(
+        learner,
+        training,
+        Shape(way, shot, 3),
+        iterations=5000,
+        first=_embedding_first(shot, _WIDE),
+        fixed=True,
+    )
+
+
 #: Methods that read the support set with a network of their own.
-READING: dict[str, Callable[[int, int], Recipe]] = {"mann": _mann, "snail": _snail, "cnp": _cnp}
+READING: dict[str, Callable[[int, int], Recipe]] = {
+    "mann": _mann,
+    "snail": _snail,
+    "cnp": _cnp,
+    "hypernetwork": _hypernetwork,
+}
 
 
 def _sinusoid(method: str) -> Recipe:
@@ -232,7 +252,7 @@ def _sinusoid(method: str) -> Recipe:
         made = ready_made(method, Inputs((1,), 0, 10))
         return Recipe(made.learner, replace(made.training, validate_every=200))
     network = MLP((1, 40, 40, 1))
-    training = Training(25, rate=2e-3, schedule="cosine", clip=10.0, validate_every=1000)
+    training = Training(25, rate=5e-3, schedule="cosine", clip=10.0, validate_every=1000)
     if method == "reptile":
         smooth = MLP((1, 64, 64, 1), "tanh")
         learner: Learner = Reptile(smooth, 10, 0.02, 0, False, 32, regression=True)
