@@ -29,6 +29,7 @@ import numpy as np
 
 from metastore.view import FloatArray, IntArray
 from recommenders.sessions import Case
+from recommenders.uncovered import Uncovered
 
 NOISE = 0.02
 DEGREES = 3.0
@@ -80,20 +81,16 @@ def improving(case: Case, mixture: Mixture, n: int) -> IntArray:
     left = np.flatnonzero(~case.seen.taken)
     promised, scale = _promised(case, mixture, left)
     share = (1 - GUARD) * mixture.weight * mixture.spread * scale
-    active = (case.weights > 0) & (case.spread > 0)
-    weights = GUARD * case.weights[active] * case.spread[active]
-    regret = case.table.regret[active]
-    reached = regret[:, case.seen.columns].min(axis=1)
-    regret = regret[:, left]
+    uncovered = Uncovered.of(case, left)
     chosen: list[int] = []
     for _ in range(min(n, len(left))):
         gain = share @ np.logaddexp(0, promised / scale[:, None])
-        gain = case.hoped(gain + weights @ np.maximum(reached[:, None] - regret, 0), left)
+        gain = case.hoped(gain + GUARD * uncovered.gains(), left)
         gain[chosen] = -np.inf
         at = int(np.argmax(gain))
         chosen.append(at)
         promised = promised - np.maximum(promised[:, [at]], 0)
-        reached = np.minimum(reached, regret[:, at])
+        uncovered = uncovered.after(at)
     return left[chosen]
 
 

@@ -43,6 +43,7 @@ import numpy as np
 from metastore.view import FloatArray, IntArray
 from recommenders.bayes_kinds import Kind, Kinds
 from recommenders.bayes_prior import TINY, Prior
+from recommenders.uncovered import Uncovered
 
 DEGREES = 3.0
 COMPONENTS = 256
@@ -68,21 +69,36 @@ class Posterior:
     deviation: FloatArray
     datasets: FloatArray
 
-    def improvements(self, n: int, chance: FloatArray | None = None) -> IntArray:
+    def improvements(
+        self,
+        n: int,
+        chance: FloatArray | None = None,
+        uncovered: Uncovered | None = None,
+        share: float = 0.0,
+    ) -> IntArray:
         """Return the places of at most `n` configs by expected improvement over components.
 
         Each after the first is worth what it adds where those before it turn out as expected.
+
+        Args:
+            n: how many.
+            chance: `(L,)` what gains are multiplied by; None for 1.
+            uncovered: what past datasets have still to gain; None to leave that out.
+            share: how much of a gain is what is gained there.
         """
         ahead, scale = self.ahead, LOGISTIC * self.deviation
         chosen: list[int] = []
         for _ in range(min(n, ahead.shape[1])):
             gain = self.weight @ _excess(ahead, scale)
+            if uncovered is not None:
+                gain = (1 - share) * gain + share * uncovered.gains()
             if chance is not None:
                 gain *= chance
             gain[chosen] = -np.inf
             at = int(np.argmax(gain))
             chosen.append(at)
             ahead = ahead - np.maximum(ahead[:, [at]], 0)
+            uncovered = None if uncovered is None else uncovered.after(at)
         return np.array(chosen, dtype=np.int64)
 
 

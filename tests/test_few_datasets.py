@@ -12,6 +12,7 @@ import pytest
 
 import recommenders
 from metastore.view import View
+from recommenders.bayes_mixture import LOGISTIC, Posterior
 from recommenders.cells import surrogates_of
 from recommenders.empirical_bayes import FEW, FEW_KINDS, PREDICTED_KINDS, EmpiricalBayes, Lesson
 from recommenders.forecast import Calibration
@@ -20,7 +21,8 @@ from recommenders.replay import Answers, best_so_far, random_regret, replay, see
 from recommenders.scores import Past
 from recommenders.sessions import Case
 from recommenders.surrogates import Surrogates
-from tests.views import view_from_parquet
+from recommenders.uncovered import Uncovered
+from tests.views import small_view, view_from_parquet
 
 RealData = Callable[[str], Path]
 
@@ -110,3 +112,55 @@ def test_a_single_past_dataset_helps_and_does_not_bind(
             chance.append(random_regret(answers.regret, 25).mean())
     assert np.mean(ours) < 0.7 * np.mean(chance)
     assert np.mean(ours) < 0.6 * np.mean(fixed)
+
+
+def cell(view: View, columns: list[int]) -> Case:
+    """Return a case of the first dataset over the others' configs, some of them observed."""
+    past = Past.of(view.without(view.datasets[:1]))
+    table = past.default_pool
+    score = np.linspace(0.5, 0.9, len(table.keys))
+    weights = np.full(len(past.datasets), 1 / len(past.datasets))
+    return Case("new", table, past.spread, weights, seen_of(columns, score), past.best)
+
+
+@pytest.mark.parametrize(("datasets", "thin"), [(FEW, True), (FEW + 1, False)])
+def test_real_runs_of_few_datasets_are_not_relied_on_alone(datasets: int, thin: bool) -> None:
+    rng = np.random.default_rng(0)
+    view = small_view(rng.random((datasets + 1, 12)))
+    case = cell(view, [3])
+    one = EmpiricalBayes().fit_past(Past.of(view.without(view.datasets[:1])))
+    assert one.lessons(case).whole.thin == thin
+
+
+def test_what_is_left_to_gain_on_past_datasets() -> None:
+    """By hand: sum over datasets of weight, spread and how far below the best regret so far."""
+    rng = np.random.default_rng(1)
+    case = cell(small_view(rng.random((5, 9))), [2, 6])
+    left = np.array([0, 1, 4, 8])
+    found = Uncovered.of(case, left)
+    regret = case.table.regret
+
+    def gain(column: int, tried: list[int]) -> float:
+        return sum(
+            case.weights[d] * case.spread[d] * max(0.0, regret[d, tried].min() - regret[d, column])
+            for d in range(4)
+        )
+
+    assert found.gains() == pytest.approx([gain(c, [2, 6]) for c in left.tolist()])
+    assert found.after(1).gains() == pytest.approx([gain(c, [2, 6, 1]) for c in left.tolist()])
+
+
+def test_half_of_a_gain_is_what_is_gained_there() -> None:
+    rng = np.random.default_rng(2)
+    deviation, ahead = rng.random((3, 7)), rng.normal(size=(3, 7))
+    posterior = Posterior(np.array([0.5, 0.3, 0.2]), ahead, deviation, np.ones(2))
+    uncovered = Uncovered(np.array([0.2, 0.8]), np.array([0.9, 0.4]), rng.random((2, 7)))
+    scale = LOGISTIC * deviation
+    hoped = posterior.weight @ (scale * np.logaddexp(0, ahead / scale))
+    for share in (0.0, 0.5, 1.0):
+        order = posterior.improvements(1, None, uncovered, share)
+        assert order[0] == np.argmax((1 - share) * hoped + share * uncovered.gains())
+    two = posterior.improvements(2, None, uncovered, 1.0)
+    rest = uncovered.after(int(two[0])).gains()
+    rest[two[0]] = -np.inf
+    assert two[1] == np.argmax(rest)
