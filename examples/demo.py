@@ -166,7 +166,7 @@ def _picture(outcome: Race, options: Options) -> None:
 def _backtest(store: metastore.MetaStore, asked: str) -> None:
     """Show what each recommender would have been worth on all other tables."""
     view = store.view("accuracy").without([asked])
-    names = ["random", "best_on_average", "portfolio", "nearest"]
+    names = ["random", "best_on_average", "portfolio", "nearest", "empirical_bayes"]
     result = backtest(view, names, budget=RUNS)
     print(
         f"\n4. BACKTESTED   on the {len(result.datasets)} other tables, one source left out at a "
