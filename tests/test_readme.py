@@ -14,9 +14,9 @@ README = Path(__file__).parents[1] / "README.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 
 
-def blocks() -> list[tuple[str, str]]:
-    """Return the Python blocks with what the README says they print."""
-    return [(code, printed) for code, printed in BLOCK.findall(README.read_text())]
+def blocks(document: Path = README) -> list[tuple[str, str]]:
+    """Return the Python blocks of a document with what it says they print."""
+    return [(code, printed) for code, printed in BLOCK.findall(document.read_text())]
 
 
 def executed(code: list[tuple[str, str]]) -> list[str]:
@@ -38,6 +38,16 @@ def test_blocks_print_what_the_readme_says(tmp_path: Path, monkeypatch: pytest.M
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert executed(found) == [printed for _, printed in found]
+
+
+@pytest.mark.slow
+def test_the_first_block_about_learners_tells_new_digits_apart() -> None:
+    (first, *_) = blocks(README.parent / "docs" / "learners.md")
+    (printed,) = executed([first])
+    shares = [[int(share) for share in re.findall(r"(\d+)%", text)] for text in (printed, first[1])]
+    assert [len(some) for some in shares] == [3, 3]
+    # To rounding the same on any processor; chance has 33.
+    assert sum(shares[0]) / 3 == pytest.approx(sum(shares[1]) / 3, abs=10)
 
 
 def test_first_block_has_eight_lines_beside_imports() -> None:
