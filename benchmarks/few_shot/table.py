@@ -26,9 +26,9 @@ Result = dict[str, Any]
 def results(folder: Path) -> dict[str, list[Result]]:
     """Return the result files of each method, by method."""
     found: dict[str, list[Result]] = {}
-    for path in sorted(folder.glob("*.json")):
-        method, _, rest = path.stem.partition("-")
-        if rest.partition("-")[0] in SETTINGS:
+    for setting in SETTINGS:
+        for path in sorted(folder.glob(f"*-{setting}-*.json")):
+            method = path.stem.partition("-")[0]
             found.setdefault(method, []).append(json.loads(path.read_text()))
     return found
 
@@ -49,6 +49,13 @@ def budget(result: Result) -> str:
     begun = result.get("begun")
     after = f", begun at {100 * begun['mean']:.1f} on validation characters" if begun else ""
     return f"{iterations} iterations, {spent}{after}"
+
+
+def budgets(found: list[Result]) -> str:
+    """Return what all trainings of a method cost, each with where it was tested if several."""
+    if len(found) == 1:
+        return budget(found[0])
+    return "; ".join(f"{next(iter(one['scores']))}: {budget(one)}" for one in found)
 
 
 def cells(found: list[Result], suffix: str) -> list[str]:
@@ -73,7 +80,7 @@ def rows(found: dict[str, list[Result]]) -> Iterator[list[str]]:
     """Yield the lines of the table: each method's results, what was asked, what was published."""
     for method in METHODS:
         mine = found.get(method, [])
-        yield [method, "; ".join(budget(one) for one in mine), *cells(mine, "")]
+        yield [method, budgets(mine), *cells(mine, "")]
         other = f"{method}, transductive"
         if any(key.endswith("transductive") for one in mine for key in one["scores"]):
             yield [other, "the same state", *cells(mine, ", transductive")]
