@@ -174,18 +174,25 @@ def _reptile(way: int, shot: int) -> Recipe:
     )
 
 
-def _snail(way: int, shot: int) -> Recipe:
-    """Return SNAIL with a quarter of its published widths, which reads embeddings."""
-    learner = Snail(Flatten(), _WIDE, way, way * shot + 1, scale=0.25)
-    training = Training(32, 2e-3, schedule="cosine", clip=1.0, validate_every=1000)
+def _over_embeddings(
+    learner: Learner, training: Training, way: int, shot: int, filters: int = _NARROW
+) -> Recipe:
+    """Return what reads the embeddings of a network that was trained first and stays as it is."""
     return Recipe(
         learner,
         training,
         Shape(way, shot, 3),
         iterations=5000,
-        first=_embedding_first(shot, _WIDE),
+        first=_embedding_first(shot, filters),
         fixed=True,
     )
+
+
+def _snail(way: int, shot: int) -> Recipe:
+    """Return SNAIL with a quarter of its published widths, which reads embeddings."""
+    learner = Snail(Flatten(), _WIDE, way, way * shot + 1, scale=0.25)
+    training = Training(32, 2e-3, schedule="cosine", clip=1.0, validate_every=1000)
+    return _over_embeddings(learner, training, way, shot, _WIDE)
 
 
 def _mann(way: int, shot: int) -> Recipe:
@@ -197,15 +204,8 @@ def _mann(way: int, shot: int) -> Recipe:
     cell = LRUACell(n_slots=8 * shot * (1 if way == 5 else 4), n_reads=1, strength=True)
     learner = Mann(Flatten(), _NARROW, way, cell)
     training = Training(32, 1e-2, schedule="cosine", clip=10.0, validate_every=500)
-    return Recipe(
-        learner,
-        training,
-        Shape(way, shot, 3),
-        easier=((200, 2), (400, 3), (600, 4)),
-        iterations=5000,
-        first=_embedding_first(shot),
-        fixed=True,
-    )
+    easier = ((200, 2), (400, 3), (600, 4))
+    return replace(_over_embeddings(learner, training, way, shot), easier=easier)
 
 
 def _cnp(way: int, shot: int) -> Recipe:
@@ -213,28 +213,14 @@ def _cnp(way: int, shot: int) -> Recipe:
     decoder = MLP((_NARROW + 64 * way, 256, 256, way))
     learner = ConditionalNeuralProcess(Flatten(), MLP((_NARROW, 128, 64)), decoder, way)
     training = Training(32, 2e-3, schedule="cosine", validate_every=1000)
-    return Recipe(
-        learner,
-        training,
-        Shape(way, shot, 3),
-        iterations=5000,
-        first=_embedding_first(shot),
-        fixed=True,
-    )
+    return _over_embeddings(learner, training, way, shot)
 
 
 def _hypernetwork(way: int, shot: int) -> Recipe:
     """Return a hypernetwork that reads embeddings and writes two layers over them."""
     learner = Hypernetwork(Flatten(), MLP((_WIDE, 128, 64)), MLP((_WIDE, 64, 1)))
     training = Training(32, 1e-3, schedule="cosine", clip=1.0, validate_every=1000)
-    return Recipe(
-        learner,
-        training,
-        Shape(way, shot, 3),
-        iterations=5000,
-        first=_embedding_first(shot, _WIDE),
-        fixed=True,
-    )
+    return _over_embeddings(learner, training, way, shot, _WIDE)
 
 
 #: Methods that read the support set with a network of their own.
