@@ -21,6 +21,7 @@ class RandomSearch(TableRecommender):
     """
 
     name: ClassVar[str] = "random"
+    heeds_failures: ClassVar[bool] = False
 
     def choose(self, case: Case, n: int) -> Choice:
         """Return the first `n` configs of the order that are not taken."""

@@ -147,7 +147,10 @@ class Session(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class TableSession:
-    """A session of one strategy over a table of past scores."""
+    """A session of one strategy over a table of past scores.
+
+    `heeds_failures` is whether what is hopeless comes last, by what failed here.
+    """
 
     method: str
     task: AskedTask
@@ -156,6 +159,7 @@ class TableSession:
     belief: Belief
     strategy: Strategy
     calibration: Callable[[], Calibration]
+    heeds_failures: bool = True
     _scores: list[FloatArray] = field(default_factory=list)
     _points: list[FloatArray] = field(default_factory=list)
 
@@ -173,7 +177,8 @@ class TableSession:
         chance = self._chance(seen)
         likely = None if chance is None else chance**feasibility.CAUTION
         case = Case(self.task.name, self.table, past.spread, weights, seen, best, likely)
-        choice = self.strategy(case, n) if chance is None else self._hopeful(case, chance, n)
+        heeded = chance if self.heeds_failures else None
+        choice = self.strategy(case, n) if heeded is None else self._hopeful(case, heeded, n)
         expected, observed = self._expected(choice, seen), len(seen.columns)
         low, high = self.calibration().interval(expected, observed)
         belief, columns = self.belief, choice.columns

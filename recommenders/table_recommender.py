@@ -20,10 +20,11 @@ class TableRecommender(PoolRecommender):
     """Weighs past datasets (`believe`), then chooses from their scores (`choose`).
 
     `adaptive` says whether observed scores, beyond which configs they are of, change what comes
-    next.
+    next; `heeds_failures` whether failed runs do.
     """
 
     adaptive: ClassVar[bool] = False
+    heeds_failures: ClassVar[bool] = True
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)
@@ -69,5 +70,12 @@ class TableRecommender(PoolRecommender):
         """Open a session for a resolved task over a pool."""
         belief = self.believe(task)
         return TableSession(
-            self.name, task, self.past, table, belief, self.choose, self.calibration
+            self.name,
+            task,
+            self.past,
+            table,
+            belief,
+            self.choose,
+            self.calibration,
+            self.heeds_failures,
         )
