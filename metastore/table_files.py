@@ -9,13 +9,14 @@ from __future__ import annotations
 import csv
 import re
 import warnings
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from metastore.errors import InvalidInputError
-from metastore.packed import check_whole, file_kind, opened_text
+from metastore.packed import file_kind, opened_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -57,12 +58,11 @@ def read_frame(path: Path, target: str = "") -> DataFrame:
             f"{path}: do not know how to read {suffix or 'a file without suffix'!r}; "
             f"expected one of {', '.join(_KNOWN)} (.gz may follow)"
         )
-    check_whole(path)
     try:
         frame = _read(path, suffix, target)
     except InvalidInputError:
         raise
-    except (ValueError, OSError, EOFError, csv.Error) as error:
+    except (ValueError, OSError, EOFError, zlib.error, csv.Error) as error:
         raise InvalidInputError(
             f"{path} is no {suffix[1:]} table: {str(error).strip()[:300]}"
         ) from error
