@@ -51,7 +51,7 @@ class Question:
         seed: fixes whatever is left to chance.
         near_duplicates: whether to learn from near-duplicates of the dataset too.
         as_new: whether to ignore what was run on the dataset itself.
-        search_space: by algorithm, where an answer may lie; None for configs that ran before.
+        search_space: by algorithm, where an answer may lie; None for what past configs show.
         record: whether to store the answer.
         budget_seconds: time that the recommended runs may take together, one after the other;
             None for no limit. With one, `n` is how many configs at most.

@@ -166,7 +166,7 @@ def explanation(one: Recommendation, metric: str) -> str:
     1 of your 2 nearest datasets (credit) had its best run here; expected accuracy 0.83 (0.8 to \
 0.86) in about 40 s; far from the densest evidence in max_depth
     """
-    said = [_headline(one), _expected(one, metric), _thin(one)]
+    said = [_headline(one), _new(one), _expected(one, metric), _thin(one)]
     return "; ".join(words for words in said if words)
 
 
@@ -178,7 +178,7 @@ def _because(one: Recommendation) -> str:
     if not headline and _alike(one):
         count = one.evidence.n_datasets
         words = f"of what it did on {count} datasets that count alike, such as {words}"
-    return "; ".join(filter(None, (headline, words, _thin(one))))
+    return "; ".join(filter(None, (headline, _new(one), words, _thin(one))))
 
 
 def _alike(one: Recommendation) -> bool:
@@ -202,6 +202,10 @@ def _headline(one: Recommendation) -> str:
     if best:
         return f"{nearest} had {'its' if len(few) == 1 else 'their'} best run here"
     return f"on {nearest} it was among the best tenth"
+
+
+def _new(one: Recommendation) -> str:
+    return "nobody ran it yet" if one.evidence.new else ""
 
 
 def _thin(one: Recommendation) -> str:

@@ -20,6 +20,7 @@ from metastore.types import Observation, RunStatus, canonical_json
 from metastore.view import FloatArray, View
 from recommenders.durations import Durations, Took
 from recommenders.encoding import Key
+from recommenders.new_configs import EACH, new_configs
 from recommenders.per_second import worth_most
 from recommenders.recommender import AskedTask, Candidate, Recommendation
 from recommenders.scores import Past, Table
@@ -32,6 +33,10 @@ PAIR = 2
 
 TIMED = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.PRUNED, RunStatus.TIMEOUT})
 """Statuses of runs that tell how long a config takes, or how long at least."""
+
+
+CHOICE = 300
+"""Past configs that were not tried yet, from which on no new ones are drawn."""
 
 
 class PoolRecommender(ABC):
@@ -65,7 +70,7 @@ class PoolRecommender(ABC):
 
         Args:
             view: past runs.
-            search_space: by algorithm, where an answer may lie; None for the past configs.
+            search_space: by algorithm, where an answer may lie; None for what past configs show.
 
         Raises:
             InvalidInputError: if `search_space` is no mapping by algorithm.
@@ -110,8 +115,9 @@ class PoolRecommender(ABC):
             task: what is asked about, see `recommenders.tasks.resolve`.
             observed: what was already run on this task, values in the metric's own direction.
             n: how many to return; fewer come back only when the pool has no more.
-            candidates: the pool to choose from; None for the search space, or else for the
-                configs of the view.
+            candidates: the pool to choose from; None for the search space that was fitted with,
+                or else the one that the view shows: its configs and, once runs on the task
+                ended or those are too few, new ones (`recommenders.new_configs`).
 
         Raises:
             InvalidInputError: if `n` is not a positive integer, nothing was fitted, what was
@@ -121,7 +127,7 @@ class PoolRecommender(ABC):
         check_count("n", n)
         asked = resolve(task, self.past.view)
         with one_thread():
-            table, seen = self._pool(list(observed), candidates)
+            table, seen = self._pool(list(observed), candidates, int(n))
             step = self.session(asked, table).step(seen, int(n))
             seconds = self._seconds(asked, table, observed)
         return [self._speak(table, step, i, seconds) for i in range(len(step.choice.columns))]
@@ -202,16 +208,22 @@ class PoolRecommender(ABC):
         return self._durations.expected(task, table, Took.of(told))
 
     def _pool(
-        self, observed: Sequence[Observation], candidates: Sequence[Candidate] | None
+        self, observed: Sequence[Observation], candidates: Sequence[Candidate] | None, n: int = 1
     ) -> tuple[Table, Seen]:
-        """Return the table of the pool and of what was observed, and what was seen in it."""
+        """Return the table of the pool and of what was observed, and what was seen in it.
+
+        Args:
+            observed: what was already run on the task.
+            candidates: the pool, None for one's own.
+            n: how many will be chosen of it.
+        """
         for one in observed:
             _check(one)
         done = [(o.algorithm, canonical_json(o.config)) for o in observed]
         if candidates is None and self._offered is not None:
             table = self.past.table(self._offered)
         elif candidates is None:
-            table = self.past.default_pool
+            table = self._own_pool(observed, n)
         else:
             pool = {_candidate(one) for one in candidates}
             table = self.past.table(tuple(sorted(pool)))
@@ -220,6 +232,22 @@ class PoolRecommender(ABC):
         if strange:
             table = table.joined(self.past.table(strange))
         return table, self._seen(table, offered, done, observed)
+
+    def _own_pool(self, observed: Sequence[Observation], n: int) -> Table:
+        """Return past configs and, once runs ended or more are asked for than there are, new ones.
+
+        A warm start rests on configs that did well elsewhere. What a new one is worth shows in
+        the runs near it, and the more were observed, the more are drawn: a pool never runs dry.
+        Where very many past ones are left, they are choice enough.
+        """
+        table = self.past.default_pool
+        done = {(one.algorithm, canonical_json(one.config)) for one in observed}
+        left = len(table.keys) - len(done & table.number.keys())
+        ended = any(one.usable or one.failed for one in observed if one.status != RunStatus.RUNNING)
+        if n <= left and (not ended or left >= CHOICE):
+            return table
+        drawn = new_configs(table.keys, self.seed, 1 + (len(done) + n) // EACH)
+        return self.past.table(tuple(sorted({*table.keys, *drawn})))
 
     def _seen(
         self, table: Table, offered: int, done: list[Key], observed: Sequence[Observation]

@@ -58,6 +58,7 @@ class Evidence:
         note: what a person should know, in one sentence; empty when there is nothing.
         thin: names of the hyperparameters around whose value little was ever tried.
         risk: how likely the run is to fail, by which observed runs did; 0 where none did.
+        new: whether the config never ran on a past dataset: it is drawn, or a candidate.
     """
 
     method: str
@@ -68,6 +69,7 @@ class Evidence:
     note: str = ""
     thin: tuple[str, ...] = ()
     risk: float = 0.0
+    new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ class Recommender(Protocol):
                 `target` attribute or a `(DataFrame, target)` pair, or an `AskedTask`.
             observed: what was already run on this task, values in the metric's own direction.
             n: how many to return; fewer come back only when the pool has no more.
-            candidates: the pool to choose from; None for the configs of the view and the
-                search space. Observed configs are never returned again.
+            candidates: the pool to choose from; None for the search space, given or shown by
+                the view's configs. Observed configs are never returned again.
         """
         ...

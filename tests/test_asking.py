@@ -15,6 +15,7 @@ from sklearn.model_selection import cross_val_score
 
 import metastore
 from metastore.errors import UnknownNameError
+from metastore.types import canonical_json
 from recommenders import Answer, Question, ask, enqueue
 from recommenders.asking import most_recorded
 from recommenders.explaining import as_json, in_words, rows, text
@@ -198,12 +199,29 @@ def test_recommendations_run_on_an_optuna_study(store: metastore.MetaStore) -> N
     assert ask(store, name, question=question()).observed == 2
 
 
-def test_nothing_left_to_recommend_is_said(store: metastore.MetaStore) -> None:
+def test_nothing_left_to_recommend_is_said(tmp_path: Path) -> None:
+    """Where hyperparameters are no numbers, there is an end of configs."""
+    store = metastore.open(tmp_path / "store")
+    for name in ("iris", "wine"):
+        for kernel in ("rbf", "linear"):
+            with store.run(name, "svc", {"kernel": kernel}) as run:
+                run.result(accuracy=0.5)
     asked = ask(store, "iris", question=question())
     assert asked.recommendations == ()
     assert "--as-new" in in_words(asked)[0]
     assert rows(asked) == []
     assert text(asked)
+
+
+def test_after_all_that_the_store_knows_come_new_configs(store: metastore.MetaStore) -> None:
+    known = ask(store, "iris", question=question(n=99, as_new=True)).recommendations
+    everything = {canonical_json(r.config) for r in known if not r.evidence.new}
+    asked = ask(store, "iris", question=question())
+    assert len(asked.recommendations) == 5
+    assert all(r.evidence.new for r in asked.recommendations)
+    assert not everything & {canonical_json(r.config) for r in asked.recommendations}
+    assert "nobody ran it yet" in text(asked)
+    assert "nobody ran it yet" in as_json(asked)["recommendations"][0]["explanation"]
 
 
 def test_an_empty_store_says_how_to_begin(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from recommenders.budgeting import (
 )
 from recommenders.explaining import as_json, in_words
 from recommenders.pool_recommender import PoolRecommender
+from recommenders.recommender import Candidate
 from recommenders.replay import Answers
 from tests.commands import RunIt
 from tests.views import view_from_parquet
@@ -134,8 +135,10 @@ def test_durations_are_scaled_by_the_datasets_own(view: View) -> None:
     found = planned(one, asked, 1e9, observed=slow, most=2)
     assert found.scale == pytest.approx(3.0)
     first = found.recommendations[0]
-    only = [(first.algorithm, first.config)]
-    (before,), (after,) = one.recommend(asked, (), 1, only), one.recommend(asked, slow, 1, only)
+    before, after = (
+        next(r for r in one.recommend(asked, seen, view.n_configs) if r.config == first.config)
+        for seen in ([], slow)
+    )
     assert first.seconds == pytest.approx(after.seconds)
     assert 1.5 < after.seconds / before.seconds < 5
     untimed = [replace(o, seconds=None) for o in slow]
@@ -185,11 +188,12 @@ def test_a_batch_for_workers_that_run_at_once_is_diverse(view: View, seen: int) 
         losses, axis=1, keepdims=True
     )
     column = {canonical_json(view.config(c)): c for c in range(view.n_configs)}
+    pool: list[Candidate] = [(view.algorithm(c), view.config(c)) for c in range(view.n_configs)]
     batch, top = [], []
     for asked in view.datasets[::10]:
         own = own_runs(view, asked)
         observed = [own[i] for i in rng.choice(len(own), seen, replace=False)]
-        ranked = fitted(view, "nearest", asked).recommend(asked, observed, view.n_configs)
+        ranked = fitted(view, "nearest", asked).recommend(asked, observed, view.n_configs, pool)
         guesses = sorted(ranked, key=lambda r: r.value)
         for four, out in ((ranked[:4], batch), (guesses[:4], top)):
             columns = [column[canonical_json(r.config)] for r in four]

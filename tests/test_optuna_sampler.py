@@ -280,7 +280,8 @@ def test_what_fails_here_is_left_alone(store: MetaStore, how: str) -> None:
     assert kernels[0] == "rbf"
     assert kernels[:12].count("rbf") <= 4
     assert kernels[12:].count("rbf") <= 1
-    assert one.trials[10].user_attrs[ATTRIBUTE]["risk"] < 0.5
+    runs = [t for t in one.trials[3:] if t.params["kernel"] == "linear"]
+    assert max(t.user_attrs[ATTRIBUTE]["risk"] for t in runs if ATTRIBUTE in t.user_attrs) < 0.5
 
 
 def test_constraints_and_pruners_work_together(store: MetaStore) -> None:

@@ -73,6 +73,11 @@ def worth(one: Recommendation, best: float) -> float:
     return float(improvements(step, best)[0]) / one.seconds
 
 
+def ran(view: View) -> list[Candidate]:
+    """All configs of a view."""
+    return [(view.algorithm(c), view.config(c)) for c in range(view.n_configs)]
+
+
 @pytest.mark.parametrize("name", ["nearest", "empirical_bayes"])
 def test_no_other_config_is_expected_to_be_worth_more(view: View, name: str) -> None:
     """Against all 106 weighed one by one, in the losses that users see."""
@@ -81,9 +86,10 @@ def test_no_other_config_is_expected_to_be_worth_more(view: View, name: str) -> 
         one = make(name).fit(view.without([asked]))
         seen = observed_of(view, asked, 4)
         best = max(-o.value for o in seen if o.value is not None)
-        chosen = one.recommend_within(asked, math.inf, seen)
+        pool = ran(view)
+        chosen = one.recommend_within(asked, math.inf, seen, pool)
         assert chosen is not None
-        everything = one.recommend(asked, seen, view.n_configs)
+        everything = one.recommend(asked, seen, view.n_configs, pool)
         (again,) = one.recommend(asked, seen, 1, [(chosen.algorithm, chosen.config)])
         most = max(worth(r, best) for r in everything)
         assert chosen.seconds == pytest.approx(again.seconds)
@@ -147,13 +153,14 @@ def race(view: View, one: PoolRecommender, asked: str, seconds: float, by_worth:
     score, took = view.cell_score[mine], view.cell_seconds[mine]
     place = {view.config_texts[c]: i for i, c in enumerate(view.cell_config[mine].tolist())}
     regret = (score.max() - score) / np.ptp(score)
+    pool = ran(view)
     observed: list[Observation] = []
     clock, lowest, area = 0.0, 1.0, 0.0
     while clock < seconds:
         if by_worth:
-            found = one.recommend_within(asked, seconds - clock, observed)
+            found = one.recommend_within(asked, seconds - clock, observed, pool)
         else:
-            found = next(iter(one.recommend(asked, observed)), None)
+            found = next(iter(one.recommend(asked, observed, 1, pool)), None)
         if found is None:
             break
         i = place[canonical_json(found.config)]

@@ -12,7 +12,7 @@ from metastore.errors import InvalidInputError, UnknownNameError
 from metastore.types import Observation, RunStatus, canonical_json
 from metastore.view import View
 from recommenders.pool_recommender import PoolRecommender
-from recommenders.recommender import AskedTask, Recommendation, Recommender
+from recommenders.recommender import AskedTask, Candidate, Recommendation, Recommender
 from recommenders.replay import Answers, seen_of
 from recommenders.sessions import Session
 from recommenders.tasks import resolve
@@ -46,6 +46,11 @@ def chosen(recommendations: list[Recommendation]) -> list[tuple[str, str]]:
 def whole(recommendations: list[Recommendation]) -> str:
     """Everything that was said, comparable also where it is NaN."""
     return repr(recommendations)
+
+
+def pool(view: View) -> list[Candidate]:
+    """All configs of a view as candidates."""
+    return [(view.algorithm(c), view.config(c)) for c in range(view.n_configs)]
 
 
 def observations(view: View, dataset: str, configs: list[int]) -> list[Observation]:
@@ -101,6 +106,33 @@ class RecommenderContract:
         assert len(found) == len(set(found)) == C - 3
         assert not {canonical_json(o.config) for o in seen} & {text for _, text in found}
 
+    def test_new_configs_once_there_is_something_to_judge_them_by(self, make_one: MakeOne) -> None:
+        view = _kernels()
+        one = make_one().fit(view.without(["d0"]))
+        known = {text for _, text in chosen(one.recommend("d0", n=C))}
+        assert known == {canonical_json(view.config(c)) for c in range(C)}
+        running = [replace(o, status=RunStatus.RUNNING) for o in observations(view, "d0", [0, 5])]
+        claimed = one.recommend("d0", running, n=C - 2)
+        assert {text for _, text in chosen(claimed)} < known
+        everything = observations(view, "d0", list(range(C)))
+        found = one.recommend("d0", everything, n=2)
+        assert len(found) == 2
+        for r in found:
+            assert r.evidence.new
+            assert canonical_json(r.config) not in known
+            assert r.config["kernel"] in ("rbf", "linear")
+            assert 0 <= r.config["c"] < C
+
+    def test_more_than_ran_anywhere(self, make_one: MakeOne) -> None:
+        """However many are asked for, the search space has them, each once."""
+        configs = [{"c": 0.5 * c} for c in range(C)]
+        view = small_view(example().matrix(), meta=example().meta.values, configs=configs)
+        one = make_one().fit(view.without(["d0"]))
+        asked = one.recommend("d0", n=150)
+        assert len(asked) == len(set(chosen(asked))) == 150
+        assert {r.evidence.new for r in asked} == {True, False}
+        assert {0 <= r.config["c"] <= 0.5 * (C - 1) for r in asked} == {True}
+
     def test_within_a_time(self, make_one: MakeOne) -> None:
         """What is chosen fits, is new, and is the same when asked again."""
         one = make_one()
@@ -148,7 +180,7 @@ class RecommenderContract:
         if one.name == "random":  # it is what others are compared with, and learns from nothing
             order = [r.config["c"] for r in one.recommend("d0", n=C)]
             bad = [Observation("a", view.config(c), None, RunStatus.FAILED) for c in (1, 3, 7, 9)]
-            told = [r.config["c"] for r in one.recommend("d0", bad, n=C)]
+            told = [r.config["c"] for r in one.recommend("d0", bad, n=C, candidates=pool(view))]
             assert told == [c for c in order if c not in (1, 3, 7, 9)]
             return
         worst = np.argsort(view.matrix().mean(axis=0) + (np.arange(C) % 2))[:3]
@@ -181,8 +213,10 @@ class RecommenderContract:
         one = make_one().fit(view.without(["d0"]))
         fine = observations(view, "d0", [0, 5, 8])
         bad = [Observation("a", view.config(c), None, RunStatus.FAILED) for c in (1, 7)]
-        before = {canonical_json(r.config): r for r in one.recommend("d0", fine, n=C)}
-        after = {canonical_json(r.config): r for r in one.recommend("d0", [*fine, *bad], n=C)}
+        before, after = (
+            {canonical_json(r.config): r for r in one.recommend("d0", seen, C, pool(view))}
+            for seen in (fine, [*fine, *bad])
+        )
         assert len(after) == C - 5
         for text, r in after.items():
             same = [before[text].value, *before[text].interval]
