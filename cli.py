@@ -989,8 +989,11 @@ def _working(what: str) -> Iterator[None]:
         yield
         return
     from rich.console import Console  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
-    with Console(stderr=True).status(what):
+    from metastore.harmless import harmless  # noqa: PLC0415
+
+    with Console(stderr=True).status(Text(harmless(what))):  # a name is no markup
         yield
 
 
