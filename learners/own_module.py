@@ -67,7 +67,7 @@ class ModuleNetwork:
                     "given, so that a prediction would depend on the other queries: say so by "
                     "ModuleNetwork(module, normalises=True), or take GroupNorm or LayerNorm"
                 )
-        if self.normalises and not any(map(_mixes_rows, self.module.modules())):
+        if self.normalises and not normalises_rows(self.module):
             raise LearnerError(
                 "normalises=True, and the module has no batch normalisation that goes by the rows "
                 "it is given, such as nn.BatchNorm2d(c, track_running_stats=False): leave "
@@ -227,6 +227,11 @@ def _draws(part: nn.Module) -> bool:
     if isinstance(part, (nn.RNNBase, nn.MultiheadAttention)):
         return part.dropout > 0
     return isinstance(part, nn.RReLU)
+
+
+def normalises_rows(module: nn.Module) -> bool:
+    """Whether a module has batch normalisation that goes by the rows it is given."""
+    return any(map(_mixes_rows, module.modules()))
 
 
 def _mixes_rows(part: nn.Module) -> bool:

@@ -175,6 +175,30 @@ def test_a_users_module_is_loaded_with_what_its_layers_keep(
         load(tmp_path / "model", module=torch.nn.Sequential(*Normed()))
 
 
+@pytest.mark.parametrize("tuning", [Tuning(), Tuning("linear"), STEPS, Tuning(views="shifted")])
+def test_a_users_module_that_normalises_by_its_rows(
+    tuning: Tuning, store: MetaStore, support: SupportSet, query: SupportSet, tmp_path: Path
+) -> None:
+    """Without running statistics, by the support set: a prediction hangs on no other query."""
+
+    def module() -> torch.nn.Module:
+        torch.manual_seed(0)
+        norm = torch.nn.BatchNorm2d(4, track_running_stats=False)
+        pool = torch.nn.AdaptiveAvgPool2d(4)
+        return torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), norm, pool, torch.nn.Flatten())
+
+    store.add_start(module(), name="own", kind="images", input_shape=(1, 28, 28))
+    model = finetune(
+        store, support, "own", modules={"own": module()}, tuning=tuning, record=False
+    ).model
+    together = model.predict_proba(query)
+    alone = np.concatenate([model.predict_proba(query.take(np.array([i]))) for i in range(3)])
+    assert np.allclose(together[:3], alone, atol=1e-5)
+    model.save(tmp_path / "model")
+    again = load(tmp_path / "model", module=module())
+    assert np.allclose(again.predict_proba(query), together, atol=1e-5)
+
+
 def test_a_damaged_model_is_refused(support: SupportSet, tmp_path: Path) -> None:
     place = tmp_path / "model"
     FineTuned(fit_plain("nearest centroid", support), skeleton(support)).save(place)

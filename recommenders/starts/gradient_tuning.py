@@ -20,10 +20,10 @@ from torch.nn import functional as nnf
 
 from learners.episode import Examples
 from learners.execution import keep_freed_memory
-from learners.networks import Conv4, Params
+from learners.networks import Params
 from metastore.errors import InvalidInputError
 from recommenders.starts.augmentation import jittered
-from recommenders.starts.heads import FIXED, Tunable
+from recommenders.starts.heads import FIXED, Tunable, normalising
 from recommenders.starts.tuning import Tuning
 
 _LOOKS = 20
@@ -137,7 +137,7 @@ class Descent:
     def measured(self, params: Params) -> Params:
         """Return parameters with the support set's statistics for every normalisation."""
         network = self.tunable.network
-        if not isinstance(network, Conv4) or any(name.endswith(FIXED) for name in params):
+        if not normalising(network) or any(name.endswith(FIXED) for name in params):
             return params
         support = self.support
 

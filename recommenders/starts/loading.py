@@ -20,6 +20,7 @@ from learners.description import build, build_network, describe, names_network
 from learners.errors import CheckpointError, LearnerError
 from learners.learner import Learner, State
 from learners.networks import ModuleNetwork, under_net
+from learners.own_module import normalises_rows
 from learners.protonet import ProtoNet
 from learners.set_encoder import SetEncoder
 from metastore.errors import InvalidInputError
@@ -180,5 +181,5 @@ def _of_module(start: Start, arrays: State, module: nn.Module | None) -> tuple[L
         raise InvalidInputError(
             f"start {start.name!r}: its weights are not this module's: {error}"
         ) from error
-    learner = ProtoNet(ModuleNetwork(filled.eval()))
+    learner = ProtoNet(ModuleNetwork(filled.eval(), normalises_rows(filled)))
     return learner, learner.init(0)

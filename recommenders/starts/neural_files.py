@@ -15,6 +15,7 @@ from learners.description import build, describe
 from learners.errors import CheckpointError, LearnerError
 from learners.learner import Learner, State
 from learners.networks import ModuleNetwork
+from learners.own_module import normalises_rows
 from learners.protonet import ProtoNet
 from learners.shifted import Shifted
 from metastore.errors import InvalidInputError
@@ -88,7 +89,8 @@ def _learner(description: Mapping[str, Any], module: nn.Module | None, buffers: 
         )
     placeholder = {"type": "Flatten"}
     learner = build({**description, "network": placeholder})
-    own = ModuleNetwork(_filled(module, network, buffers))
+    filled = _filled(module, network, buffers)
+    own = ModuleNetwork(filled, normalises_rows(filled))
     seeing = Shifted(own) if shifted else own
     return replace(learner, network=seeing)  # type: ignore[call-arg]
 
