@@ -39,8 +39,7 @@ COLLECTED = Path(__file__).parent / "results" / "collected.parquet"
 BUDGET = 40
 SHOWN = (1, 3, 5, 10, 25, 40)
 SEARCHES = 5
-MOST_CELLS = 8_000
-EVERY = 3
+MOST_CELLS = 10_000
 PAST, BOTH, RANDOM = "past configs", "new ones beside them", "random search"
 
 
@@ -208,7 +207,7 @@ def main(words: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as made, one_thread():
         kept = options.scratch or Path(made)
         kept.mkdir(parents=True, exist_ok=True)
-        usable = {name: Scores(name, kept) for name in names(asked=True)[::EVERY]}
+        usable = {name: Scores(name, kept) for name in names(asked=True)}
         usable = {name: scores for name, scores in usable.items() if scores.usable}
         asked = [*usable][: 2 if options.small else None]
         whole = collected(Path(made), asked)
