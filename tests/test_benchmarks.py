@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.ask import latency, stages
-from benchmarks.recommend import dense, diverged, static, zero_shot
+from benchmarks.recommend import dense, diverged, new_configs, static, zero_shot
 from benchmarks.recommend.references import REFERENCES
 from benchmarks.record import bulk
 from benchmarks.results import Report, Spread, ratios, table
 from benchmarks.scale import METRIC, Size, dataset_name, write_tables
-from tests.views import view_from_parquet
+from tests.views import small_view, view_from_parquet
 
 TINY = Size(datasets=4, runs_each=5)
 
@@ -158,3 +159,25 @@ def test_zero_shot_leaves_folds_out_and_compares(realdata: Callable[[str], Path]
         assert first["against nearest"] == "+0.0 +0.0 +0.0 +0.0"
         apart = paths.regret["portfolio"][:, 0].mean() - paths.regret["nearest"][:, 0].mean()
         assert np.sign(float(second["against nearest"].split()[0])) == np.sign(round(apart, 12))
+
+
+def test_a_part_of_the_past_is_as_small_as_asked() -> None:
+    rng = np.random.default_rng(0)
+    view = small_view(rng.random((9, 8)))
+    view = replace(view, algorithms=("a0", "a1"), config_algorithms=np.arange(8) % 2)
+    found = new_configs.past(view, "d3", new_configs.Part(datasets=4, configs=3))
+    assert len(found.datasets) == 4
+    assert "d3" not in found.datasets
+    ran = set(found.cell_config.tolist())
+    assert sorted(found.algorithm(c) for c in ran) == ["a0"] * 3 + ["a1"] * 3
+    assert found.n_cells == 4 * 6
+    again = new_configs.past(view, "d3", new_configs.Part(datasets=4, configs=3))
+    assert again.cell_config.tolist() == found.cell_config.tolist()
+
+
+def test_regrets_of_new_configs_lie_between_the_best_and_the_median_random_one() -> None:
+    scores = {"past": [0.5, 0.9], "random search": [[0.5, 0.7], [0.6, 0.6]]}
+    (part,) = new_configs.regrets({"part": scores}).values()
+    assert part["past"].tolist() == pytest.approx([4 / 3, 0])
+    assert part["random search"].tolist() == pytest.approx([(4 / 3 + 1) / 2, (2 / 3 + 1) / 2])
+    assert new_configs.regrets({"part": {"past": [0.5], "random search": [[0.5]]}}) == {}
