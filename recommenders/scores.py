@@ -242,6 +242,12 @@ class Past:
             return -np.inf, np.inf
         return 0.0, 1.0 if values.max() <= 1 else np.inf
 
+    @property
+    def score_bounds(self) -> tuple[float, float]:
+        """The same of scores: the least, and the most."""
+        least, most = sorted(map(self.view.score, self.bounds))
+        return least, most
+
     def keys_of(self, configs: IntArray) -> list[Key]:
         """Return the keys of configs of the view, by their numbers there."""
         return keys_of(self.view, configs)

@@ -180,10 +180,11 @@ class TableSession:
         heeded = chance if self.heeds_failures else None
         choice = self.strategy(case, n) if heeded is None else self._hopeful(case, heeded, n)
         expected, observed = self._expected(choice, seen), len(seen.columns)
-        low, high = self.calibration().interval(expected, observed)
+        score = np.clip(expected.score, *past.score_bounds)
+        low, high = self.calibration().interval(replace(expected, score=score), observed)
         belief, columns = self.belief, choice.columns
         risk = np.zeros(len(columns)) if chance is None else 1 - chance[columns]
-        return Step(choice, expected.score, low, high, belief, self.method, belief.note, risk)
+        return Step(choice, score, low, high, belief, self.method, belief.note, risk)
 
     def _hopeful(self, case: Case, chance: FloatArray, n: int) -> Choice:
         """Choose among what is not hopeless, and only then among the rest."""

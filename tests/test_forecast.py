@@ -22,6 +22,41 @@ def test_forecast_moves_to_the_observed_level() -> None:
     assert found.spread.tolist() == pytest.approx([0.0])
 
 
+def test_forecast_is_as_far_apart_as_what_was_seen() -> None:
+    """Half as far apart as on past datasets, which agree: soon half is expected of others too."""
+    rng = np.random.default_rng(0)
+    past = rng.normal(size=(1, 20)) + 0.01 * rng.normal(size=(6, 20))
+    weights = np.full(6, 1 / 6)
+    seen, asked = 0.9 + 0.05 * past[0, :9], 0.9 + 0.05 * past[0, 9:]
+    found = forecast(past[:, 9:], weights, past[:, :9], seen)
+    assert found.score.tolist() == pytest.approx(asked.tolist(), abs=0.005)
+    turned = forecast(past[:, 9:], weights, past[:, :9], 2 * seen.mean() - seen)
+    assert turned.score.tolist() == pytest.approx([0.9 + 0.05 * past[0, :9].mean()] * 11, abs=0.005)
+
+
+def test_what_was_seen_in_noise_says_little_of_how_far_apart_scores_lie() -> None:
+    """Configs that were alike elsewhere, and datasets that disagree on the rest."""
+    rng = np.random.default_rng(0)
+    past = np.column_stack([1e-3 * rng.normal(size=(8, 3)), rng.normal(size=(8, 1)) + 1])
+    found = forecast(past[:, 3:], np.full(8, 1 / 8), past[:, :3], np.array([0.0, 0.5, 1.0]))
+    plain = 0.5 + past[:, 3].mean() - past[:, :3].mean()
+    assert found.score[0] == pytest.approx(plain, rel=0.5)
+
+
+def test_the_scale_is_that_of_bayesian_linear_regression() -> None:
+    rng = np.random.default_rng(3)
+    weights, before = rng.dirichlet(np.ones(5)), rng.normal(size=(5, 4))
+    asked, seen = rng.normal(size=(5, 2)), rng.normal(size=4)
+    apart = before - before.mean(axis=1, keepdims=True)
+    x, y = weights @ apart, seen - seen.mean()
+    noise = np.mean([weights @ (apart[:, j] - x[j]) ** 2 for j in range(4)])
+    noise += np.mean((y - x * (x @ y) / (x @ x)) ** 2)
+    precision = x @ x / noise + 1  # of the slope, whose prior is N(1, 1)
+    slope = max((x @ y / noise + 1) / precision, 0)
+    expected = seen.mean() + slope * (weights @ (asked - before.mean(axis=1, keepdims=True)))
+    assert forecast(asked, weights, before, seen).score == pytest.approx(expected)
+
+
 def test_intervals_hold_as_often_as_they_say() -> None:
     rng = np.random.default_rng(0)
     t, d, q = 60, 40, 12
