@@ -53,6 +53,7 @@ class PoolRecommender(ABC):
         self._past: Past | None = None
         self._learned_durations: list[Durations | None] = []
         self._offered: tuple[Key, ...] | None = None
+        self._with_new: dict[int, tuple[Key, ...]] = {}
 
     @property
     def past(self) -> Past:
@@ -92,6 +93,7 @@ class PoolRecommender(ABC):
         self._past = past
         self._learned_durations = []
         self._offered = None
+        self._with_new = {}
         self.prepare()
         return self
 
@@ -246,8 +248,11 @@ class PoolRecommender(ABC):
         ended = any(one.usable or one.failed for one in observed if one.status != RunStatus.RUNNING)
         if n <= left and (not ended or left >= CHOICE):
             return table
-        drawn = new_configs(table.keys, self.seed, 1 + (len(done) + n) // EACH)
-        return self.past.table(tuple(sorted({*table.keys, *drawn})))
+        rounds = 1 + (len(done) + n) // EACH
+        if rounds not in self._with_new:
+            drawn = new_configs(table.keys, self.seed, rounds)
+            self._with_new[rounds] = tuple(sorted({*table.keys, *drawn}))
+        return self.past.table(self._with_new[rounds])
 
     def _seen(
         self, table: Table, offered: int, done: list[Key], observed: Sequence[Observation]
