@@ -289,7 +289,12 @@ def recommend(
         str, typer.Option(help="Time for all of them one after the other: 90s, 10m, 1h30m.")
     ] = "",
     recommender: Annotated[
-        str, typer.Option(help="auto, nearest, portfolio, best_on_average or random.")
+        str,
+        typer.Option(
+            help="auto, which chooses by backtest, or one by name: empirical_bayes, nearest, "
+            "learned_similarity, ranker, portfolio, best_on_average, random, copula, rgpe; with "
+            "torch deep_kernel, deep_mixture, maml."
+        ),
     ] = "auto",
     near_duplicates: Annotated[
         bool, typer.Option("--near-duplicates", help="Learn from near-duplicates too.")

@@ -19,6 +19,7 @@ import typer
 
 import cli
 import metastore
+import recommenders
 from tests.commands import RunIt
 
 ROOT = Path(cli.__file__).parent
@@ -49,6 +50,11 @@ def test_every_command_has_help_with_an_example_that_parses(
     command.make_context("headstart", words[len(name.split()) :])
     for parameter in command.params:
         assert getattr(parameter, "help", "") or parameter.name == "help", parameter.name
+
+
+def test_help_names_every_recommender(headstart: RunIt) -> None:
+    shown = headstart("recommend", "--help").out
+    assert [name for name in recommenders.names() if name not in shown] == []
 
 
 def test_help_lists_every_command_with_its_whole_summary(headstart: RunIt) -> None:
