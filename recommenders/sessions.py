@@ -247,7 +247,7 @@ def evidence(past: Past, table: Table, step: Step, place: int) -> Evidence:
         abstained=step.belief.abstained,
         note=step.note,
         risk=float(step.risk[place]),
-        new=int(table.numbers[column]) < 0,
+        new=not table.known[:, column].any(),
     )
 
 

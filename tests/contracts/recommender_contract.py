@@ -123,6 +123,14 @@ class RecommenderContract:
             assert r.config["kernel"] in ("rbf", "linear")
             assert 0 <= r.config["c"] < C
 
+    def test_what_ran_on_what_is_left_out_alone_is_new(self, make_one: MakeOne) -> None:
+        scores = example().matrix()
+        scores[1:, 3] = np.nan
+        view = small_view(scores, meta=example().meta.values)
+        one = make_one().fit(view.without(["d0"]))
+        found = one.recommend("d0", n=2, candidates=[("a", {"c": 3}), ("a", {"c": 4})])
+        assert {r.config["c"]: r.evidence.new for r in found} == {3: True, 4: False}
+
     def test_more_than_ran_anywhere(self, make_one: MakeOne) -> None:
         """However many are asked for, the search space has them, each once."""
         configs = [{"c": 0.5 * c} for c in range(C)]
