@@ -52,6 +52,12 @@ def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
     return Spread.of(a / b for a, b in zip(ours, theirs, strict=True))
 
 
+def with_error(values: Sequence[float]) -> list[float]:
+    """Return the mean of independent values and its standard error, NaN of one alone."""
+    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+    return [round(statistics.fmean(values), 3), round(error, 3)]
+
+
 @dataclass
 class Report:
     """The result file of one benchmark.

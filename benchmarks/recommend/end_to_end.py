@@ -40,6 +40,7 @@ from benchmarks.recommend.training import (
     Cells,
     cells,
     cross_validated,
+    drawn,
     estimator,
     names,
 )
@@ -103,12 +104,7 @@ def _recommended(folder: Path, table: Cells, left: Clock, by_time: bool) -> Any:
 
 def at_random(folder: Path, table: Cells, left: Clock) -> Any:
     """Draw an algorithm, then a config of its space."""
-    rng = np.random.default_rng([SEED, *table.name.encode()])
-    algorithms = sorted(SPACES)
-    while True:
-        name = algorithms[int(rng.integers(len(algorithms)))]
-        (config,) = SPACES[name].sample(1, int(rng.integers(2**31)))
-        yield name, config
+    yield from drawn([SEED, *table.name.encode()])
 
 
 def tpe(folder: Path, table: Cells, left: Clock) -> Any:

@@ -25,7 +25,7 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.recommend import dense, own_tables
-from benchmarks.results import Report, table
+from benchmarks.results import Report, table, with_error
 from metastore.view import FloatArray, View
 from recommenders import auto
 from recommenders.recommender import AskedTask
@@ -137,14 +137,9 @@ def _said(found: dict[str, FloatArray]) -> dict[str, dict[str, Any]]:
         said[name] = {
             "regret": {str(k): round(float(rows[:, k - 1].mean()), 3) for k in SHOWN},
             "mean": round(float(mean.mean()), 3),
-            "more than auto": _with_error(mean - first),
+            "more than auto": with_error((mean - first).tolist()),
         }
     return said
-
-
-def _with_error(values: FloatArray) -> list[float]:
-    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return [round(float(values.mean()), 3), round(float(error), 3)]
 
 
 def main(words: Sequence[str] | None = None) -> None:

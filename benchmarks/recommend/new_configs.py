@@ -20,22 +20,21 @@ import dataclasses
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 import metastore
-from benchmarks.recommend.training import METRIC, SPACES, Choice, cells, cross_validated, names
-from benchmarks.results import Report, table
+from benchmarks.recommend.collect import add_kept
+from benchmarks.recommend.training import METRIC, Choice, cells, cross_validated, drawn, names
+from benchmarks.results import Report, table, with_error
 from metastore.types import Observation, canonical_json
 from metastore.view import FloatArray, View
 from recommenders.registry import make
 from recommenders.threads import one_thread
 
-COLLECTED = Path(__file__).parent / "results" / "collected.parquet"
 BUDGET = 40
 SHOWN = (1, 3, 5, 10, 25, 40)
 SEARCHES = 5
@@ -69,15 +68,6 @@ def past(whole: View, asked: str, part: Part) -> View:
     inside = np.isin(view.cell_config, np.concatenate(configs))
     columns = [one.name for one in dataclasses.fields(view) if one.name.startswith("cell_")]
     return dataclasses.replace(view, **{name: getattr(view, name)[inside] for name in columns})
-
-
-def drawn(seed: Sequence[int]) -> Iterator[Choice]:
-    """Draw an algorithm, then a config of its space."""
-    rng = np.random.default_rng(seed)
-    algorithms = sorted(SPACES)
-    while True:
-        name = algorithms[int(rng.integers(len(algorithms)))]
-        yield name, SPACES[name].sample(1, int(rng.integers(2**31)))[0]
 
 
 class Scores:
@@ -170,26 +160,18 @@ def summary(traces: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
             arm: {
                 "regret": {str(k): round(float(row[:, k - 1].mean()), 3) for k in SHOWN},
                 "mean": round(float(row.mean()), 3),
-                "more than with new ones": _with_error(row.mean(axis=1) - ours),
+                "more than with new ones": with_error((row.mean(axis=1) - ours).tolist()),
             }
             for arm, row in rows.items()
         }
     return said
 
 
-def _with_error(values: FloatArray) -> list[float]:
-    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return [round(float(values.mean()), 3), round(float(error), 3)]
-
-
 def collected(folder: Path, asked: Sequence[str]) -> View:
     """Return the collected runs, with meta-features of their tables and of those asked about."""
     store = metastore.open(folder)
-    runs = pd.read_parquet(COLLECTED).rename(columns={"seconds": "runtime_s"})
-    runs["metric"], runs["higher_is_better"] = METRIC, True
-    runs.to_parquet(folder / "runs.parquet")
-    store.import_table(folder / "runs.parquet")
-    for name in (*runs["dataset"].unique().tolist(), *asked):
+    add_kept(store)
+    for name in asked:
         one = cells(name)
         if one is not None:
             store.dataset((one.features, one.target), name=name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +101,15 @@ def names(asked: bool) -> list[str]:
         index = [r for r in csv.DictReader(file) if r["task"] == "classification" and r["file"]]
     index.sort(key=lambda r: (int(r["n_rows"]) * int(r["n_features"]), r["dataset"]))
     return [r["dataset"] for i, r in enumerate(index) if (i % 5 in ASKED) == asked]
+
+
+def drawn(seed: Sequence[int]) -> Iterator[Choice]:
+    """Draw an algorithm, then a config of its space, again and again."""
+    rng = np.random.default_rng(seed)
+    algorithms = sorted(SPACES)
+    while True:
+        name = algorithms[int(rng.integers(len(algorithms)))]
+        yield name, SPACES[name].sample(1, int(rng.integers(2**31)))[0]
 
 
 def cells(name: str) -> Cells | None:
