@@ -34,7 +34,7 @@ FEWEST = 5
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """Expected scores `(P,)` and the spread `(P,)` of the past scores behind each."""
+    """Expected scores `(..., P)` and the spread `(..., P)` of the past scores behind each."""
 
     score: FloatArray
     spread: FloatArray
@@ -45,22 +45,27 @@ def forecast(
     weights: FloatArray,
     before: FloatArray | None = None,
     seen: FloatArray | None = None,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> Forecast:
-    """Return what past scores say of configs on a new dataset.
+    """Return what past scores say of configs on a new dataset, or on each of several.
 
     Args:
-        scores: `(D, P)` past scores of the configs asked about.
-        weights: `(D,)` weights of the datasets, adding up to 1.
-        before: `(D, k)` past scores of the configs that were observed.
-        seen: `(k,)` their scores on the new dataset.
+        scores: `(..., D, P)` past scores of the configs asked about.
+        weights: `(..., D)` weights of the datasets, adding up to 1.
+        before: `(..., D, k)` past scores of the configs that were observed.
+        seen: `(..., k)` their scores on the new dataset.
+        bounds: of scores; nothing beyond them is expected.
     """
-    level, scale = 0.0, 1.0
-    if before is not None and seen is not None and len(seen):
-        scores = scores - before.mean(axis=1, keepdims=True)
-        level, scale = float(seen.mean()), float(_scale(weights, before, seen))
-    mean = weights @ scores
-    variance = weights @ (scores - mean) ** 2
-    return Forecast(scale * mean + level, scale * np.sqrt(np.maximum(variance, 0)))
+    level, scale = np.zeros((1,)), np.ones((1,))
+    if before is not None and seen is not None and seen.shape[-1]:
+        scores = scores - before.mean(axis=-1, keepdims=True)
+        level = seen.mean(axis=-1, keepdims=True)
+        scale = _scale(weights, before, seen)[..., None]
+    across = weights[..., None, :]
+    mean = across @ scores
+    variance = (across @ (scores - mean) ** 2)[..., 0, :]
+    expected = np.clip(scale * mean[..., 0, :] + level, *bounds)
+    return Forecast(expected, scale * np.sqrt(np.maximum(variance, 0)))
 
 
 def _scale(weights: FloatArray, before: FloatArray, seen: FloatArray) -> FloatArray:
@@ -119,8 +124,10 @@ class Calibration:
             if stage >= truth.shape[1]:
                 break
             asked = slice(stage, stage + AHEAD)
-            expected, spread = _left_out(weights, past, truth, stage, asked)
-            residual = truth[:, asked] - np.clip(expected, *bounds)
+            found = forecast(
+                past[:, :, asked], weights, past[:, :, :stage], truth[:, :stage], bounds
+            )
+            residual, spread = truth[:, asked] - found.score, found.spread
             fine = np.isfinite(residual)
             if fine.sum() < FEWEST:
                 break
@@ -145,19 +152,3 @@ class Calibration:
         high = errors[min(n - 1, int(np.ceil((1 - tail) * (n + 1))) - 1)]
         spread = expected.spread + floor
         return expected.score + min(low, 0.0) * spread, expected.score + max(high, 0.0) * spread
-
-
-def _left_out(
-    weights: FloatArray, past: FloatArray, truth: FloatArray, stage: int, asked: slice
-) -> tuple[FloatArray, FloatArray]:
-    """Return forecasts and their spreads, each `(T, AHEAD)`, with `stage` observed."""
-    scores, level, scale = past[:, :, asked], np.zeros(len(truth)), np.ones(len(truth))
-    if stage:
-        before = past[:, :, :stage]
-        scores = scores - before.mean(axis=2, keepdims=True)
-        level = truth[:, :stage].mean(axis=1)
-        scale = _scale(weights, before, truth[:, :stage])
-    mean = np.einsum("td,tdq->tq", weights, scores)
-    variance = np.einsum("td,tdq->tq", weights, (scores - mean[:, None]) ** 2)
-    expected = scale[:, None] * mean + level[:, None]
-    return expected, scale[:, None] * np.sqrt(np.maximum(variance, 0))

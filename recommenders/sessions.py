@@ -180,11 +180,10 @@ class TableSession:
         heeded = chance if self.heeds_failures else None
         choice = self.strategy(case, n) if heeded is None else self._hopeful(case, heeded, n)
         expected, observed = self._expected(choice, seen), len(seen.columns)
-        score = np.clip(expected.score, *past.score_bounds)
-        low, high = self.calibration().interval(replace(expected, score=score), observed)
+        low, high = self.calibration().interval(expected, observed)
         belief, columns = self.belief, choice.columns
         risk = np.zeros(len(columns)) if chance is None else 1 - chance[columns]
-        return Step(choice, score, low, high, belief, self.method, belief.note, risk)
+        return Step(choice, expected.score, low, high, belief, self.method, belief.note, risk)
 
     def _hopeful(self, case: Case, chance: FloatArray, n: int) -> Choice:
         """Choose among what is not hopeless, and only then among the rest."""
@@ -216,7 +215,8 @@ class TableSession:
             self._scores.append(self.past.scores(self.table))
         scores = self._scores[0]
         before = scores[:, seen.columns]
-        return forecast(scores[:, choice.columns], choice.weights, before, seen.scores)
+        bounds = self.past.score_bounds
+        return forecast(scores[:, choice.columns], choice.weights, before, seen.scores, bounds)
 
 
 def slowness(table: Table, weights: FloatArray) -> FloatArray:
