@@ -21,7 +21,7 @@ from learners.execution import Execution, alone, over_episodes
 from learners.immediate import once
 from learners.learner import Learner, Phase, State
 from learners.losses import at_least_float32
-from learners.networks import Conv4, ModuleNetwork, Network, under_net, without_net
+from learners.networks import Network, normalising, under_net, without_net
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class EmbeddingLearner(Learner):
 
     def statistics(self, state: State, support: Examples, query: Examples, n_way: int) -> State:
         """Return the moments of every normalisation on one episode, under their state's names."""
-        if not isinstance(self.network, Conv4 | ModuleNetwork) or not self.network.normalises:
+        if not normalising(self.network):
             return {}
         x, mask = torch.cat([support.x, query.x]), torch.cat([support.mask, query.mask])
         return under_net(self.network.statistics(without_net(state), x, mask))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import torch
 from torch import Tensor
@@ -197,6 +197,11 @@ class Conv4:
                 x = nnf.max_pool2d(x, 2)
             x = x.relu()
         return x.mean((2, 3)) if self.strided else x.flatten(1)
+
+
+def normalising(network: Network) -> TypeGuard[Conv4 | ModuleNetwork]:
+    """Whether a network normalises by the rows it is given, unless their moments are fixed."""
+    return isinstance(network, Conv4 | ModuleNetwork) and network.normalises
 
 
 def _by_rows(params: Params, x: Tensor) -> bool:

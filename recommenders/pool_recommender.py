@@ -170,7 +170,7 @@ class PoolRecommender(ABC):
             return next(iter(self.recommend(task, observed, 1, candidates)), None)
         asked = resolve(task, self.past.view)
         with one_thread():
-            table, seen = self._pool(list(observed), candidates)
+            table, seen = self._pool(list(observed), candidates, 1)
             seconds = self._seconds(asked, table, observed)
             found = worth_most(
                 self.session(asked, table), seen, seconds, left, math.inf if most is None else most
@@ -210,7 +210,7 @@ class PoolRecommender(ABC):
         return self._durations.expected(task, table, Took.of(told))
 
     def _pool(
-        self, observed: Sequence[Observation], candidates: Sequence[Candidate] | None, n: int = 1
+        self, observed: Sequence[Observation], candidates: Sequence[Candidate] | None, n: int
     ) -> tuple[Table, Seen]:
         """Return the table of the pool and of what was observed, and what was seen in it.
 
@@ -225,7 +225,7 @@ class PoolRecommender(ABC):
         if candidates is None and self._offered is not None:
             table = self.past.table(self._offered)
         elif candidates is None:
-            table = self._own_pool(observed, n)
+            table = self._own_pool(observed, set(done), n)
         else:
             pool = {_candidate(one) for one in candidates}
             table = self.past.table(tuple(sorted(pool)))
@@ -235,7 +235,7 @@ class PoolRecommender(ABC):
             table = table.joined(self.past.table(strange))
         return table, self._seen(table, offered, done, observed)
 
-    def _own_pool(self, observed: Sequence[Observation], n: int) -> Table:
+    def _own_pool(self, observed: Sequence[Observation], done: set[Key], n: int) -> Table:
         """Return past configs and, once runs ended or more are asked for than there are, new ones.
 
         A warm start rests on configs that did well elsewhere. What a new one is worth shows in
@@ -243,7 +243,6 @@ class PoolRecommender(ABC):
         Where very many past ones are left, they are choice enough.
         """
         table = self.past.default_pool
-        done = {(one.algorithm, canonical_json(one.config)) for one in observed}
         left = len(table.keys) - len(done & table.number.keys())
         ended = any(one.usable or one.failed for one in observed if one.status != RunStatus.RUNNING)
         if n <= left and (not ended or left >= CHOICE):

@@ -20,10 +20,10 @@ from torch.nn import functional as nnf
 
 from learners.episode import Examples
 from learners.execution import keep_freed_memory
-from learners.networks import Params
+from learners.networks import Params, normalising
 from metastore.errors import InvalidInputError
 from recommenders.starts.augmentation import jittered
-from recommenders.starts.heads import FIXED, Tunable, normalising
+from recommenders.starts.heads import FIXED, Tunable
 from recommenders.starts.tuning import Tuning
 
 _LOOKS = 20

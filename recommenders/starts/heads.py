@@ -14,7 +14,7 @@ t of 1 for one, and of the mean distance to the own prototype for networks train
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from torch import Tensor
 from learners.inner_loop import GradientLearner
 from learners.learner import Learner, State
 from learners.losses import at_least_float32
-from learners.networks import MLP, Conv4, ModuleNetwork, Network, Params, without_net
+from learners.networks import MLP, Conv4, Network, Params, normalising, without_net
 from learners.protonet import ProtoNet, prototypes
 from metastore.errors import InvalidInputError
 from recommenders.starts.evidence import compares
@@ -163,11 +163,6 @@ def tunable(learner: Learner, state: State, x: Tensor, y: Tensor, n_classes: int
         f"{CLASSES}bias": torch.where(present, bias, bias.min()),
     }
     return Tunable(network, params | head, CLASSES)
-
-
-def normalising(network: Network) -> TypeGuard[Conv4 | ModuleNetwork]:
-    """Whether a network normalises by the rows it is given, unless their moments are fixed."""
-    return isinstance(network, Conv4 | ModuleNetwork) and network.normalises
 
 
 def unmeasured(network: Network, params: Params) -> Params:
