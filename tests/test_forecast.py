@@ -43,6 +43,18 @@ def test_what_was_seen_in_noise_says_little_of_how_far_apart_scores_lie() -> Non
     assert found.score[0] == pytest.approx(plain, rel=0.5)
 
 
+def test_nothing_beyond_the_bounds_is_expected_and_intervals_go_by_that() -> None:
+    past = np.tile(np.array([0.2, 0.8]), (9, 1)) + 0.01 * np.arange(9)[:, None] * [1, -1]
+    weights = (1 - np.eye(9)) / 8
+    found = forecast(past[:, 1:], np.full(9, 1 / 9), past[:, :1], np.array([0.9]), (0.0, 1.0))
+    assert found.score.tolist() == [1.0]
+    truth = np.column_stack([np.full(9, 0.9), np.full(9, 0.95)])
+    calibration = Calibration.fit(weights, np.tile(past, (9, 1, 1)), truth, (0.0, 1.0))
+    low, high = calibration.interval(found, 1)
+    assert low[0] == pytest.approx(0.95, abs=0.01)
+    assert high[0] == 1.0
+
+
 def test_the_scale_is_that_of_bayesian_linear_regression() -> None:
     rng = np.random.default_rng(3)
     weights, before = rng.dirichlet(np.ones(5)), rng.normal(size=(5, 4))
