@@ -15,6 +15,7 @@ from metastore.cells import Cells
 from metastore.duplicates import groups
 from metastore.errors import InvalidInputError, MixedDirectionError, UnknownNameError
 from metastore.queries import query
+from metastore.recorded_spaces import RecordedSpaces
 from metastore.types import DatasetRef, dataset_id
 from metastore.view import FloatArray, MetaFeatures, View
 
@@ -53,6 +54,7 @@ def read_view(
     cells = Cells(con, metric, labels)
     _check_algorithms(cells, wanted, metric)
     view = cells.view(metric, higher, wanted)
+    view = replace(view, spaces=RecordedSpaces.read(con, view.algorithms))
     view = described(con, view)
     twins, left_out = view.groups, list(exclude)
     names = set(labels.values())
@@ -200,25 +202,15 @@ def read_metafeatures(
 def read_space(con: duckdb.DuckDBPyConnection, algorithm: str) -> SearchSpace:
     """Return the space recorded last for an algorithm, or one inferred from its configs.
 
-    Where the trials of a search had spaces of their own, those of that search are put together.
-
     Raises:
         UnknownNameError: if the algorithm has no runs.
     """
-    from metastore.search_space import SearchSpace  # noqa: PLC0415 - few reads need spaces
-    from metastore.space_inference import infer  # noqa: PLC0415
-    from metastore.space_union import united  # noqa: PLC0415
+    from metastore.space_inference import infer  # noqa: PLC0415 - few reads need spaces
 
-    asked = {"algorithm": algorithm}
-    recorded = execute(con, query("last_spaces"), asked).fetchall()
-    if recorded:
-        spaces = [SearchSpace.from_json(text) for text, _ in recorded]
-        if len(spaces) == 1:
-            return spaces[0]
-        search = {"algorithm": algorithm, "parent": str(recorded[0][1])}
-        drawn = execute(con, query("configs_of_search"), search).fetchall()
-        return united(spaces, [json.loads(text) for (text,) in drawn])
-    configs = execute(con, query("configs_of"), asked).fetchall()
+    recorded = RecordedSpaces.read(con, [algorithm])
+    if algorithm in recorded:
+        return recorded[algorithm]
+    configs = execute(con, query("configs_of"), {"algorithm": algorithm}).fetchall()
     if not configs:
         known = con.execute("SELECT DISTINCT algorithm FROM store.runs").fetchall()
         raise UnknownNameError(not_found("algorithm", algorithm, [row[0] for row in known]))

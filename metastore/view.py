@@ -14,13 +14,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import compress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metastore.config_texts import ConfigTexts
 from metastore.errors import UnknownNameError
+from metastore.recorded_spaces import RecordedSpaces
+
+if TYPE_CHECKING:
+    from metastore.search_space import SearchSpace
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -93,6 +97,7 @@ class View:
         groups: near-duplicate group of each dataset, by name; a name that is absent is
             alone in its group.
         excluded: names that were left out on request, with their near-duplicates.
+        spaces: by algorithm, the search space that was recorded last; most have none.
     """
 
     metric: str
@@ -112,6 +117,7 @@ class View:
     meta: MetaFeatures = field(default_factory=MetaFeatures.empty)
     groups: Mapping[str, int] = field(default_factory=dict)
     excluded: tuple[str, ...] = ()
+    spaces: Mapping[str, SearchSpace] = field(default_factory=RecordedSpaces)
 
     def __repr__(self) -> str:
         better = "higher" if self.higher_is_better else "lower"

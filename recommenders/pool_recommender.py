@@ -118,8 +118,8 @@ class PoolRecommender(ABC):
             observed: what was already run on this task, values in the metric's own direction.
             n: how many to return; fewer come back only when the pool has no more.
             candidates: the pool to choose from; None for the search space that was fitted with,
-                or else the one that the view shows: its configs and, once runs on the task
-                ended or those are too few, new ones (`recommenders.new_configs`).
+                or else the view's: its configs and, once runs on the task ended or those are too
+                few, new ones from recorded or inferred spaces (`recommenders.new_configs`).
 
         Raises:
             InvalidInputError: if `n` is not a positive integer, nothing was fitted, what was
@@ -249,7 +249,7 @@ class PoolRecommender(ABC):
             return table
         rounds = 1 + (len(done) + n) // EACH
         if rounds not in self._with_new:
-            drawn = new_configs(table.keys, self.seed, rounds)
+            drawn = new_configs(table.keys, self.seed, rounds, self.past.view.spaces)
             self._with_new[rounds] = tuple(sorted({*table.keys, *drawn}))
         return self.past.table(self._with_new[rounds])
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from metastore.search_space import SearchSpace
 from metastore.space_inference import infer
 from metastore.types import Config, canonical_json
 from recommenders.encoding import Key
@@ -81,3 +84,39 @@ def test_no_numbers_no_new_configs() -> None:
     assert new_configs(keys([{"kernel": "rbf"}, {"kernel": "linear"}]), 0) == ()
     assert new_configs(keys([{"C": 1.0}, {"C": 1.0, "p": "x"}]), 0) == ()
     assert new_configs([], 0) == ()
+
+
+WIDE = SearchSpace(
+    {
+        "C": FloatDistribution(1e-6, 1e6, log=True),
+        "penalty": CategoricalDistribution(("l1", "l2", "none")),
+    }
+)
+
+
+def test_a_given_space_counts_in_place_of_what_past_configs_show() -> None:
+    past = keys([{"C": 1.0, "penalty": "l2"}, {"C": 2.0, "penalty": "l2"}])
+    found = configs_of(new_configs(past, 0, spaces={"svc": WIDE, "other": WIDE}))
+    assert len(found) == EACH
+    assert all(WIDE.contains(config) for config in found)
+    assert {c["penalty"] for c in found} == {"l1", "l2", "none"}
+    assert min(c["C"] for c in found) < 0.01
+    assert max(c["C"] for c in found) > 100
+    once, twice = (set(new_configs(past, 0, rounds, {"svc": WIDE})) for rounds in (1, 2))
+    assert once < twice
+
+
+def test_what_a_space_does_not_speak_of_is_as_in_past_configs_of_it() -> None:
+    l1: dict[str, Any] = {"penalty": "l1"}
+    inside = [l1 | {"C": c, "n_jobs": jobs} for c in (1.0, 9.0) for jobs in (2, 3)]
+    strange = [{"C": 1.0, "kernel": "rbf"}, l1 | {"C": -1.0, "n_jobs": 7}]
+    found = configs_of(new_configs(keys([*inside, *strange]), 0, spaces={"svc": WIDE}))
+    assert all(set(c) == {"C", "penalty", "n_jobs"} for c in found)
+    assert {c["n_jobs"] for c in found} == {2, 3}
+    assert len({c["C"] for c in found}) == len(found)
+
+
+def test_a_space_of_choices_gives_what_is_left_of_it() -> None:
+    choices = SearchSpace({"kernel": CategoricalDistribution(("rbf", "linear", "poly"))})
+    found = new_configs(keys([{"kernel": "rbf"}]), 0, spaces={"svc": choices})
+    assert {c["kernel"] for c in configs_of(found)} == {"linear", "poly"}

@@ -8,6 +8,8 @@ from optuna.distributions import FloatDistribution
 
 from metastore import DatasetRef, MetaStore, MetricValue, RunRecord, RunStatus
 from metastore.search_space import SearchSpace
+from recommenders import Observation, make
+from recommenders.asking import Question, ask
 
 GRID = (0.01, 0.1, 1.0, 10.0, 100.0)
 
@@ -77,3 +79,52 @@ def test_two_studies_of_one_algorithm(store: MetaStore) -> None:
         study.optimize(lambda trial, top=high: trial.suggest_float("C", 0.0, top), n_trials=2)
         store.import_study(study, "d", algorithm="svc", metric="loss")
     assert store.search_space("svc").distributions["C"] == FloatDistribution(0.0, 1.0)
+
+
+def test_a_view_has_the_recorded_spaces_of_its_algorithms(store: MetaStore) -> None:
+    store.add([spaced(1.0), spaced(3.0), spaced(2.0, "nusvc"), ran(0.1, dataset="other")])
+    store.add([RunRecord(DatasetRef("d"), "tree", {"depth": 3}, (MetricValue("accuracy", 0.5),))])
+    store.set_direction("accuracy", higher_is_better=True)
+    view = store.view("accuracy")
+    assert {name: space.distributions["C"].high for name, space in view.spaces.items()} == {
+        "svc": 3.0,
+        "nusvc": 2.0,
+    }
+    assert "tree" not in view.spaces
+    assert view.without(["d"]).spaces is view.spaces
+    assert repr(view.spaces) == "RecordedSpaces(nusvc, svc)"
+
+
+def test_a_view_of_many_trials_puts_the_branches_of_the_last_search_together(
+    store: MetaStore,
+) -> None:
+    def objective(trial: optuna.Trial) -> float:
+        if trial.suggest_categorical("kernel", ["linear", "rbf"]) == "rbf":
+            return trial.suggest_float("gamma", 1e-3, 1.0, log=True)
+        return 0.5
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    for _ in range(2):
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        study.optimize(objective, n_trials=12)
+        store.import_study(study, "d", algorithm="svc", metric="loss")
+    space = store.view("loss").spaces["svc"]
+    assert space == store.search_space("svc")
+    assert set(space.distributions) == {"gamma", "kernel"}
+    assert str(space.conditions["gamma"]) == "kernel is 'rbf'"
+
+
+@pytest.mark.parametrize("name", ["nearest", "empirical_bayes"])
+def test_new_configs_lie_in_the_recorded_space(store: MetaStore, name: str) -> None:
+    store.add([spaced(50.0), *(ran(c, dataset=d) for c in GRID for d in ("a", "b", "d"))])
+    store.set_direction("accuracy", higher_is_better=True)
+    one = make(name).fit(store.view("accuracy", exclude=["d"]))
+    observed = [Observation("svc", {"C": c}, 0.5) for c in (*GRID, 0.5)]
+    found = one.recommend("d", observed, 20)
+    assert len(found) == 20
+    assert all(advice.evidence.new for advice in found)
+    assert all(0.01 <= advice.config["C"] <= 50.0 for advice in found)
+    # From 1 to 50 lies most of a linear scale, and less than half of the log one of the grid.
+    assert sum(advice.config["C"] > 1.0 for advice in found) > 15
+    answer = ask(store, "d", question=Question("accuracy", n=20, recommender=name))
+    assert all(0.01 <= advice.config["C"] <= 50.0 for advice in answer.recommendations)
