@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from metastore.metafeatures import MetaFeature
     from metastore.types import DatasetRef
 
@@ -101,7 +103,7 @@ def begin(file: str, target: str | None, folder: Path) -> Describing | None:
     if "sklearn" in sys.modules or getattr(sys, "frozen", False) or not sys.executable:
         return None
     mark = mark_of(file, target, folder)
-    if mark is None or mark.exists() or processors() < 2:
+    if mark is None or processors() < 2 or recall(file, target, folder) is not None:
         return None
     try:
         return Describing(file, target)
@@ -110,10 +112,7 @@ def begin(file: str, target: str | None, folder: Path) -> Describing | None:
 
 
 def mark_of(file: str, target: str | None, folder: Path) -> Path | None:
-    """Return the file by which a store knows a table file again; None for one too large.
-
-    It says that describing may be quick, and nothing hangs on it.
-    """
+    """Return the file by which a store knows a table file again; None for one too large."""
     path = Path(file)
     try:
         if not path.is_file() or path.stat().st_size > MOST_BYTES:
@@ -126,13 +125,52 @@ def mark_of(file: str, target: str | None, folder: Path) -> Path | None:
     return folder / "described" / f"file-{digest}"
 
 
-def remember(file: str, target: str | None, folder: Path) -> None:
-    """Let a store know a table file again, where it can be written to."""
+def remember(file: str, target: str | None, folder: Path, ref: DatasetRef) -> None:
+    """Let a store know a table file again as a dataset, where it can be written to."""
     mark = mark_of(file, target, folder)
     if mark is not None:
         with contextlib.suppress(OSError):
             mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.touch()
+            written = mark.with_name(f"{mark.name}.{os.getpid()}")
+            written.write_text(json.dumps({"versions": _versions(), "dataset": asdict(ref)}))
+            written.replace(mark)
+
+
+def recall(file: str, target: str | None, folder: Path) -> DatasetRef | None:
+    """Return what a table file was described as; None where it has to be described.
+
+    That is so of a file whose bytes or name are others than before, and of one that an earlier
+    version described otherwise, or whose meta-features an earlier extractor computed.
+    """
+    from metastore.types import DatasetRef, dataset_id  # noqa: PLC0415 - not to start a process
+
+    mark = mark_of(file, target, folder)
+    if mark is None:
+        return None
+    try:
+        said = json.loads(mark.read_text())
+        ref = DatasetRef(**said["dataset"])
+        if said["versions"] != _versions() or not isinstance(ref.name, str):
+            return None
+        return ref if metafeatures_mark(folder, dataset_id(ref)).exists() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def metafeatures_mark(folder: Path, dataset: UUID) -> Path:
+    """Return the file that says that a dataset's meta-features are recorded as of this version."""
+    from metastore.metafeatures.feature import VERSION  # noqa: PLC0415 - few processes need it
+
+    return folder / "described" / f"{dataset}-{VERSION}"
+
+
+def _versions() -> list[str | int]:
+    """Return the versions of how a table file is described."""
+    from metastore import profiles  # noqa: PLC0415 - not to start a process
+    from metastore.fingerprint import SCHEME  # noqa: PLC0415
+    from metastore.metafeatures.feature import VERSION  # noqa: PLC0415
+
+    return [SCHEME, profiles.VERSION, VERSION]
 
 
 def processors() -> int:

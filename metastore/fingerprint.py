@@ -40,6 +40,9 @@ __all__ = ["cell_hashes", "fingerprint", "mix", "profile", "similarity"]
 
 Words = NDArray[np.uint64]
 
+SCHEME = "fp1"
+"""What a fingerprint begins with; moves when any table would get another one."""
+
 _MISSING = np.uint64(0x9AE16A3B2F90404F)
 _TARGET = np.uint64(0xC2B2AE3D27D4EB4F)
 _DATE = np.uint64(0x165667B19E3779F9)
@@ -75,8 +78,8 @@ def fingerprint(table: Table) -> str:
             keys.append(key)
         columns = np.array(keys, dtype=np.uint64)
     totals = (mix(rows).sum(dtype=np.uint64), mix(columns).sum(dtype=np.uint64))
-    text = f"fp1|{n_rows}|{len(columns)}|{table.target is not None}|{totals[0]}|{totals[1]}"
-    return "fp1-" + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    text = f"{SCHEME}|{n_rows}|{len(columns)}|{table.target is not None}|{totals[0]}|{totals[1]}"
+    return f"{SCHEME}-" + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def mix(words: Words) -> Words:

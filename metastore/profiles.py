@@ -37,7 +37,9 @@ IntArray = NDArray[np.int64]
 MAX_COLUMNS = 64
 """A profile keeps the columns that say most about the target, at most this many."""
 
-_VERSION = 1
+VERSION = 1
+"""Moves when any table would get another profile."""
+
 WIDTH = 19
 INFORMATION = 17  # what follows needs a target
 _TOP = 8
@@ -75,7 +77,7 @@ def profile(table: Table) -> str:
     target = None if table.target is None else np.round(_column(table.target, None), 6)
     return json.dumps(
         {
-            "version": _VERSION,
+            "version": VERSION,
             "rows": len(features),
             "columns": features.shape[1],
             "target": None if target is None else _plain(target),
@@ -94,7 +96,7 @@ def parse(text: str) -> Profile:
     try:
         data = json.loads(text)
         version = data["version"]
-        if version == _VERSION:
+        if version == VERSION:
             columns = np.array(data["numbers"], dtype=np.float64).reshape(-1, WIDTH)
             target = data["target"]
             return Profile(
@@ -106,7 +108,7 @@ def parse(text: str) -> Profile:
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidInputError(f"expected a dataset profile, got {text[:60]!r}") from error
     raise InvalidInputError(
-        f"a dataset profile of version {version}, expected {_VERSION}: profile the dataset again"
+        f"a dataset profile of version {version}, expected {VERSION}: profile the dataset again"
     )
 
 

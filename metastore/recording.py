@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from metastore.datasets import describe
+from metastore.describing import metafeatures_mark
 from metastore.errors import InvalidInputError
 from metastore.journal import Journal, NotRecordedWarning
 from metastore.paths import StorePaths
@@ -237,9 +238,7 @@ class Recording:
         self, ref: DatasetRef, extracted: Callable[[], Sequence[MetaFeature]]
     ) -> None:
         """Record meta-features, once per content and extractor version."""
-        from metastore.metafeatures import VERSION  # noqa: PLC0415 - few processes need it
-
-        mark = self.paths.folder / "described" / f"{dataset_id(ref)}-{VERSION}"
+        mark = metafeatures_mark(self.paths.folder, dataset_id(ref))
         try:
             if mark.exists():
                 return

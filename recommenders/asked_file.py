@@ -8,18 +8,22 @@ none, and learns again in the rare case.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from metastore.datasets import describe, is_table_file
-from metastore.describing import Describing, remember
+from metastore.describing import Describing, recall, remember
+from metastore.errors import UnknownNameError
+from metastore.reading import label_of
 from metastore.store import MetaStore
+from metastore.types import DatasetRef
 from metastore.view import MetaFeatures, View
 
 SLOW_IMPORTS = ("scipy.special", "scipy.optimize", "scipy.stats")
@@ -60,6 +64,9 @@ class AskedFile:
 
     def labelled(self) -> tuple[str, View]:
         """Return the name of the dataset, and all runs."""
+        known = self._recalled()
+        if known is not None:
+            return known, self._read()
         if not _is_small_file(self.dataset):
             name = self._label()
             return name, self._read()
@@ -103,7 +110,7 @@ class AskedFile:
         if found is None:
             return None
         name = self.store.label(self.store.record_description(*found))
-        remember(self.dataset, self.target, self.store.paths.folder)
+        remember(self.dataset, self.target, self.store.paths.folder, found[0])
         return name, self.store.described(everything)
 
     def _described_here(self, everything: View) -> tuple[str, View]:
@@ -111,11 +118,25 @@ class AskedFile:
         name = self._label()
         return name, self.store.described(everything)
 
+    def _recalled(self) -> str | None:
+        """Return the name of a table file that was described before, without reading its cells."""
+        if not _is_file(self.dataset) or not isinstance(self.target, str | None):
+            return None
+        ref = recall(self.dataset, self.target, self.store.paths.folder)
+        with contextlib.suppress(UnknownNameError):  # recorded elsewhere, or lost
+            return None if ref is None else self._label_of(ref)
+        return None
+
     def _label(self) -> str:
-        name = self.store.label(self.dataset, self.target)
-        if isinstance(self.dataset, str) and isinstance(self.target, str | None):
-            remember(self.dataset, self.target, self.store.paths.folder)
-        return name
+        if not _is_file(self.dataset) or not isinstance(self.target, str | None):
+            return self.store.label(self.dataset, self.target)
+        ref = self.store.dataset(self.dataset, self.target)
+        remember(self.dataset, self.target, self.store.paths.folder, ref)
+        return self._label_of(ref)
+
+    def _label_of(self, ref: DatasetRef) -> str:
+        with self.store.reader() as con:
+            return label_of(con, ref)
 
     def _read_while_importing(self) -> View:
         """Return all runs; what a new file needs is imported while another thread reads them."""
@@ -158,9 +179,14 @@ def _groups(view: View) -> list[int]:
     return [number[group] for group in groups]
 
 
+def _is_file(dataset: Any) -> TypeGuard[str]:
+    """Whether a dataset is meant as the path of a table file."""
+    return isinstance(dataset, str) and is_table_file(dataset)
+
+
 def _is_small_file(dataset: Any) -> bool:
     """Whether a dataset is the path of a file that takes no time to read twice."""
-    if not isinstance(dataset, str) or not is_table_file(dataset):
+    if not _is_file(dataset):
         return False
     path = Path(dataset)
     return path.is_file() and path.stat().st_size <= SMALL_BYTES

@@ -21,7 +21,7 @@ from sklearn.datasets import load_digits, load_iris
 import metastore
 from metastore import describing
 from metastore.datasets import describe
-from metastore.describing import Describing, begin, mark_of, remember
+from metastore.describing import Describing, begin, mark_of, recall, remember
 from metastore.metafeatures import extract
 from recommenders import Question, ask
 from recommenders.asked_file import as_if_described, teaches_the_same
@@ -117,20 +117,84 @@ def test_no_process_is_begun_where_it_does_not_pay(
     assert begun == [file]
 
 
+def described_file(folder: Path) -> tuple[metastore.MetaStore, str]:
+    """Return a store that has described a table file, with a run of it, and the file."""
+    file = write_digits(folder)
+    store = metastore.open(folder / "store")
+    ref = store.dataset(file, "y")
+    store.add(metastore.RunRecord(ref, "svc", {"C": 1.0}, (metastore.MetricValue("loss", 0.5),)))
+    store.set_direction("loss", higher_is_better=False)
+    remember(file, "y", store.paths.folder, ref)
+    return store, file
+
+
 def test_a_store_knows_a_file_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = write_digits(tmp_path)
+    store, file = described_file(tmp_path)
+    folder = store.paths.folder
     monkeypatch.delitem(sys.modules, "sklearn")
     monkeypatch.setattr(describing, "processors", lambda: 2)
     begun: list[Any] = []
     monkeypatch.setattr(describing, "Describing", lambda *asked: begun.append(asked))
-    remember(file, "y", tmp_path)
-    begin(file, "y", tmp_path)
+    assert recall(file, "y", folder) == describe(file, "y")[0]
+    begin(file, "y", folder)
     assert begun == []
-    begin(file, "x1", tmp_path)
+    begin(file, "x1", folder)
     Path(file).write_text(Path(file).read_text() + "0,0,0,0,0,0,0,0,0,0,1\n")
-    begin(file, "y", tmp_path)
+    begin(file, "y", folder)
     assert begun == [(file, "x1"), (file, "y")]
-    assert mark_of(str(tmp_path / "none.csv"), "y", tmp_path) is None
+    assert mark_of(str(tmp_path / "none.csv"), "y", folder) is None
+    assert not list((folder / "described").glob(f"*.{os.getpid()}"))
+
+
+def test_what_an_earlier_version_described_is_described_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, file = described_file(tmp_path)
+    folder = store.paths.folder
+    assert recall(file, "y", folder) is not None
+    for version in ("metastore.fingerprint.SCHEME", "metastore.profiles.VERSION"):
+        monkeypatch.setattr(version, "later")
+        assert recall(file, "y", folder) is None
+        monkeypatch.undo()
+    monkeypatch.setattr("metastore.metafeatures.feature.VERSION", "later")
+    assert recall(file, "y", folder) is None
+    monkeypatch.undo()
+    (mark,) = (folder / "described").glob("file-*")
+    kept = mark.read_text()
+    for damaged in ("", "[]", '{"versions": []}', kept[:-9], kept.replace("n_rows", "rows")):
+        mark.write_text(damaged)
+        assert recall(file, "y", folder) is None
+    mark.write_text(kept)
+    for features in (folder / "described").glob("*-1"):
+        features.unlink()
+    assert recall(file, "y", folder) is None
+
+
+def test_a_known_file_is_asked_about_without_its_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, file = described_file(tmp_path)
+    first = ask(store, file, "y")
+    monkeypatch.setattr("recommenders.asked_file.describe", None)
+    monkeypatch.setattr("metastore.recording.describe", None)
+    again = ask(store, file, "y")
+    assert as_json(again) == as_json(first)
+    assert again.dataset == "digits"
+    assert again.observed == 1
+
+
+def test_a_file_that_another_store_described_is_described_here(tmp_path: Path) -> None:
+    store, file = described_file(tmp_path)
+    other = metastore.open(tmp_path / "other")
+    shutil.copytree(store.paths.folder / "described", other.paths.folder / "described")
+    other.add(
+        metastore.RunRecord(
+            metastore.DatasetRef("iris"), "svc", {"C": 1.0}, (metastore.MetricValue("loss", 0.5),)
+        )
+    )
+    other.set_direction("loss", higher_is_better=False)
+    assert ask(other, file, "y").dataset == "digits"
+    assert "digits" in {row["name"] for row in other.rows("SELECT name FROM latest_datasets")}
 
 
 KEEPS_ASKING = """
