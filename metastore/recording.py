@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from metastore.datasets import describe
@@ -18,6 +19,7 @@ from metastore.paths import StorePaths
 from metastore.recorder import Recorder
 from metastore.records import checked
 from metastore.run import Run
+from metastore.tracking import check_can_be_tracked, config_of, results_of
 from metastore.types import Config, DatasetRef, RunRecord, dataset_id
 
 if TYPE_CHECKING:
@@ -121,26 +123,50 @@ class Recording:
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Return a decorator that records each call of a training function as a run.
 
-        The call's keyword arguments are the config, and so are numbers, texts and booleans given
-        by position, under the names that the function has for them. A returned mapping of
-        numbers is the results; a returned number is the result `score`.
+        The call's arguments that are numbers, texts, booleans, None, or, by keyword, short lists
+        and mappings of them, are the config, defaults among them; data and models are left out
+        (`metastore.tracking`). The numbers of a returned mapping are the results; a returned
+        number is the result `score`; of a tuple that of its members counts which is either. A
+        coroutine function is recorded while it is awaited.
 
         Args:
             dataset: as in `run`.
             algorithm: as in `run`; by default the function's name.
             options: further arguments of `run`.
+
+        Raises:
+            InvalidInputError: if the function is a generator, or the dataset cannot be recorded.
         """
         ref = self.dataset(dataset, options.pop("target", None))
 
         def decorate(train: Callable[P, R]) -> Callable[P, R]:
+            check_can_be_tracked(train)
+            name = getattr(train, "__name__", type(train).__name__)
+
+            @contextmanager
+            def recording(args: Any, kwargs: Any) -> Iterator[Callable[[object], None]]:
+                config = config_of(train, args, kwargs)
+                with self.run(ref, algorithm or name, config, **options) as run:
+                    yield lambda outcome: run.result(
+                        **results_of(outcome, name, said=run.has_values)
+                    )
+
             @functools.wraps(train)
             def recorded(*args: P.args, **kwargs: P.kwargs) -> R:
-                config = {**_named_values(train, args), **kwargs}
-                with self.run(ref, algorithm or train.__name__, config, **options) as run:
+                with recording(args, kwargs) as record:
                     outcome = train(*args, **kwargs)
-                    run.result(**_results(outcome))
+                    record(outcome)
                 return outcome
 
+            @functools.wraps(train)
+            async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with recording(args, kwargs) as record:
+                    outcome = await cast("Awaitable[Any]", train(*args, **kwargs))
+                    record(outcome)
+                return outcome
+
+            if inspect.iscoroutinefunction(train):
+                return cast("Callable[P, R]", awaited)
             return recorded
 
         return decorate
@@ -268,16 +294,3 @@ def _named(algorithm: object) -> str:
     raise InvalidInputError(
         f"algorithm: expected a name, a class or an estimator, got {algorithm!r}"
     )
-
-
-def _named_values(function: Callable[..., Any], args: tuple[Any, ...]) -> dict[str, Any]:
-    """Return simple values given by position, by the names that a function has for them."""
-    named = inspect.signature(function).bind_partial(*args).arguments
-    simple = (bool, int, float, str)
-    return {name: value for name, value in named.items() if isinstance(value, simple)}
-
-
-def _results(outcome: object) -> dict[str, float]:
-    if isinstance(outcome, Mapping):
-        return dict(outcome)
-    return {} if outcome is None else {"score": outcome}  # type: ignore[dict-item]

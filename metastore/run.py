@@ -115,6 +115,11 @@ class Run:
             if not _finite(value.value):
                 self._diverged(value)
 
+    @property
+    def has_values(self) -> bool:
+        """Whether any value was logged or is a result."""
+        return bool(self._said.known())
+
     def _diverged(self, value: MetricValue) -> None:
         self.failed(f"{value.metric} is {value.value}")
         warnings.warn(

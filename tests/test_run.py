@@ -243,8 +243,8 @@ def test_the_decorator_knows_positional_arguments_by_name(store: MetaStore) -> N
         fit([1.0], rate, 4)
     fit([1.0], 0.5, deep=True)
     assert list(runs(store)["config"]) == [
-        '{"rate":0.1}',
-        '{"rate":0.9}',
+        '{"deep":false,"rate":0.1}',
+        '{"deep":false,"rate":0.9}',
         '{"deep":true,"rate":0.5}',
     ]
     assert store.view("score").n_cells == 3
