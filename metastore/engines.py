@@ -19,7 +19,7 @@ from pathlib import Path
 
 import duckdb
 
-from metastore.errors import HeadstartError, StoreBusyError, StoreReadOnlyError
+from metastore.errors import HeadstartError, StoreBusyError, StoreFullError, StoreReadOnlyError
 from metastore.migrations import migrate, missing
 from metastore.paths import StorePaths
 
@@ -85,17 +85,29 @@ class FileEngine:
         Raises:
             StoreBusyError: if another process holds the file for longer than `wait_seconds`.
             StoreReadOnlyError: if it would have to be changed and cannot be.
+            StoreFullError: if there is no room for it.
             StoreVersionError: if a newer Headstart wrote the store.
         """
         with self._lock:
-            if self.paths.database.exists() and not self._lacks_migrations(wait_seconds):
-                return
-            con = self._attach(write=True, wait_seconds=wait_seconds)
-            try:
-                if migrate(con):
-                    con.execute("CHECKPOINT store")
-            finally:
-                con.close()
+            if not self.paths.database.exists():
+                self._make()
+            if self._lacks_migrations(wait_seconds):
+                _migrate(self.paths.database, self._attach(write=True, wait_seconds=wait_seconds))
+
+    def _make(self) -> None:
+        """Make the file whole beside its place, so that no half of one is ever there."""
+        database = self.paths.database
+        fresh = database.with_name(f".{database.name}.new.{os.getpid()}")
+        try:
+            _remove_old_copies(fresh)
+            _migrate(database, _attach(fresh, write=True))
+            _put(fresh, database)
+        except duckdb.Error as error:
+            raise _cannot_open(database, error) from error
+        finally:
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
+                fresh.with_name(f"{fresh.name}.wal").unlink(missing_ok=True)
 
     def _lacks_migrations(self, wait_seconds: float | None) -> bool:
         """Look without writing: several processes may look at once."""
@@ -111,6 +123,7 @@ class FileEngine:
 
         Raises:
             StoreBusyError: if another process holds the file for longer than `wait_seconds`.
+            StoreFullError: if there is no room for what is written.
         """
         with self._lock:
             con = self._attach(write=True)
@@ -119,6 +132,8 @@ class FileEngine:
                 con.execute("CHECKPOINT store")
             except BaseException as error:
                 _stop(con, error)
+                if (full := _full(self.paths.database, error)) is not None:
+                    raise full from error
                 raise
             finally:
                 con.close()
@@ -214,12 +229,49 @@ def _remove_old_copies(fresh: Path) -> None:
             copy.unlink(missing_ok=True)
 
 
+def _migrate(path: Path, con: duckdb.DuckDBPyConnection) -> None:
+    """Bring the tables of a connection up to this version, and close it.
+
+    Raises:
+        StoreFullError: if there is no room for them.
+    """
+    try:
+        if migrate(con):
+            con.execute("CHECKPOINT store")
+    except duckdb.Error as error:
+        raise _full(path, error) or error from error
+    finally:
+        con.close()
+
+
+def _put(fresh: Path, place: Path) -> None:
+    """Give a file its place unless another process was quicker."""
+    try:
+        os.link(fresh, place)
+    except FileExistsError:
+        return
+    except OSError:  # no links on this file system
+        if not place.exists():
+            fresh.replace(place)
+
+
 _LOCKED = "Could not set lock on file"
+_FULL = ("No space left on device", "File too large", "Disk quota exceeded")
 _READ_ONLY = ("Permission denied", "Read-only file system", "Operation not permitted")
+
+
+def _full(path: Path, error: BaseException) -> StoreFullError | None:
+    """Return what to say where there is no room left; None where something else went wrong."""
+    words = next((words for words in _FULL if words in str(error)), "")
+    if not isinstance(error, duckdb.Error) or not words:
+        return None
+    return StoreFullError(f"cannot write {path}: {words.lower()}; make room and try again")
 
 
 def _cannot_open(path: Path, error: duckdb.Error) -> HeadstartError:
     reason = str(error).splitlines()[0]
+    if (full := _full(path, error)) is not None:
+        return full
     if any(words in reason for words in _READ_ONLY):
         return StoreReadOnlyError(f"cannot open {path} to write: {reason}")
     if "not a valid DuckDB database" in reason:

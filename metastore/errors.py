@@ -30,6 +30,10 @@ class StoreReadOnlyError(HeadstartError, PermissionError):
     """The store lies where this process cannot write."""
 
 
+class StoreFullError(HeadstartError, OSError):
+    """There is no room for the store's tables to change."""
+
+
 class StoreVersionError(HeadstartError, RuntimeError):
     """The store was written by a newer Headstart than this one."""
 
