@@ -29,6 +29,9 @@ SLOPES = 1.0
 """Standard deviation of the scale."""
 
 TINY = 1e-12
+NOTHING = 0.1
+"""A spread this small beside the error says nothing of it."""
+
 FEWEST = 5
 
 
@@ -92,12 +95,21 @@ def _scale(weights: FloatArray, before: FloatArray, seen: FloatArray) -> FloatAr
     return np.maximum(slope, 0)
 
 
+def _floor(spreads: FloatArray, errors: FloatArray) -> float:
+    """Return what is added to spreads: their median, or that of the errors where it says nothing.
+
+    A forecast from one past dataset has no spread at all, whatever its error is.
+    """
+    spread, error = float(np.median(spreads)), float(np.median(np.abs(errors)))
+    return (error if spread < NOTHING * error else spread) + TINY
+
+
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """Errors of forecasts on datasets left out, in spreads; one sorted array for each stage.
 
     A stage is a number of observed configs; `floors` keep spreads from vanishing where the past
-    datasets agree by chance.
+    datasets agree by chance, or are too few to differ.
     """
 
     errors: tuple[FloatArray, ...]
@@ -131,7 +143,7 @@ class Calibration:
             fine = np.isfinite(residual)
             if fine.sum() < FEWEST:
                 break
-            floor = float(np.median(spread[fine])) + 1e-12
+            floor = _floor(spread[fine], residual[fine])
             floors.append(floor)
             errors.append(np.sort(residual[fine] / (spread[fine] + floor)))
         return cls(tuple(errors), tuple(floors))

@@ -99,3 +99,17 @@ def test_too_few_datasets_give_no_interval() -> None:
     low, high = calibration.interval(Forecast(np.zeros(2), np.zeros(2)), 5)
     assert np.isnan(low).all()
     assert np.isnan(high).all()
+
+
+@pytest.mark.parametrize("apart", [0.0, 1e-6, 0.3])
+def test_two_past_datasets_give_an_interval_of_the_size_of_their_differences(apart: float) -> None:
+    """Left out in turn, each is forecast from one dataset, which has no spread."""
+    rng = np.random.default_rng(0)
+    scores = 60 + rng.normal(size=8) + apart * np.array([[1.0], [-1.0]])
+    scores += 0.5 * rng.normal(size=scores.shape)
+    others = np.stack([scores, scores])
+    found = Calibration.fit(np.array([[0.0, 1.0], [1.0, 0.0]]), others, scores)
+    asked = forecast(scores[:, :1], np.array([0.5, 0.5]))
+    low, high = found.interval(asked, 0)
+    farthest = np.abs(scores[0] - scores[1]).max()
+    assert 0.1 * farthest < float(high[0] - low[0]) < 10 * farthest
