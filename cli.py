@@ -165,7 +165,14 @@ def options(
 
 
 def _say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    _err(f"headstart: {message}")
+    """Say what a library warns of, once."""
+    words = str(message)
+    if words not in _said:
+        _said.add(words)
+        _err(f"headstart: {words}")
+
+
+_said: set[str] = set()
 
 
 @imports.command("table")

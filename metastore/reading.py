@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     import duckdb
 
     from metastore.search_space import SearchSpace
+
+Strange = tuple[DatasetRef, Mapping[str, float]]
+"""A dataset that is not in the store, and those of its meta-features that have a value."""
+
+_DETAILS = ("source_id", "fingerprint", "profile")
 
 
 def read_view(
@@ -55,7 +60,7 @@ def read_view(
     _check_algorithms(cells, wanted, metric)
     view = cells.view(metric, higher, wanted)
     view = replace(view, spaces=RecordedSpaces.read(con, view.algorithms))
-    view = described(con, view)
+    _, view = described(con, view)
     twins, left_out = view.groups, list(exclude)
     names = set(labels.values())
     for name in left_out:
@@ -69,11 +74,27 @@ def read_view(
     return replace(view, groups=twins, excluded=tuple(sorted({*view.excluded, *bare})))
 
 
-def described(con: duckdb.DuckDBPyConnection, view: View) -> View:
-    """Return a view with the meta-features and near-duplicates that the store knows now."""
+def described(
+    con: duckdb.DuckDBPyConnection, view: View, strange: Strange | None = None
+) -> tuple[str, View]:
+    """Return a view with the meta-features and near-duplicates that the store knows now.
+
+    Args:
+        con: a connection that reads.
+        view: past runs.
+        strange: one more dataset, which is not in the store.
+
+    Returns:
+        The name of the one more in the view, empty if there is none, and the view.
+    """
     labels = dataset_labels(con)
     meta, details = read_metafeatures(con, labels)
-    names = tuple(dict.fromkeys(labels.values()))
+    names, name = tuple(dict.fromkeys(labels.values())), ""
+    if strange is not None:
+        ref, values = strange
+        name = ref.name if ref.name not in names else f"{ref.name} ({ref.fingerprint[-8:]})"
+        names, meta = (*names, name), meta.joined(name, values)
+        details[name] = {key: getattr(ref, key) for key in _DETAILS}
     twins = groups(
         names,
         source_ids=[details[name]["source_id"] or "" for name in names],
@@ -81,7 +102,7 @@ def described(con: duckdb.DuckDBPyConnection, view: View) -> View:
         profiles=[details[name]["profile"] or "" for name in names],
         meta=meta,
     )
-    return replace(view, meta=meta, groups=twins)
+    return name, replace(view, meta=meta, groups=twins)
 
 
 def direction(con: duckdb.DuckDBPyConnection, metric: str) -> bool:
@@ -150,7 +171,7 @@ def label_of(con: duckdb.DuckDBPyConnection, dataset: DatasetRef) -> str:
     label = labels.get(str(dataset_id(dataset)))
     if label is not None:
         return label
-    if dataset.name in labels.values():
+    if dataset.name in labels.values() and not dataset.fingerprint:
         return dataset.name
     raise UnknownNameError(not_found("dataset", dataset.name, labels.values()))
 
@@ -190,9 +211,7 @@ def read_metafeatures(
         "SELECT dataset_id::VARCHAR, source_id, fingerprint, profile FROM store.latest_datasets"
     ).fetchall()
     for number, source_id, fingerprint, profile in described:
-        entry = details.setdefault(
-            labels[number], {"source_id": None, "fingerprint": None, "profile": None}
-        )
+        entry = details.setdefault(labels[number], dict.fromkeys(_DETAILS))
         entry["source_id"] = entry["source_id"] or source_id
         entry["fingerprint"] = entry["fingerprint"] or fingerprint
         entry["profile"] = entry["profile"] or profile

@@ -29,7 +29,15 @@ from metastore.importers.table import ImportReport, import_table
 from metastore.importers.table_staging import TableOptions
 from metastore.journal import Claim
 from metastore.paths import StorePaths
-from metastore.reading import column_names, described, id_of, label_of, read_space, read_view
+from metastore.reading import (
+    Strange,
+    column_names,
+    described,
+    id_of,
+    label_of,
+    read_space,
+    read_view,
+)
 from metastore.recording import Recording
 from metastore.starting import Starting
 
@@ -264,7 +272,12 @@ class MetaStore(Recording, Starting):
         Its runs stay; meta-features and near-duplicates are those recorded by now.
         """
         with self.reader() as con:
-            return described(con, view)
+            return described(con, view)[1]
+
+    def described_with(self, view: View, strange: Strange) -> tuple[str, View]:
+        """Return the same with one more dataset, which is not recorded, and its name there."""
+        with self.reader() as con:
+            return described(con, view, strange)
 
     def label(self, dataset: Any, target: Any = None) -> str:
         """Return the name by which views speak of a dataset; cells are recorded for it.
@@ -288,6 +301,12 @@ class MetaStore(Recording, Starting):
             dataset: the dataset's name in views.
             metric: the metric that was asked about.
             recommendations: `recommenders.Recommendation` values, the first to run first.
+
+        Returns:
+            How many were recorded: none where nothing can be.
+
+        Raises:
+            UnknownNameError: if the store does not have the dataset.
         """
         number = self._ids.get(dataset)
         if number is None:

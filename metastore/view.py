@@ -68,6 +68,15 @@ class MetaFeatures:
                 out[i] = self.values[row]
         return out
 
+    def joined(self, dataset: str, values: Mapping[str, float]) -> MetaFeatures:
+        """Return these with one more dataset; names that are new are missing for all others."""
+        names = tuple(sorted({*self.names, *values}))
+        column = {name: i for i, name in enumerate(names)}
+        out = np.full((len(self.datasets) + 1, len(names)), np.nan)
+        out[:-1, [column[name] for name in self.names]] = self.values
+        out[-1, [column[name] for name in values]] = list(values.values())
+        return MetaFeatures((*self.datasets, dataset), names, out)
+
     @classmethod
     def empty(cls) -> MetaFeatures:
         """Return meta-features of no dataset."""

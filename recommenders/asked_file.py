@@ -9,12 +9,12 @@ none, and learns again in the rare case.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from metastore.reading import label_of
 from metastore.store import MetaStore
 from metastore.types import DatasetRef
 from metastore.view import MetaFeatures, View
+
+if TYPE_CHECKING:
+    from metastore.metafeatures import MetaFeature
 
 SLOW_IMPORTS = ("scipy.special", "scipy.optimize", "scipy.stats")
 """What describing cells has to import, in steps; two thirds of a small table's time."""
@@ -64,15 +67,13 @@ class AskedFile:
 
     def labelled(self) -> tuple[str, View]:
         """Return the name of the dataset, and all runs."""
+        if isinstance(self.dataset, str) and not is_table_file(self.dataset):
+            return self.store.label(self.dataset, self.target), self._read()
         known = self._recalled()
         if known is not None:
             return known, self._read()
-        if not _is_small_file(self.dataset):
-            name = self._label()
-            return name, self._read()
-        everything = self._read_while_importing()
-        name = self._label()
-        return name, self.store.described(everything)
+        small = _is_small_file(self.dataset)
+        return self._described_here(self._read_while_importing() if small else self._read())
 
     def described(self, describing: Describing) -> tuple[str, View]:
         """Return the same where another process describes the file."""
@@ -109,13 +110,29 @@ class AskedFile:
         found = describing.result()
         if found is None:
             return None
-        name = self.store.label(self.store.record_description(*found))
-        remember(self.dataset, self.target, self.store.paths.folder, found[0])
-        return name, self.store.described(everything)
+        self.store.record_description(*found)
+        return self._described_as(everything, *found)
 
     def _described_here(self, everything: View) -> tuple[str, View]:
-        """Describe the file: what was wrong in the other process is wrong here, and is said."""
-        name = self._label()
+        """Describe the cells: what was wrong in another process is wrong here, and is said."""
+        ref = self.store.dataset(self.dataset, self.target)
+        return self._described_as(everything, ref)
+
+    def _described_as(
+        self, everything: View, ref: DatasetRef, features: Sequence[MetaFeature] = ()
+    ) -> tuple[str, View]:
+        """Return the name of what was described, and all runs beside it.
+
+        Where the store cannot be written to it is asked about without being in it.
+        """
+        try:
+            name = self._label_of(ref)
+        except UnknownNameError:
+            found = features or _extracted(self.dataset, self.target)
+            values = {one.name: one.value for one in found if one.value is not None}
+            return self.store.described_with(everything, (ref, values))
+        if _is_file(self.dataset) and isinstance(self.target, str | None):
+            remember(self.dataset, self.target, self.store.paths.folder, ref)
         return name, self.store.described(everything)
 
     def _recalled(self) -> str | None:
@@ -126,13 +143,6 @@ class AskedFile:
         with contextlib.suppress(UnknownNameError):  # recorded elsewhere, or lost
             return None if ref is None else self._label_of(ref)
         return None
-
-    def _label(self) -> str:
-        if not _is_file(self.dataset) or not isinstance(self.target, str | None):
-            return self.store.label(self.dataset, self.target)
-        ref = self.store.dataset(self.dataset, self.target)
-        remember(self.dataset, self.target, self.store.paths.folder, ref)
-        return self._label_of(ref)
 
     def _label_of(self, ref: DatasetRef) -> str:
         with self.store.reader() as con:
@@ -148,6 +158,13 @@ class AskedFile:
                     if not reading.done():
                         import_module(module)
             return reading.result()
+
+
+def _extracted(dataset: Any, target: Any) -> Sequence[MetaFeature]:
+    from metastore.metafeatures import extract  # noqa: PLC0415 - only for what is not recorded
+
+    _, table = describe(dataset, target)
+    return [] if table is None else extract(table)
 
 
 def as_if_described(view: View) -> View:

@@ -7,6 +7,7 @@ can say later what its advice was worth.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -131,7 +132,8 @@ def ask(
     observed = [] if question.as_new else own_runs(learned.everything, learned.name)
     found, planned = _answered(learned, observed, question)
     if question.record:
-        store.record_recommendations(learned.name, metric, found)
+        with contextlib.suppress(UnknownNameError):  # nothing can be recorded, as was said
+            store.record_recommendations(learned.name, metric, found)
     return Answer(
         learned.name,
         metric,

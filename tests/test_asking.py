@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from recommenders import Answer, Question, ask, enqueue
 from recommenders.asking import most_recorded
 from recommenders.explaining import as_json, in_words, rows, text
 from recommenders.registry import keeping
+from tests.folders import unwritable
 
 SVC = "sklearn.svm.SVC"
 CONFIGS = [{"C": c, "gamma": g} for c in (0.1, 1.0, 30.0) for g in ("scale", 0.3)]
@@ -249,3 +251,31 @@ def test_what_took_long_to_learn_is_kept_beside_the_store(
     assert keeping("absent", folder) == {}
     monkeypatch.setattr("os.access", lambda path, mode: False)
     assert keeping("deep_mixture", folder) == {}
+
+
+def test_a_store_that_cannot_be_written_can_be_asked_about_new_data(tmp_path: Path) -> None:
+    """What is asked about is described, and near-duplicates left out, as if it were recorded."""
+    store = metastore.open(tmp_path / "store")
+    (X, y), (near, labels) = load_wine(return_X_y=True), load_iris(return_X_y=True)
+    for name, data in (("wine", (X, y)), ("iris", (near, labels))):
+        ref = store.dataset(data, name=name)
+        values = (metastore.MetricValue("accuracy", 0.5),)
+        store.add(metastore.RunRecord(ref, "svc", {"C": float(i)}, values) for i in range(9))
+    folder = store.paths.folder
+    frame = load_wine(as_frame=True).frame
+    file = folder.parent / "wine.csv"
+    frame.drop(columns="alcohol").to_csv(file, index=False)
+    assert len(store.view("accuracy").datasets) == 2
+    store.close()
+    store.absorb()
+    asked = [((X[:, 1:], y), None), (str(file), "target")]
+    with unwritable(folder), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = [ask(metastore.open(folder), data, target) for data, target in asked]
+    assert found[1].dataset.startswith("wine (")
+    for before, (data, target) in zip(found, asked, strict=True):
+        assert before.left_out == ("wine",)
+        after = ask(store, data, target)
+        assert [one.config for one in before.recommendations] == [
+            one.config for one in after.recommendations
+        ]

@@ -18,6 +18,7 @@ from metastore.errors import HeadstartError, InvalidInputError, StoreBusyError, 
 from metastore.migrations import Migration
 from metastore.paths import StorePaths
 from metastore.types import DatasetRef, MetricValue, RunRecord
+from tests.folders import unwritable
 from tests.processes import running
 
 HOLD = """
@@ -165,19 +166,10 @@ def test_migrations_are_numbered_without_gaps() -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def _immutable(path: Path, *, on: bool) -> bool:
-    return os.system(f"chattr -R {'+i' if on else '-i'} '{path}' 2>/dev/null") == 0
-
-
 def test_a_store_that_cannot_be_written_can_be_read(store: MetaStore) -> None:
     filled(store)
     folder = store.paths.folder
-    modes = {path: path.stat().st_mode for path in [folder, *folder.rglob("*")]}
-    if os.geteuid() == 0 and not _immutable(folder, on=True):
-        pytest.skip("root can write everywhere here")
-    try:
-        for path in modes if os.geteuid() else ():
-            path.chmod(0o555 if path.is_dir() else 0o444)
+    with unwritable(folder):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             other = metastore.open(folder, wait_seconds=0.1)
@@ -189,10 +181,6 @@ def test_a_store_that_cannot_be_written_can_be_read(store: MetaStore) -> None:
         assert len(caught) == 1
         with pytest.raises(HeadstartError, match="cannot open"):
             other.set_direction("accuracy", higher_is_better=True)
-    finally:
-        _immutable(folder, on=False)
-        for path, mode in modes.items():
-            path.chmod(mode)
 
 
 def test_threads_of_one_process_take_turns(store: MetaStore) -> None:
