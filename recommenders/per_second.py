@@ -10,6 +10,8 @@ times the square of its chance to run where others failed. Before anything was o
 lowest end of an interval in the pool: any model is better than none. Where so many configs are run
 at most, each has an equal part of the time for nothing: a shorter one counts for that long.
 
+Of configs worth the same the one of highest expected score goes first, of these the quickest.
+
 Not every config is weighed, only what a recommender finds most urgent of those that take at most
 t seconds, for t the longest that fits, a third of it, a ninth, and so on. So quick configs are
 looked at that would come late among all.
@@ -63,16 +65,27 @@ def worth_most(
     best = float(seen.scores.max()) if len(seen.scores) else _lowest(session, seen, seconds, fits)
     free = 0.0 if math.isinf(left) or math.isinf(most) else left / most
     found: tuple[Step, int] | None = None
-    highest = -1.0
+    highest: tuple[float, ...] = ()
     limit, shortest = float(seconds[fits].max()), float(seconds[fits].min())
     while limit >= shortest:
         step = session.step(replace(seen, taken=~(fits & (seconds <= limit))), EACH)
-        worth = improvements(step, best) / np.maximum(seconds[step.choice.columns], free)
-        if len(worth) and worth.max() > highest:
-            highest = float(worth.max())
-            found = step, int(worth.argmax())
+        took = seconds[step.choice.columns]
+        worth = improvements(step, best) / np.maximum(took, free)
+        keys = np.column_stack([_rounded(worth), _rounded(np.nan_to_num(step.score)), -took])
+        for place, key in enumerate(map(tuple, keys.tolist())):
+            if key > highest:
+                found, highest = (step, place), key
         limit /= SHORTER
     return found
+
+
+def _rounded(values: FloatArray) -> FloatArray:
+    """Return numbers `(n,)` of which those that differ by rounding errors alone are equal."""
+    with np.errstate(divide="ignore"):
+        digits = 9 - np.floor(np.log10(np.abs(values)))
+    scale = 10.0 ** np.where(np.isfinite(digits), np.clip(digits, -300, 300), 0)
+    rounded: FloatArray = np.round(values * scale) / scale
+    return rounded
 
 
 def improvements(step: Step, best: float) -> FloatArray:
