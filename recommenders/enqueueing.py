@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from metastore.errors import InvalidInputError
+from metastore.search_space import SearchSpace
 from metastore.types import canonical_json
 from recommenders.recommender import Recommendation
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
     from optuna.trial import FrozenTrial
+
+
+class EnqueuedWarning(UserWarning):
+    """A recommended config does not fit the study's space as it is."""
+
 
 ATTRIBUTE = "headstart"
 """Name of the user attribute that holds why a trial was enqueued."""
@@ -24,6 +32,8 @@ def enqueue(study: Study, recommendations: Iterable[Recommendation] | Recommenda
     A config that the study has already tried, is trying, or has waiting is skipped. Each trial
     carries its recommendation in the user attribute `ATTRIBUTE`: algorithm, expected value,
     interval and seconds (None where unknown), method, note, and the heaviest past datasets.
+    Where trials of the study say that its space is another one, a number goes to the nearest bound
+    and a category that it lacks is left to the study's sampler, with a warning.
 
     Args:
         study: an Optuna study; the next `ask` or `optimize` takes the trials in order.
@@ -38,19 +48,62 @@ def enqueue(study: Study, recommendations: Iterable[Recommendation] | Recommenda
         recommendations = [recommendations]
     if not isinstance(recommendations, Iterable):
         raise _no_recommendation(recommendations)
-    known = {_key(_params(trial)) for trial in study.get_trials(deepcopy=False)}
+    trials = study.get_trials(deepcopy=False)
+    known = {_key(_params(trial)) for trial in trials}
+    space = {name: one for trial in trials for name, one in trial.distributions.items()}
     count = 0
     for recommendation in recommendations:
         if not isinstance(recommendation, Recommendation):
             raise _no_recommendation(recommendation)
-        key = _key(recommendation.config)
+        params, misfits = fitted(recommendation.config, space)
+        if misfits:
+            warnings.warn(f"enqueue: {'; '.join(misfits)}", EnqueuedWarning, stacklevel=2)
+        key = _key(params)
         if key in known:
             continue
         known.add(key)
-        params = dict(recommendation.config)
         study.enqueue_trial(params, user_attrs={ATTRIBUTE: as_attribute(recommendation)})
         count += 1
     return count
+
+
+def fitted(
+    config: Mapping[str, Any], space: Mapping[str, BaseDistribution]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return what a study can try of a config, and what had to be changed, in words.
+
+    Args:
+        config: hyperparameters by name.
+        space: distributions by name, as far as they are known.
+    """
+    from optuna.distributions import FloatDistribution, IntDistribution  # noqa: PLC0415 - there
+
+    params, misfits = dict[str, Any](), list[str]()
+    for name, value in config.items():
+        distribution = space.get(name)
+        if distribution is None or SearchSpace({name: distribution}).contains({name: value}):
+            params[name] = value
+            continue
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and isinstance(distribution, IntDistribution | FloatDistribution):
+            params[name] = _nearest(distribution, value)
+            grid = f" in steps of {distribution.step}" if distribution.step not in (None, 1) else ""
+            misfits.append(
+                f"{name}={value!r} is not in the study's [{distribution.low}, {distribution.high}]"
+                f"{grid}, {params[name]!r} is tried"
+            )
+        else:
+            misfits.append(f"{name}={value!r} is none of the study's, which draws {name} itself")
+    return params, misfits
+
+
+def _nearest(distribution: IntDistribution | FloatDistribution, value: float) -> float | int:
+    """Return the nearest value that a range holds."""
+    inside = min(max(value, distribution.low), distribution.high)
+    if distribution.step:
+        steps = round((inside - distribution.low) / distribution.step)
+        inside = min(distribution.low + steps * distribution.step, distribution.high)
+    return int(inside) if isinstance(distribution.low, int) else float(inside)
 
 
 def _no_recommendation(given: object) -> InvalidInputError:

@@ -205,6 +205,9 @@ def _headline(one: Recommendation) -> str:
 
 
 def _new(one: Recommendation) -> str:
+    """Say that a config never ran, and which past one it was before it fitted the given space."""
+    if one.evidence.changed:
+        return f"a past configuration that was changed to fit the space ({one.evidence.changed})"
     return "nobody ran it yet" if one.evidence.new else ""
 
 

@@ -10,22 +10,24 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self, SupportsFloat
 
 import numpy as np
 
 from metastore.errors import InvalidInputError
 from metastore.search_space import SearchSpace
+from metastore.space_reconcile import Reconciliation
 from metastore.types import Observation, RunStatus, canonical_json
 from metastore.view import FloatArray, View
 from recommenders.durations import Durations, Took
 from recommenders.encoding import Key
 from recommenders.new_configs import EACH, new_configs
 from recommenders.per_second import worth_most
-from recommenders.recommender import AskedTask, Candidate, Recommendation
+from recommenders.recommender import AskedTask, Candidate, Evidence, Recommendation
 from recommenders.scores import Past, Table
 from recommenders.sessions import Seen, Session, Step, evidence
-from recommenders.spaces import pool_of
+from recommenders.spaces import SpacePool, pool_of
 from recommenders.tasks import resolve
 from recommenders.threads import one_thread
 
@@ -34,6 +36,9 @@ PAIR = 2
 TIMED = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.PRUNED, RunStatus.TIMEOUT})
 """Statuses of runs that tell how long a config takes, or how long at least."""
 
+
+AT_ONCE = 2048
+"""New configs at most that one question is a reason to draw."""
 
 CHOICE = 300
 """Past configs that were not tried yet, from which on no new ones are drawn."""
@@ -52,7 +57,7 @@ class PoolRecommender(ABC):
         self.seed = seed
         self._past: Past | None = None
         self._learned_durations: list[Durations | None] = []
-        self._offered: tuple[Key, ...] | None = None
+        self._offered: SpacePool | None = None
         self._with_new: dict[int, tuple[Key, ...]] = {}
 
     @property
@@ -72,6 +77,7 @@ class PoolRecommender(ABC):
         Args:
             view: past runs.
             search_space: by algorithm, where an answer may lie; None for what past configs show.
+                `reconciled` says which past configs fit into it.
 
         Raises:
             InvalidInputError: if `search_space` is no mapping by algorithm.
@@ -87,6 +93,11 @@ class PoolRecommender(ABC):
                 past = self.past.default_pool.keys
                 self._offered = pool_of(search_space, past, self.seed)
         return self
+
+    @property
+    def reconciled(self) -> Mapping[str, Reconciliation]:
+        """Which past configs fit the given search space, by algorithm: which do not, and why."""
+        return {} if self._offered is None else self._offered.reconciled
 
     def fit_past(self, past: Past) -> Self:
         """Learn from a prepared past, which several recommenders can share."""
@@ -116,7 +127,8 @@ class PoolRecommender(ABC):
         Args:
             task: what is asked about, see `recommenders.tasks.resolve`.
             observed: what was already run on this task, values in the metric's own direction.
-            n: how many to return; fewer come back only when the pool has no more.
+            n: how many to return; fewer come back only when the pool has no more. It grows with
+                what was observed, and for one question by some two thousand new configs at most.
             candidates: the pool to choose from; None for the search space that was fitted with,
                 or else the view's: its configs and, once runs on the task ended or those are too
                 few, new ones from recorded or inferred spaces (`recommenders.new_configs`).
@@ -223,7 +235,7 @@ class PoolRecommender(ABC):
             _check(one)
         done = [(o.algorithm, canonical_json(o.config)) for o in observed]
         if candidates is None and self._offered is not None:
-            table = self.past.table(self._offered)
+            table = self.past.table(self._offered.keys)
         elif candidates is None:
             table = self._own_pool(observed, set(done), n)
         else:
@@ -247,7 +259,7 @@ class PoolRecommender(ABC):
         ended = any(one.usable or one.failed for one in observed if one.status != RunStatus.RUNNING)
         if n <= left and (not ended or left >= CHOICE):
             return table
-        rounds = 1 + (len(done) + n) // EACH
+        rounds = 1 + (len(done) + min(n, AT_ONCE)) // EACH
         if rounds not in self._with_new:
             drawn = new_configs(table.keys, self.seed, rounds, self.past.view.spaces)
             self._with_new[rounds] = tuple(sorted({*table.keys, *drawn}))
@@ -288,8 +300,15 @@ class PoolRecommender(ABC):
             value=expected,
             interval=(min(ends), max(ends)),
             seconds=float(seconds[column]),
-            evidence=evidence(self.past, table, step, place),
+            evidence=self._evidence(table, step, place),
         )
+
+    def _evidence(self, table: Table, step: Step, place: int) -> Evidence:
+        """Return why a config was chosen, and what it was before it fitted a given space."""
+        found = evidence(self.past, table, step, place)
+        key = table.keys[int(step.choice.columns[place])]
+        changed = "" if self._offered is None else self._offered.moved.get(key, "")
+        return replace(found, changed=changed) if changed else found
 
 
 def _candidate(one: Any) -> Key:

@@ -59,6 +59,8 @@ class Evidence:
         thin: names of the hyperparameters around whose value little was ever tried.
         risk: how likely the run is to fail, by which observed runs did; 0 where none did.
         new: whether the config never ran on a past dataset: it is drawn, or a candidate.
+        changed: what of a past config was changed to fit the given search space, and why; empty
+            where nothing was.
     """
 
     method: str
@@ -70,6 +72,7 @@ class Evidence:
     thin: tuple[str, ...] = ()
     risk: float = 0.0
     new: bool = False
+    changed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

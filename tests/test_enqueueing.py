@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
 
 from metastore.errors import InvalidInputError
-from recommenders.enqueueing import ATTRIBUTE, enqueue
+from recommenders.enqueueing import ATTRIBUTE, EnqueuedWarning, enqueue
 from recommenders.recommender import Evidence, Neighbour, Recommendation
 
 EVIDENCE = Evidence(
@@ -82,3 +84,28 @@ def test_anything_else_is_refused(study: optuna.Study) -> None:
         enqueue([recommendation(1.0)], study)  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match=r"list of Recommendation, got a dict"):
         enqueue(study, [{"C": 1.0}])  # type: ignore[list-item]
+
+
+def test_what_does_not_fit_the_study_is_fitted_aloud(study: optuna.Study) -> None:
+    """A study that says by its trials that its space is another one goes on nevertheless."""
+
+    def other(trial: optuna.Trial) -> float:
+        trial.suggest_categorical("kernel", ("sigmoid", "linear"))
+        return trial.suggest_float("C", 0.01, 0.1) + trial.suggest_int("degree", 2, 8, step=2)
+
+    study.optimize(other, n_trials=1)
+    one = replace(recommendation(12.5), config={"C": 12.5, "kernel": "rbf", "degree": 5, "x": 1})
+    with pytest.warns(EnqueuedWarning) as said:
+        assert enqueue(study, one) == 1
+    words = str(said[0].message)
+    assert "C=12.5 is not in the study's [0.01, 0.1], 0.1 is tried" in words
+    assert "kernel='rbf' is none of the study's" in words
+    assert "degree=5 is not in the study's [2, 8] in steps of 2, 6 is tried" in words
+    study.optimize(other, n_trials=1)
+    tried = study.trials[1].params
+    assert (tried["C"], tried["degree"]) == (0.1, 6)
+    assert tried["kernel"] in ("sigmoid", "linear")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fits = {"C": 0.05, "kernel": "linear", "degree": 6}
+        assert enqueue(study, replace(recommendation(0.05), config=fits)) == 1

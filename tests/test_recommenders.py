@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from optuna.distributions import IntDistribution
+from optuna.distributions import FloatDistribution, IntDistribution
 
 import recommenders
 from metastore.errors import InvalidInputError, UnknownNameError
 from metastore.search_space import SearchSpace
+from recommenders.explaining import explanation
 from recommenders.recommender import AskedTask, Recommender
 from recommenders.tasks import resolve
 from tests.contracts.recommender_contract import (
@@ -88,6 +89,24 @@ def test_without_candidates_answers_lie_in_the_search_space() -> None:
     assert {r.config["c"] for r in found} - past, "nothing was drawn from the space"
     assert {r.config["c"] for r in found} & past, "past configs were left out"
     assert one.fit(view).recommend("d0", n=1_000) != found
+
+
+def test_what_became_of_past_configs_in_a_given_space_is_said() -> None:
+    view = example()
+    past = sorted(int(view.config(i)["c"]) for i in range(view.n_configs))
+    high = past[-2] - 1
+    space = SearchSpace({"c": FloatDistribution(past[1] + 0.5, high + 0.5)})
+    one = recommenders.make("portfolio").fit(view, {"a": space})
+    found = one.reconciled["a"]
+    assert len(found.kept) == view.n_configs
+    assert len(found.projected) == 4
+    said = {r.config["c"]: r.evidence.changed for r in one.recommend("d0", n=1_000)}
+    assert f"'c': {past[-1]} is outside" in said[high + 0.5]
+    assert sum(map(bool, said.values())) == 2
+    assert not any(said[float(c)] for c in past[2:-2])
+    (advice,) = one.recommend("d0", candidates=[("a", {"c": high + 0.5})])
+    assert recommenders.make("portfolio").fit(view).reconciled == {}
+    assert "changed to fit the space" in explanation(advice, "accuracy")
 
 
 def test_no_space_no_answer() -> None:
