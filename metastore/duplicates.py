@@ -1,7 +1,8 @@
 """Groups datasets that are the same or nearly so, whatever they are called.
 
 Two datasets belong together if they share a source id or a fingerprint, if their profiles
-resemble each other (`metastore.resemblance`), or, where only meta-features are known, if these
+resemble each other (`metastore.resemblance`), if most rows of the smaller one are in the other
+(`metastore.row_sketch`), or, where only meta-features are known, if these
 say that the cells are the same: equal numbers of rows (to 0.5%), features and classes, and
 either equal values throughout or moments of the columns that agree. Moments (skewness,
 kurtosis, principal components) depend on the cells but not on the target, so that one table
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from metastore.errors import InvalidInputError
 from metastore.profiles import parse
 from metastore.resemblance import THRESHOLD, compare, may_resemble
+from metastore.row_sketch import CONTAINED, contained, may_be_contained
 from metastore.view import FloatArray, IntArray, MetaFeatures
 
 MOMENT_TOLERANCE = 0.06
@@ -114,7 +116,10 @@ def _join_equal(sets: _Sets, known: Sequence[str]) -> None:
 
 
 def _join_alike(sets: _Sets, profiles: Sequence[str]) -> None:
-    """Join datasets whose profiles are alike; equal ones first, they are compared once."""
+    """Join datasets whose profiles are alike, and those of which one is part of the other.
+
+    Equal profiles go first, they are compared once.
+    """
     _join_equal(sets, profiles)
     first = {text: i for i, text in reversed(list(enumerate(profiles))) if text}
     rows = sorted(first.values())
@@ -123,6 +128,11 @@ def _join_alike(sets: _Sets, profiles: Sequence[str]) -> None:
         i, j = rows[a], rows[b]
         if sets.find(i) != sets.find(j) and compare(parsed[a], parsed[b]) >= THRESHOLD:
             sets.join(i, j)
+    sketches = [one.rows for one in parsed]
+    for a, b in may_be_contained(sketches):
+        left, right = sketches[a], sketches[b]
+        if left is not None and right is not None and contained(left, right) >= CONTAINED:
+            sets.join(rows[a], rows[b])
 
 
 def _join_meta(

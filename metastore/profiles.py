@@ -29,6 +29,7 @@ from metastore.errors import InvalidInputError
 if TYPE_CHECKING:
     from pandas import Series
 
+    from metastore.row_sketch import RowSketch
     from metastore.tabular import Table
 
 FloatArray = NDArray[np.float64]
@@ -56,16 +57,22 @@ class Profile:
         n_columns: number of columns without the target.
         columns: `(k, 19)` numbers of the columns kept, NaN where absent.
         target: `(19,)` numbers of the target, None where there is none.
+        rows: what tells a part of the table from another table, see `metastore.row_sketch`; None
+            where nothing does, and of profiles made before there was any.
     """
 
     n_rows: int
     n_columns: int
     columns: FloatArray
     target: FloatArray | None
+    rows: RowSketch | None = None
 
 
 def profile(table: Table) -> str:
     """Return the profile of a table as JSON text, a few kilobytes without any cell's value."""
+    from metastore.row_sketch import sketch  # noqa: PLC0415 - it imports fingerprints, they this
+
+    rows = sketch(table)
     classes = None if table.target is None else _classes(table.target)
     features = table.features
     numbers = np.array(
@@ -82,6 +89,7 @@ def profile(table: Table) -> str:
             "columns": features.shape[1],
             "target": None if target is None else _plain(target),
             "numbers": [_plain(row) for row in numbers[order]],
+            "sketch": None if rows is None else rows.to_json(),
         },
         separators=(",", ":"),
     )
@@ -93,6 +101,8 @@ def parse(text: str) -> Profile:
     Raises:
         InvalidInputError: if the text is no profile, or one of another version.
     """
+    from metastore.row_sketch import RowSketch  # noqa: PLC0415 - as above
+
     try:
         data = json.loads(text)
         version = data["version"]
@@ -104,6 +114,7 @@ def parse(text: str) -> Profile:
                 int(data["columns"]),
                 columns,
                 None if target is None else np.array(target, dtype=np.float64).reshape(WIDTH),
+                RowSketch.from_json(data.get("sketch")),
             )
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidInputError(f"expected a dataset profile, got {text[:60]!r}") from error
