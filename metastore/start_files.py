@@ -6,9 +6,11 @@ import hashlib
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from metastore.errors import InvalidInputError
-from metastore.starts import Start, StartSpec, checked, details_of, from_details
+from metastore.start_checks import accuracies_of, spec_of
+from metastore.starts import Start, StartSpec, details_of
 from metastore.weights import decoded, fetch
 
 FORMAT = "headstart-start-1"
@@ -62,13 +64,9 @@ def read_file(file: Path) -> tuple[StartSpec, bytes]:
                 f"{file} is of format {said['format']!r}, this Headstart reads {FORMAT!r}; "
                 "upgrade it: pip install --upgrade headstart"
             )
-        columns = {
-            "method": said["method"],
-            "learner": said["learner"],
-            "trained_on": tuple(said["trained_on"]),
-        }
-        spec = StartSpec(**from_details(said["details"], columns))
-        digest = said["weights_sha256"]
+        fields = dict(said["details"])
+        fields |= {name: said[name] for name in ("method", "learner", "trained_on")}
+        name, digest = fields.pop("name"), said["weights_sha256"]
     except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InvalidInputError):
             raise
@@ -79,4 +77,12 @@ def read_file(file: Path) -> tuple[StartSpec, bytes]:
     if hashlib.sha256(data).hexdigest() != digest:
         raise InvalidInputError(f"{file} is damaged: its weights do not hash to what it says")
     decoded(data, str(file))
-    return checked(spec), data
+    return _spec(file, name, fields), data
+
+
+def _spec(file: Path, name: Any, fields: dict[str, Any]) -> StartSpec:
+    """Return what a file says of its start, checked."""
+    try:
+        return spec_of(name, fields | {"accuracies": accuracies_of(fields.get("accuracies", ()))})
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{file}: {error}") from error

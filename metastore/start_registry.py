@@ -14,7 +14,8 @@ from uuid import UUID
 
 from metastore.errors import UnknownNameError
 from metastore.queries import query
-from metastore.starts import Start, StartSpec, details_of, from_details, json_text
+from metastore.start_checks import accuracies_of
+from metastore.starts import Start, StartSpec, details_of, json_text
 from metastore.types import content_id
 from metastore.weights import SUFFIX, keep, unused
 
@@ -82,13 +83,14 @@ class Registry:
 
     def _read(self, row: Sequence[Any]) -> Start:
         number, method, architecture, digest, trained_on, details, at = row
-        columns = {
-            "method": method,
-            "learner": json.loads(architecture),
-            "trained_on": tuple(json.loads(trained_on)),
-        }
+        said = json.loads(details)
+        said["accuracies"] = accuracies_of(said["accuracies"])
+        said["input_shape"] = tuple(said["input_shape"])
         return Start(
-            **from_details(json.loads(details), columns),
+            **said,
+            method=method,
+            learner=json.loads(architecture),
+            trained_on=tuple(json.loads(trained_on)),
             start_id=number if isinstance(number, UUID) else UUID(str(number)),
             weights_sha256=digest,
             weights_path=self._folder / f"{digest}{SUFFIX}",

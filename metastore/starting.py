@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from metastore.engines import FileEngine
 from metastore.paths import StorePaths
+from metastore.start_checks import spec_of
 from metastore.start_files import read_file, write_file
 from metastore.start_registry import Registry
-from metastore.starts import Start, StartSpec, described, spec_of, weights_of
+from metastore.starts import Start, StartSpec, described, weights_of
 
 if TYPE_CHECKING:
     import duckdb

@@ -7,9 +7,7 @@ none is loaded. The weights are a file beside the store (`metastore.weights`).
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +22,6 @@ KINDS = ("images", "rows", "tables", "surrogate")
 MODULE = "module"
 """The `type` of a description that says only whose module the weights are of."""
 
-_NAME = re.compile(r"[\w][\w.+-]{0,99}")
 _STATE = "state/"
 _TASKS = "tasks/embeddings"
 
@@ -122,54 +119,6 @@ class Start(StartSpec):
         return decoded(data, f"the weights of start {self.name!r}")
 
 
-def spec_of(name: str, fields: Mapping[str, Any]) -> StartSpec:
-    """Return the checked spec of a start from keyword arguments.
-
-    Raises:
-        InvalidInputError: if there is no such field, or a value is wrong.
-    """
-    plain = dict(fields)
-    for key in ("trained_on", "accuracies", "input_shape"):
-        value = plain.get(key)
-        if isinstance(value, Iterable) and not isinstance(value, str):
-            plain[key] = tuple(value)
-        elif value is not None and key != "trained_on":
-            raise InvalidInputError(f"{key}: expected a list, got {value!r}")
-    try:
-        return checked(StartSpec(name, **plain))
-    except TypeError as error:
-        raise InvalidInputError(f"a start cannot be described so: {error}") from error
-
-
-def checked(spec: StartSpec) -> StartSpec:
-    """Return what is said of a start, in plain types.
-
-    Raises:
-        InvalidInputError: naming the first thing that is wrong.
-    """
-    if not isinstance(spec.name, str) or not _NAME.fullmatch(spec.name):
-        raise InvalidInputError(
-            f"a start's name is 1 to 100 letters, digits, '_', '.', '+' or '-', got {spec.name!r}"
-        )
-    if spec.kind not in KINDS:
-        raise InvalidInputError(f"kind: expected one of {', '.join(KINDS)}, got {spec.kind!r}")
-    if isinstance(spec.trained_on, str):
-        raise InvalidInputError(f"trained_on: expected a list of names, got {spec.trained_on!r}")
-    shape = tuple(int(size) for size in spec.input_shape)
-    if any(size < 1 for size in shape) or len(shape) not in (0, 1, 3):
-        raise InvalidInputError(
-            "input_shape: expected (channels, side, side), (columns,) or () for any, got "
-            f"{spec.input_shape}"
-        )
-    for one in spec.accuracies:
-        if not math.isfinite(one.value):
-            raise InvalidInputError(f"accuracies: {one} is not finite")
-    for text in (spec.method, spec.licence, spec.source):
-        if not isinstance(text, str):
-            raise InvalidInputError(f"method, licence and source are text, got {text!r}")
-    return spec
-
-
 def weights_of(weights: Any, tasks: Any = None) -> bytes:
     """Return the file of a start's tensors.
 
@@ -237,10 +186,3 @@ def json_text(values: Any) -> str:
         raise InvalidInputError(
             f"a start is described by JSON values (text, finite numbers, lists, dicts): {error}"
         ) from error
-
-
-def from_details(said: dict[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a `StartSpec` from its JSON values."""
-    accuracies = tuple(Accuracy(**one) for one in said["accuracies"])
-    shape = tuple(said["input_shape"])
-    return {**said, **columns, "accuracies": accuracies, "input_shape": shape}

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metastore.starts import Start
+from metastore.start_registry import Registry
+from metastore.starts import Start, StartSpec, weights_of
 from metastore.types import uuid7
 
 if TYPE_CHECKING:
+    from metastore import MetaStore
     from recommenders.starts.loading import LoadedStart
 
 
@@ -57,3 +59,10 @@ def start_of(learner: Any, name: str = "a-start", **said: Any) -> LoadedStart:
         recorded_at=datetime.now(UTC),
     )
     return LoadedStart(start, learner, learner.init(0))
+
+
+def planted(store: MetaStore, weights: Any, **said: Any) -> Start:
+    """Put a start into a store as versions did that checked less of what is said of it."""
+    store._ensure_tables()
+    with store._engine.write() as con:
+        return Registry(con, store.paths.weights).add(StartSpec(**said), weights_of(weights))

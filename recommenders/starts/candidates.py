@@ -21,6 +21,7 @@ from learners.errors import LearnerError
 from learners.networks import Network, under_net, without_net
 from learners.protonet import ProtoNet
 from metastore.errors import InvalidInputError
+from metastore.start_checks import fault
 from metastore.starts import Start
 from recommenders.starts.cross_validation import Folds, HeldOut
 from recommenders.starts.evidence import compares, embedded, held_out, novelty, task_embedding
@@ -30,7 +31,6 @@ from recommenders.starts.image_polarity import suited, turning
 from recommenders.starts.inputs import misfit, prepare
 from recommenders.starts.linear_heads import held_out_linear, linear_head
 from recommenders.starts.loading import LoadedStart, load_start
-from recommenders.starts.names import checked_name
 from recommenders.starts.patience import Patience
 from recommenders.starts.support_set import SupportSet
 from recommenders.starts.transferability import h_score, leep, logme
@@ -133,10 +133,9 @@ def show_start(
         module: the user's own module, where the start is one's weights.
         whatever_it_takes: hold rows out even where that takes more than about `CHEAP` seconds.
     """
-    if reason := misfit(start, trial.support):
+    if reason := fault(start) or misfit(start, trial.support):
         return reason
     try:
-        checked_name(start.name)
         return _shown(trial, load_start(start, module=module), whatever_it_takes)
     except Exception as error:  # any library's, or the user's own module's
         return why_failed(error)

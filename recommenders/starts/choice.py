@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from metastore.errors import InvalidInputError, MissingDependencyError, UnknownNameError
+from metastore.start_checks import fault
 from recommenders.starts.fitted import VOTE
 from recommenders.starts.inputs import misfit
 from recommenders.starts.plain_classifiers import PLAIN
@@ -114,7 +115,7 @@ def choose(store: MetaStore, support: SupportSet, asked: Settings) -> Chosen:
     except UnknownNameError as error:
         others = ", ".join(map(repr, (FROM_SCRATCH, *PLAIN, VOTE)))
         raise UnknownNameError(f"{error}. Besides starts there are: {others}") from error
-    if reason := misfit(start, support):
+    if reason := fault(start) or misfit(start, support):
         raise InvalidInputError(
             f"start {start.name!r} cannot be fine-tuned on {support.name or 'this'}: {reason}"
         )

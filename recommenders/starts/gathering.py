@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metastore.errors import InvalidInputError
+from metastore.start_checks import fault
 from recommenders.starts.belief_settings import Settings
 from recommenders.starts.beliefs import (
     validated,
@@ -206,6 +207,8 @@ def _best_first(starts: Sequence[Start]) -> list[Start]:
     """Return starts by their best validated accuracy, so that a limit of time finds the good."""
 
     def best(start: Start) -> float:
+        if fault(start):
+            return 0.0
         return max((one.value for one in start.accuracies), default=0.0)
 
     return sorted(starts, key=best, reverse=True)

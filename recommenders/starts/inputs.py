@@ -52,6 +52,11 @@ def _plural(support: SupportSet) -> str:
 
 def _row_misfit(start: Start, support: SupportSet) -> str:
     frame = support.frame
+    if len(start.input_shape) != 1:
+        return (
+            f"its inputs are said to have shape {start.input_shape}, and rows have (columns,): "
+            "register it with that input_shape"
+        )
     if frame is None or start.input_shape != (frame.shape[1],):
         have = 0 if frame is None else frame.shape[1]
         return f"it takes rows of {start.input_shape[0]} columns, and the support set has {have}"

@@ -24,6 +24,7 @@ from learners.own_module import normalises_rows
 from learners.protonet import ProtoNet
 from learners.set_encoder import SetEncoder
 from metastore.errors import InvalidInputError
+from metastore.start_checks import fault
 from metastore.starts import MODULE, Start
 from metastore.store import MetaStore
 from recommenders.starts.names import checked_name
@@ -67,6 +68,8 @@ def load_start(
         InvalidInputError: if weights and description do not fit each other, the file is damaged,
             or the start is a user's own module and none is given.
     """
+    if reason := fault(start):
+        raise InvalidInputError(f"start {start.name!r} cannot be used: {reason}")
     arrays = {name: torch.from_numpy(value) for name, value in start.state().items()}
     try:
         learner, state = _fitted(start, arrays, module)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from metastore.errors import InvalidInputError
-from metastore.starts import spec_of
-from recommenders.starts.choice import AUTO
-from recommenders.starts.fitted import VOTE
+from metastore.start_checks import CHOICES, spec_of
 
 _OTHERS = re.compile(r"[^\w.+-]+")
 _LONGEST = 80
@@ -20,10 +17,6 @@ def checked_name(name: str) -> str:
     Raises:
         InvalidInputError: if the registry takes no such name, or it is a word for a choice.
     """
-    if name in (AUTO, VOTE):
-        raise InvalidInputError(
-            f"no start can be named {name!r}: --start {name} means a choice among all of them"
-        )
     return spec_of(name, {}).name
 
 
@@ -38,4 +31,4 @@ def slug(text: str, taken: Collection[str] = ()) -> str:
     ('my-start', 'my-auto', 'my-digits', 'mine')
     """
     name = _OTHERS.sub("-", text).strip("-.+")[:_LONGEST] or "mine"
-    return f"my-{name}" if name in (AUTO, VOTE, *taken) else name
+    return f"my-{name}" if name in (*CHOICES, *taken) else name

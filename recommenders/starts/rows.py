@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from metastore.start_checks import fault
 from metastore.starts import Start
 from recommenders.starts.advice import StartsAnswer
 
@@ -57,6 +58,8 @@ def _takes(start: Start) -> str:
 
 
 def _validation(start: Start) -> str:
+    if why := fault(start):
+        return f"cannot be used: {why}"
     said = [
         f"{one.value:.0%} ({one.n_way} classes, {one.k_shot} each)"
         if one.n_way

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import load_digits, load_wine
+from sklearn.datasets import load_digits, load_iris, load_wine
 
 import metastore
 from learners.description import describe
@@ -20,6 +20,7 @@ from learners.learner import Learner, State
 from learners.networks import Conv4
 from metastore import MetaStore
 from metastore.errors import InvalidInputError
+from metastore.starts import Accuracy
 from metastore.types import DatasetRef
 from recommenders.starts import (
     Asked,
@@ -34,6 +35,7 @@ from recommenders.starts.loading import register
 from recommenders.starts.plain_classifiers import fit_plain
 from tests.commands import RunIt
 from tests.start_advice.helpers import SAID, drawn
+from tests.starts import planted
 
 
 def test_the_start_that_helps_is_recommended_whatever_another_one_says_of_itself(
@@ -236,14 +238,54 @@ def test_a_candidate_that_fails_is_a_note_and_not_the_end(
 def test_a_start_that_is_called_as_a_choice_is_refused(
     made: Path, tmp_path: Path, prototypes: tuple[Learner, State], characters: np.ndarray
 ) -> None:
-    """It would be taken for the vote itself; a script can have added it nevertheless."""
+    """It would be taken for the vote itself; an earlier version let scripts add it nevertheless."""
     shutil.copytree(made, tmp_path / "copy")
     store = metastore.open(tmp_path / "copy")
     learner, state = prototypes
     with pytest.raises(InvalidInputError, match="no start can be named 'vote'"):
         register(store, learner, state, name="vote", **SAID)
-    store.add_start(state, name="vote", learner=describe(learner), **SAID)
+    with pytest.raises(InvalidInputError, match="no start can be named 'vote'"):
+        store.add_start(state, name="vote", learner=describe(learner), **SAID)
+    planted(store, state, name="vote", learner=describe(learner), **SAID)
     support, _ = drawn(characters, [2] * 3)
     found = answer(store, support, Asked(10))
     assert "no start can be named 'vote'" in dict(found.refused)["vote"]
     assert [one.start for one in found.ranked if one.choice == "vote"] == [None]
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"accuracies": (Accuracy(5, 1, 97.0, 0.5, 100),)}, "did you mean 0.97"),
+        ({"accuracies": (Accuracy(None, 1, 0.9, 0.5, 100),)}, "n_way: expected a whole number"),  # type: ignore[arg-type]
+        ({"n_way": "five"}, "n_way: expected a whole number"),
+        ({"learner": "x"}, "learner: expected"),
+        ({"kind": "rows", "input_shape": ()}, "takes rows of a table"),
+    ],
+)
+def test_a_start_that_says_nonsense_is_fatal_for_no_other(
+    fields: dict[str, Any],
+    why: str,
+    store: MetaStore,
+    prototypes: tuple[Learner, State],
+    characters: np.ndarray,
+) -> None:
+    learner, state = prototypes
+    register(store, learner, state, name="letters", **SAID)
+    planted(store, state, **{"name": "wrong", "learner": describe(learner), **SAID, **fields})
+    support, _ = drawn(characters, [2] * 3)
+    found = answer(store, support, Asked(10))
+    assert why in dict(found.refused)["wrong"]
+    assert "letters" in {one.choice for one in found.ranked}
+    with pytest.raises(InvalidInputError, match=why):
+        finetune(store, support, "wrong", record=False)
+
+
+def test_rows_are_not_asked_of_a_start_whose_columns_nobody_said(
+    store: MetaStore, prototypes: tuple[Learner, State]
+) -> None:
+    learner, state = prototypes
+    store.add_start(state, name="wide", learner=describe(learner), kind="rows")
+    iris = load_iris(as_frame=True).frame[::10]
+    found = recommend(store, iris, 3, target="target")
+    assert "register it with that input_shape" in dict(found.refused)["wide"]
