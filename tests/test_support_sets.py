@@ -314,6 +314,69 @@ def test_tables_that_cannot_be_support_sets_are_refused(bank: pd.DataFrame) -> N
         read_support((np.eye(5), np.linspace(0, 1, 5)))
 
 
+def pictured(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return images of random pixels, as many as there are labels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 4, 4), dtype=np.uint8)
+    return pixels, labels
+
+
+@pytest.mark.parametrize("rows", [12, 18, 30, 60, 120, 250, 442])
+def test_numbers_that_were_measured_are_no_classes(rows: int) -> None:
+    from sklearn.datasets import load_diabetes  # noqa: PLC0415 - slow to import
+
+    frame = load_diabetes(as_frame=True).frame[:rows]
+    with pytest.raises(InvalidInputError, match=r"'target' holds \d+ different numbers.*as text"):
+        read_support(frame, "target")
+    with pytest.raises(InvalidInputError, match=r"labels hold \d+ different numbers.*as text"):
+        read_support(pictured(frame["target"].to_numpy().astype(int)))
+    named = frame.assign(target=[f"c{value:.0f}" for value in frame["target"]])
+    assert len(read_support(named, "target").classes) == frame["target"].nunique()
+
+
+def test_fractions_are_no_classes_of_images(tmp_path: Path) -> None:
+    images, labels = pictured(np.random.default_rng(1).normal(size=30))
+    np.savez(tmp_path / "measured.npz", images=images, labels=labels)
+    for source in ((images, labels), (images, labels.tolist()), tmp_path / "measured.npz"):
+        with pytest.raises(InvalidInputError, match="labels hold 30 different numbers"):
+            read_support(source)
+    assert len(read_support((images, labels.astype(str))).classes) == 30
+
+
+def test_a_column_that_numbers_the_rows_is_no_class() -> None:
+    with pytest.raises(InvalidInputError, match="holds 40 different numbers"):
+        read_support((np.eye(40), np.arange(40)))
+
+
+USUAL = {
+    "digits, one each": np.arange(10),
+    "digits, unevenly": np.repeat(np.arange(10), [1, 2, 9, 1, 1, 2, 1, 1, 3, 1]),
+    "one alone": np.array([*[3] * 8, *[7] * 9, 1]),
+    "twenty, one each": np.arange(20),
+    "twenty from 1, as floats": np.arange(1.0, 21.0),
+    "twenty of a hundred": np.arange(20) * 5 + 2,
+    "sixty, twice each": np.repeat(np.arange(60), 2),
+    "forty of sixty, twice each": np.repeat(np.flatnonzero(np.arange(60) % 3), 2),
+    "sixty from 1, unevenly": np.repeat(np.arange(1, 61), [1, 2, 1, 3] * 15),
+    "five of a thousand": np.array([40, 203, 511, 700, 950]),
+    "two that are far apart": np.array([-1, 1, 10**6]),
+    "large codes, five each": np.repeat(np.arange(30) * 1000, 5),
+}
+
+
+@pytest.mark.parametrize("labels", USUAL.values(), ids=USUAL)
+def test_classes_that_are_called_by_numbers_stay_classes(labels: np.ndarray) -> None:
+    n = len(np.unique(labels))
+    assert len(read_support((np.eye(len(labels)), labels)).classes) == n
+    for one in (labels, labels.tolist(), labels.astype(str)):
+        assert len(read_support(pictured(one)).classes) == n
+
+
+def test_a_query_may_hold_any_labels() -> None:
+    support = read_support(pictured(np.arange(5)))
+    query = read_query(pictured(np.arange(30) * 100), support)
+    assert query.labels.tolist() == [0] + [-1] * 29
+
+
 def test_a_query_of_another_kind_is_refused(folder: Path, bank: pd.DataFrame) -> None:
     pictures, table = read_support(folder), read_support(bank, "bought")
     for source, like in [(bank, pictures), (folder, table), (table, pictures)]:

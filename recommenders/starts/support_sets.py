@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from metastore.errors import InvalidInputError
+from recommenders.starts.number_targets import refuse_numbers
 from recommenders.starts.support_images import (
     folder_support,
     holds_images,
@@ -34,8 +35,8 @@ def read_support(source: Any, target: Any = None, *, name: str = "") -> SupportS
         name: what to call it; by default the name of the file or the folder.
 
     Raises:
-        InvalidInputError: if nothing can be made of it, a label is missing, or there are fewer
-            than two classes.
+        InvalidInputError: if nothing can be made of it, a label is missing, there are fewer than
+            two classes, or what is to be predicted are numbers rather than classes.
         MissingDependencyError: if images need Pillow and it is not installed.
 
     >>> support = read_support(([[1.0], [2.0], [9.0]], ["low", "low", "high"]))
@@ -58,6 +59,7 @@ def read_support(source: Any, target: Any = None, *, name: str = "") -> SupportS
         support = pair_support(source)
     else:
         support = folder_support(path) if path.is_dir() else npz_support(path)
+    refuse_numbers(support)
     return _checked(replace(support, name=name or support.name))
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from metastore.tabular import Table
 
-_PROBABLY_NUMBERS = 20
-
 
 def table_support(source: Any, target: Any) -> SupportSet:
     """Return the rows of a table with the classes of its target."""
@@ -40,7 +38,6 @@ def table_support(source: Any, target: Any) -> SupportSet:
             "leave them out"
         )
     classes, values, labels = coded(table.target)
-    _refuse_numbers(table, classes)
     return SupportSet(
         table.name,
         "table",
@@ -60,22 +57,6 @@ def is_openml(source: str | Path) -> bool:
     (True, False)
     """
     return str(source).strip().lower().startswith("openml:")
-
-
-def _refuse_numbers(table: Table, classes: tuple[str, ...]) -> None:
-    """Refuse a target of numbers rather than of classes."""
-    import pandas as pd  # noqa: PLC0415 - for tables alone
-
-    target = table.target
-    if target is None or not pd.api.types.is_numeric_dtype(target.dtype):
-        return
-    distinct = len(set(classes))
-    fractions = distinct > 2 and any("." in name or "e" in name for name in classes)
-    if fractions or (distinct > _PROBABLY_NUMBERS and 2 * distinct > len(target)):
-        raise InvalidInputError(
-            f"the target {target.name!r} holds {distinct} different numbers, and starts predict "
-            "classes; name another column, or cut it into classes"
-        )
 
 
 def table_query(source: Any, like: SupportSet, target: Any) -> SupportSet:
