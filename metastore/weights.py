@@ -84,14 +84,14 @@ def decoded(data: bytes, what: str) -> Arrays:
 
 
 def keep(folder: Path, data: bytes) -> str:
-    """Write weights into `folder` unless they are there, and return their SHA-256.
+    """Write weights into `folder` unless they are there whole, and return their SHA-256.
 
     Raises:
         OSError: if they cannot be written; nothing is left behind.
     """
     digest = hashlib.sha256(data).hexdigest()
     path = folder / f"{digest}{SUFFIX}"
-    if path.exists() and path.stat().st_size == len(data):
+    if _holds(path, data):
         os.utime(path)  # young again: it is about to be named
         return digest
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,6 +107,14 @@ def keep(folder: Path, data: bytes) -> str:
             fresh.unlink(missing_ok=True)
         raise
     return digest
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether a file is there and holds these bytes: one that was damaged is to be replaced."""
+    try:
+        return path.stat().st_size == len(data) and path.read_bytes() == data
+    except OSError:
+        return False
 
 
 def fetch(path: Path, digest: str, name: str) -> bytes:

@@ -148,6 +148,35 @@ def test_damaged_weights_are_refused(store: MetaStore, trained: Trained, harm: s
         load_start(store.start("digits-protonet"))
 
 
+@pytest.mark.parametrize("again", ["import", "add"])
+@pytest.mark.parametrize("harm", ["flip", "cut", "gone", "longer"])
+def test_a_damaged_file_is_mended_as_its_error_says(
+    store: MetaStore, trained: Trained, tmp_path: Path, harm: str, again: str
+) -> None:
+    added = _added(store, trained)
+    store.export_start(added.name, tmp_path / "one.start")
+    path = added.weights_path
+    good = path.read_bytes()
+    harmed = {"flip": good[:-5] + bytes([good[-5] ^ 1]) + good[-4:], "cut": good[:-100]}
+    if harm == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(harmed.get(harm, good + b"more"))
+    mended = store.import_start(tmp_path / "one.start") if again == "import" else None
+    assert (mended or _added(store, trained)) == added
+    assert path.read_bytes() == good
+    assert load_start(store.start(added.name)).learner == trained.learner
+
+
+def test_weights_that_are_there_are_not_written_again(store: MetaStore, trained: Trained) -> None:
+    path = _added(store, trained).weights_path
+    os.utime(path, (1, 1))
+    inode = path.stat().st_ino
+    _added(store, trained)
+    assert path.stat().st_ino == inode
+    assert path.stat().st_mtime > 1  # young again
+
+
 def test_an_exported_start_is_the_same_start_elsewhere(
     store: MetaStore, trained: Trained, tmp_path: Path
 ) -> None:
