@@ -730,13 +730,17 @@ def start_import(
 @start.command("clean")
 def start_clean(
     delete: Annotated[bool, typer.Option("--delete", help="Delete them.")] = False,
+    superseded: Annotated[
+        bool,
+        typer.Option("--superseded", help="Also of starts whose name a later one has."),
+    ] = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
     """List files of weights that no start names, and delete them on request.
 
-    Example: headstart start clean --delete
+    Example: headstart start clean --superseded --delete
     """
-    found = _open(store).unused_weights(delete=delete)
+    found = _open(store).unused_weights(delete=delete, superseded=superseded)
     for path in found:
         _data(str(path))
     done = "deleted" if delete else "to delete"

@@ -72,9 +72,14 @@ class Registry:
             )
         return next(start for start in self._every() if start.start_id == number)
 
-    def unused(self) -> list[Path]:
-        """Return files of weights that no start names."""
-        return unused(self._folder, (start.weights_sha256 for start in self._every()))
+    def unused(self, *, superseded: bool = False) -> list[Path]:
+        """Return files of weights that no start names, or only starts that another one replaced.
+
+        Args:
+            superseded: whether a start's file is unused once another has its name.
+        """
+        named = self.all() if superseded else self._every()
+        return unused(self._folder, (start.weights_sha256 for start in named))
 
     def _every(self) -> list[Start]:
         """Return all starts, those added last at the end."""

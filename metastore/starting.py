@@ -79,13 +79,19 @@ class Starting:
         """
         return self._keep(*read_file(Path(file)))
 
-    def unused_weights(self, *, delete: bool = False) -> list[Path]:
+    def unused_weights(self, *, delete: bool = False, superseded: bool = False) -> list[Path]:
         """Return files of weights that no start names, and delete them if asked to.
 
         Those written within the last hour are left alone: a start may be just being added.
+
+        Args:
+            delete: whether to delete them.
+            superseded: whether starts count as gone after which another was added under their
+                name. Deleted, such a start can be used by its id no more until it is added or
+                imported again; runs and fine-tuned models need no start's file.
         """
         with self._registry() as registry:
-            found = registry.unused()
+            found = registry.unused(superseded=superseded)
         for path in found if delete else ():
             path.unlink(missing_ok=True)
         return found

@@ -7,6 +7,7 @@ import shutil
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,13 @@ from learners.training import Budget, Trained, Training, meta_train  # noqa: E40
 from metastore import MetaStore  # noqa: E402
 from metastore.errors import InvalidInputError, UnknownNameError  # noqa: E402
 from metastore.starts import Accuracy  # noqa: E402
+from recommenders.starts.finetuned import load  # noqa: E402
+from recommenders.starts.finetuning import finetune  # noqa: E402
 from recommenders.starts.loading import load_start, register  # noqa: E402
 from recommenders.starts.training import TASKS, tasks_of  # noqa: E402
+from tests.commands import RunIt  # noqa: E402
 from tests.processes import python  # noqa: E402
+from tests.starts import digits as drawn  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -239,6 +244,41 @@ def test_files_of_weights_go_only_on_request_and_never_young_ones(
     assert not old.exists()
     assert young.exists()
     assert load_start(store.start("digits-protonet")).learner == trained.learner
+
+
+def test_weights_of_superseded_starts_go_on_request(
+    store: MetaStore, trained: Trained, headstart: RunIt, tmp_path: Path
+) -> None:
+    names = {"one": 5, "other": 1}
+    added = {
+        name: [store.add_start({"w": np.full(9, i)}, name=name) for i in range(n)]
+        for name, n in names.items()
+    }
+    shared = store.add_start({"w": np.full(9, 3)}, name="third")  # the weights of a former "one"
+    own = _added(store, trained)
+    model = finetune(store, drawn(2), own.name, record=False).model
+    kept = model.save(tmp_path / "model")
+    _added(store, replace(trained, state={n: v + 1 for n, v in trained.state.items()}))
+    assert not store.unused_weights(superseded=True)  # all of them are young
+    for path in store.paths.weights.iterdir():
+        os.utime(path, (1, 1))
+    assert not store.unused_weights()
+    old = sorted(one.weights_path for one in (*added["one"][1:3], own))
+    assert store.unused_weights(superseded=True) == old
+    assert all(path.exists() for path in old)
+    assert "0 unused files" in headstart("start", "clean", "-s", store.paths.folder).err
+    said = headstart("start", "clean", "--superseded", "--delete", "-s", store.paths.folder)
+    assert said.out.split() == [str(path) for path in old]
+    assert "3 unused files of weights deleted" in said.err
+    assert not any(path.exists() for path in old)
+    assert shared.state()["w"].tolist() == [3] * 9
+    assert store.start("one").state()["w"].tolist() == [4] * 9
+    with pytest.raises(InvalidInputError, match="Import the start again, or add it anew"):
+        store.start(str(own.start_id)).state()
+    query = drawn(1, seed=1)[0]
+    again = load(kept).predict_proba(query)
+    assert np.allclose(again, model.predict_proba(query), atol=1e-6)
+    assert _added(store, trained).state()  # as the error says
 
 
 class Pretrained(torch.nn.Sequential):
