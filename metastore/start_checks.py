@@ -18,6 +18,7 @@ CHOICES = ("auto", "vote")
 """Words for a choice among all starts: no start can be named so."""
 
 _NAME = re.compile(r"[\w][\w.+-]{0,99}")
+_AXES = {"images": 3, "rows": 1}
 _LARGEST = sys.float_info.max
 _MOST = 10**9
 
@@ -81,6 +82,28 @@ def fault(spec: StartSpec) -> str:
     except InvalidInputError as error:
         return str(error)
     return ""
+
+
+def lacking(spec: StartSpec) -> str:
+    """Return what was not said of a start without which it cannot be used as it is; "" for nothing.
+
+    The weights are whole all the same: whoever has the module and the shape can use them.
+    """
+    name, said = spec.name, []
+    if not spec.learner:
+        said.append(
+            "nothing says which network its weights are of: give learner=describe(learner), of "
+            "learners.description, or learner={'type': 'Conv4', 'n_out': 0} and the like "
+            "(headstart start add --network), or pass your own module whenever it is used: "
+            f"finetune(store, support, {name!r}, modules={{{name!r}: module}})"
+        )
+    if len(spec.input_shape) != _AXES.get(spec.kind, len(spec.input_shape)):
+        said.append(
+            "nothing says what shape an input has: give input_shape=(1, 28, 28) for grey images "
+            "of 28 x 28, or kind='rows', input_shape=(4,) for rows of four columns (headstart "
+            "start add --shape)"
+        )
+    return "; ".join(said)
 
 
 def accuracies_of(values: Any) -> tuple[Accuracy, ...]:

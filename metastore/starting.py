@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from metastore.engines import FileEngine
 from metastore.paths import StorePaths
-from metastore.start_checks import spec_of
+from metastore.start_checks import lacking, spec_of
 from metastore.start_files import read_file, write_file
 from metastore.start_registry import Registry
 from metastore.starts import Start, StartSpec, described, weights_of
@@ -29,6 +30,14 @@ class Starting:
     def add_start(self, weights: Any, *, name: str, tasks: Any = None, **said: Any) -> Start:
         """Keep an initialization; the same one again changes nothing.
 
+        A network that `learners` builds is described by `learner`, and is used by its name. Of
+        your own module the weights are kept and no code, so the module is passed at each use:
+
+            store.add_start(module, name="mine", input_shape=(1, 28, 28))
+            finetune(store, support, "mine", modules={"mine": module})
+
+        What is not said and will be needed is warned of.
+
         Args:
             weights: a torch module, its `state_dict()`, a mapping of names to arrays, or the path
                 of a safetensors file. bfloat16 becomes float32.
@@ -44,7 +53,12 @@ class Starting:
             StoreBusyError: if another process holds the tables too long; call it again.
         """
         spec = spec_of(name, {"learner": described(weights)} | said)
-        return self._keep(spec, weights_of(weights, tasks))
+        added = self._keep(spec, weights_of(weights, tasks))
+        if lacks := lacking(spec):
+            warnings.warn(
+                f"start {name!r} is kept, and cannot be used as it is: {lacks}", stacklevel=2
+            )
+        return added
 
     def starts(self) -> list[Start]:
         """Return the newest start of every name, by name."""

@@ -20,6 +20,8 @@ from recommenders.starts.rows import registry_rows
 from tests.commands import RunIt
 from tests.starts import planted
 
+pytestmark = pytest.mark.filterwarnings("ignore:start .* cannot be used as it is")
+
 LEARNER = {"type": "MLP", "sizes": [4, 8]}
 WEIGHTS = {"w": np.ones(2, dtype=np.float32)}
 SHOWN = {"n_way": 5, "k_shot": 1, "value": 0.8, "half_width": 0.02, "n_episodes": 100}

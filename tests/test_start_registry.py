@@ -38,6 +38,9 @@ from tests.commands import RunIt  # noqa: E402
 from tests.processes import python  # noqa: E402
 from tests.starts import digits as drawn  # noqa: E402
 
+# What is kept here without a network or a shape is looked at, not used.
+pytestmark = pytest.mark.filterwarnings("ignore:start .* cannot be used as it is")
+
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:

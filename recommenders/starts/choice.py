@@ -61,6 +61,11 @@ class Settings:
             )
         if self.tuning is not None and self.trials > 1:
             raise InvalidInputError("give either a tuning or a number of trials, not both")
+        if not isinstance(self.modules, Mapping):
+            raise InvalidInputError(
+                "modules: expected your own torch modules by the name of their start, such as "
+                f"modules={{'mine': module}}, got {type(self.modules).__name__}"
+            )
         if self.start == VOTE and not self.may_vote:
             raise InvalidInputError(
                 "each part of a vote is fitted by its own rule: leave out tuning and trials, or "

@@ -36,6 +36,8 @@ def misfit(start: Start, support: SupportSet) -> str:
         return f"it takes {takes}, and the support set holds {_plural(support)}"
     if start.kind == "images":
         shape = start.input_shape
+        if not shape:
+            return _shapeless(start, "(1, 28, 28)")
         if len(shape) != 3 or shape[0] not in (1, 3) or shape[1] != shape[2]:
             return (
                 f"its inputs are said to have shape {shape}, and images become (1 or 3, side, "
@@ -46,12 +48,22 @@ def misfit(start: Start, support: SupportSet) -> str:
     return _scale_misfit(start)
 
 
+def _shapeless(start: Start, example: str) -> str:
+    return (
+        "nothing says what shape its inputs have: add it again with its input_shape, such as "
+        f"store.add_start(weights, name={start.name!r}, kind={start.kind!r}, "
+        f"input_shape={example})"
+    )
+
+
 def _plural(support: SupportSet) -> str:
     return "images" if support.kind == "images" else "rows of a table"
 
 
 def _row_misfit(start: Start, support: SupportSet) -> str:
     frame = support.frame
+    if not start.input_shape:
+        return _shapeless(start, f"({0 if frame is None else frame.shape[1]},)")
     if len(start.input_shape) != 1:
         return (
             f"its inputs are said to have shape {start.input_shape}, and rows have (columns,): "

@@ -172,11 +172,8 @@ def _shape(shapes: Mapping[str, Any], wrong: set[str]) -> Any:
 
 
 def _of_module(start: Start, arrays: State, module: nn.Module | None) -> tuple[Learner, State]:
-    if module is None:
-        raise InvalidInputError(
-            f"start {start.name!r} is a module of class {start.learner.get('class')!r} of your "
-            f"own, and no code is kept in a store; pass it: modules={{{start.name!r}: module}}"
-        )
+    if not isinstance(module, nn.Module):
+        raise InvalidInputError(_no_module(start, module))
     filled = copy.deepcopy(module)
     try:
         filled.load_state_dict(arrays)
@@ -184,5 +181,47 @@ def _of_module(start: Start, arrays: State, module: nn.Module | None) -> tuple[L
         raise InvalidInputError(
             f"start {start.name!r}: its weights are not this module's: {error}"
         ) from error
-    learner = ProtoNet(ModuleNetwork(filled.eval(), normalises_rows(filled)))
+    _try(start, filled.eval())
+    learner = ProtoNet(ModuleNetwork(filled, normalises_rows(filled)))
     return learner, learner.init(0)
+
+
+def _no_module(start: Start, given: Any) -> str:
+    """Return what to say where something else came than a user's own module."""
+    name = start.name
+    whose = (
+        f"is a module of class {start.learner.get('class')!r} of your own, and no code is kept"
+        if start.learner
+        else "is weights without a word on their network, and no code is kept"
+    )
+    found = "" if given is None else f", not {given!r:.80}"
+    if isinstance(given, type):
+        found = f", not its class: {given.__name__}(...)"
+    return (
+        f"start {name!r} {whose} in a store; pass the torch module{found}: "
+        f"modules={{{name!r}: module}}, as in finetune(store, support, {name!r}, "
+        f"modules={{{name!r}: module}}), where module has the layers that were trained"
+    )
+
+
+@torch.no_grad()
+def _try(start: Start, module: nn.Module) -> None:
+    """Refuse a user's own module that does not make a row of numbers of each input."""
+    if not start.input_shape:
+        return
+    shape, there = (2, *start.input_shape), next(module.parameters(), torch.zeros(()))
+    try:
+        found = module(torch.zeros(shape, device=there.device))
+    except Exception as error:  # the user's own code
+        raise InvalidInputError(
+            f"start {start.name!r}: its module fails on inputs {shape}, two of the start's "
+            f"input_shape {start.input_shape}: {type(error).__name__}: {str(error)[:200]}; add "
+            "the start again with the input_shape that the module takes"
+        ) from error
+    made = tuple(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
+    if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != 2:
+        raise InvalidInputError(
+            f"start {start.name!r}: its module makes {made} of inputs {shape}; expected one "
+            "tensor (2, d), a row of numbers for each input: end a feature map with "
+            "torch.nn.Flatten(), or return the embeddings alone"
+        )

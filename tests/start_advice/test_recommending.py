@@ -260,7 +260,7 @@ def test_a_start_that_is_called_as_a_choice_is_refused(
         ({"accuracies": (Accuracy(None, 1, 0.9, 0.5, 100),)}, "n_way: expected a whole number"),  # type: ignore[arg-type]
         ({"n_way": "five"}, "n_way: expected a whole number"),
         ({"learner": "x"}, "learner: expected"),
-        ({"kind": "rows", "input_shape": ()}, "takes rows of a table"),
+        ({"kind": "rows", "input_shape": (1, 8, 8)}, "takes rows of a table"),
     ],
 )
 def test_a_start_that_says_nonsense_is_fatal_for_no_other(
@@ -285,7 +285,8 @@ def test_rows_are_not_asked_of_a_start_whose_columns_nobody_said(
     store: MetaStore, prototypes: tuple[Learner, State]
 ) -> None:
     learner, state = prototypes
-    store.add_start(state, name="wide", learner=describe(learner), kind="rows")
+    with pytest.warns(UserWarning, match="nothing says what shape an input has"):
+        store.add_start(state, name="wide", learner=describe(learner), kind="rows")
     iris = load_iris(as_frame=True).frame[::10]
     found = recommend(store, iris, 3, target="target")
-    assert "register it with that input_shape" in dict(found.refused)["wide"]
+    assert "kind='rows', input_shape=(4,))" in dict(found.refused)["wide"]
