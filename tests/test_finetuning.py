@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from learners.networks import Conv4, ModuleNetwork  # noqa: E402
 from learners.protonet import ProtoNet  # noqa: E402
 from metastore import MetaStore  # noqa: E402
 from metastore.errors import InvalidInputError, UnknownNameError  # noqa: E402
+from metastore.reports import show  # noqa: E402
+from metastore.types import DatasetRef  # noqa: E402
 from recommenders.starts import kept_estimators  # noqa: E402
 from recommenders.starts.finetuned import FineTuned, load, skeleton  # noqa: E402
 from recommenders.starts.finetuning import Outcome, finetune  # noqa: E402
@@ -28,9 +31,10 @@ from recommenders.starts.kept_estimators import read, written  # noqa: E402
 from recommenders.starts.loading import register  # noqa: E402
 from recommenders.starts.plain_classifiers import PLAIN, fit_plain  # noqa: E402
 from recommenders.starts.record import past_tasks  # noqa: E402
+from recommenders.starts.superseded_runs import TAG, tags_of  # noqa: E402
 from recommenders.starts.support_sets import SupportSet, read_query, read_support  # noqa: E402
 from recommenders.starts.tuning import SCRATCH, Tuning  # noqa: E402
-from recommenders.starts.tuning_advice import Wanted, advised  # noqa: E402
+from recommenders.starts.tuning_advice import Wanted, advised, past  # noqa: E402
 from tests.commands import RunIt  # noqa: E402
 from tests.starts import digits, start_of, write_folder  # noqa: E402
 
@@ -384,6 +388,48 @@ def test_tunings_come_from_past_fine_tunings(store: MetaStore, support: SupportS
     several = advised(store, support, replace(wanted, n=4))
     assert len({one.tuning for one in several}) == 4
     assert good in {one.tuning for one in several}
+
+
+def test_what_other_weights_did_under_a_name_is_no_evidence(
+    store: MetaStore, support: SupportSet
+) -> None:
+    """A retrained start begins anew; runs that do not say their weights count for the name."""
+    with_starts(store)
+    choices = [("small-proto", "adapt"), ("small-maml", "adapt"), ("from scratch", None)]
+
+    def shares() -> list[float | None]:
+        odds = past_tasks(store, choices)
+        found = 1 / (1 + np.exp(-np.nanmean(odds, axis=0))) if len(odds) else []
+        return [None if np.isnan(one) else round(float(one), 2) for one in found]
+
+    def record(start: str, accuracy: float, tags: dict[str, str], name: str = "other") -> None:
+        config = {"start": start, **Tuning().config()}
+        with store.run(DatasetRef(name), "finetune", config, tags=tags) as run:
+            run.result(accuracy=accuracy)
+
+    outcome = finetune(store, support, "small-proto", tuning=Tuning())
+    said = show(store, str(outcome.run_id))
+    assert said["tags"] == {TAG: store.start("small-proto").weights_sha256}
+    assert TAG not in said["config"]
+    old = tags_of(store.start("small-proto"))
+    for start, tags in (("small-proto", old), ("small-maml", {}), ("from scratch", {})):
+        record(start, 0.9, tags)
+    assert len(past_tasks(store, choices)) == 2
+    learner = ProtoNet(Conv4(0, filters=8))
+    said = {"kind": "images", "input_shape": (1, 28, 28)}
+    register(store, learner, learner.init(1), name="small-proto", **said)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing
+        assert shares() == [None, pytest.approx(0.9, abs=0.01), pytest.approx(0.9, abs=0.01)]
+    assert len(past_tasks(store, choices)) == 1
+    view, _ = past(store, "small-proto", support)
+    assert view.n_cells == 0
+    record("small-proto", 0.6, tags_of(store.start("small-proto")))  # beside 0.9 in one cell
+    assert shares()[0] == pytest.approx(0.6, abs=0.01)
+    record("small-proto", 0.8, {})
+    assert shares()[0] == pytest.approx(0.7, abs=0.01)
+    register(store, learner, learner.init(0), name="small-proto", **said)  # the first weights again
+    assert len(past_tasks(store, choices)) == 2
 
 
 def test_near_duplicates_are_no_other_tasks_at_the_first_question(

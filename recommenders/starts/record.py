@@ -11,6 +11,7 @@ import numpy as np
 from metastore.errors import UnknownNameError
 from recommenders.starts.beliefs import log_odds
 from recommenders.starts.cross_validation import FloatArray
+from recommenders.starts.superseded_runs import of_present_weights
 
 if TYPE_CHECKING:
     from metastore.store import MetaStore
@@ -33,9 +34,8 @@ def fine_tunings(store: MetaStore, support: SupportSet) -> tuple[View | None, st
     The task is recorded before the view says which datasets are alike. The view is None where
     the store has none.
     """
-    try:
-        view = store.view(METRIC, ALGORITHM)
-    except UnknownNameError:
+    view = _told(store)
+    if view is None:
         return None, ""
     task = store.label(support.dataset())
     return view if task in view.datasets else store.described(view), task
@@ -55,7 +55,8 @@ def past_tasks(
 ) -> FloatArray:
     """Return log-odds of accuracy `(n_tasks, n_choices)`, NaN where a choice did not run.
 
-    Several tunings of a start on a task that have the same mode count by their mean.
+    Several tunings of a start on a task that have the same mode count by their mean. What a start
+    did with other weights than it has now does not count.
 
     Args:
         store: its runs of `ALGORITHM` with `METRIC`.
@@ -82,10 +83,16 @@ def past_tasks(
 
 
 def _view(store: MetaStore, leave_out: SupportSet | None) -> View | None:
-    if leave_out is not None:
-        view, task = fine_tunings(store, leave_out)
-        return None if view is None else others(view, task)
+    if leave_out is None:
+        return _told(store)
+    view, task = fine_tunings(store, leave_out)
+    return None if view is None else others(view, task)
+
+
+def _told(store: MetaStore) -> View | None:
+    """Return the fine-tunings of starts as they are now; None where there never was one."""
     try:
-        return store.view(METRIC, ALGORITHM)
+        view = store.view(METRIC, ALGORITHM)
     except UnknownNameError:
         return None
+    return of_present_weights(store, view, ALGORITHM)

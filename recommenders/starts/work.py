@@ -16,6 +16,7 @@ from recommenders.starts.fitted import Fitted, fitted_vote
 from recommenders.starts.inputs import prepare
 from recommenders.starts.plain_classifiers import PLAIN, fit_plain
 from recommenders.starts.record import ALGORITHM, METRIC, START
+from recommenders.starts.superseded_runs import tags_of
 from recommenders.starts.support_set import SupportSet
 from recommenders.starts.tuning import SCRATCH, Tuning
 from recommenders.starts.tuning_advice import TuningAdvice, Wanted, advised
@@ -129,6 +130,7 @@ def tried(store: MetaStore, work: Work, advice: TuningAdvice, query: SupportSet 
             ALGORITHM,
             config,
             seed=asked.seed,
+            tags=tags_of(work.chosen.start),
             split="labelled query" if known else "held-out rows of the support set",
             higher_is_better={"fit_seconds": False},
         )
