@@ -473,14 +473,16 @@ def datasets(
 def show(
     what: Annotated[
         str,
-        typer.Argument(help="A dataset's or an algorithm's name, or a run's id or the end of it."),
+        typer.Argument(
+            help="A dataset's, an algorithm's or a start's name, or a run's id or the end of it."
+        ),
     ],
     store: Store = DEFAULT_STORE,
     json: Json = False,
     csv: Csv = False,
     table: Table = False,
 ) -> None:
-    """Show everything known of a run, a dataset or an algorithm.
+    """Show everything known of a run, a dataset, an algorithm or a start.
 
     Example: headstart show iris
     """
@@ -664,7 +666,7 @@ def starts(
     form = _form(json, csv, table)
     opened = _open(store)
     if support is None:
-        _print(registry_rows(opened.starts()), json, csv, table)
+        _print(registry_rows(opened.starts(), full=form is not Form.TABLE), json, csv, table)
         return
     from recommenders.starts import recommend as ranked  # noqa: PLC0415 - torch
 

@@ -17,6 +17,8 @@ from metastore.errors import InvalidInputError, UnknownNameError
 from metastore.journal import Claim
 from metastore.queries import query
 from metastore.reading import column_names, not_found, read_space
+from metastore.start_checks import fault
+from metastore.starts import Start
 from metastore.store import MetaStore
 from metastore.types import RunStatus
 
@@ -132,12 +134,14 @@ def metrics(store: MetaStore) -> list[Row]:
 
 
 def show(store: MetaStore, what: str) -> Row:
-    """Return everything known of a run, a dataset or an algorithm.
+    """Return everything known of a run, a dataset, an algorithm or a start.
+
+    A start of the same name as a dataset or an algorithm stands beside it, under "start".
 
     Args:
         store: the store.
-        what: a dataset's or an algorithm's name, a run's id, or at least 4
-            characters of its beginning or end.
+        what: a dataset's, an algorithm's or a start's name; a run's id, or at least 4 characters
+            of its beginning or end; a start's id, or at least 4 characters of its beginning.
 
     Raises:
         UnknownNameError: if there is none.
@@ -145,12 +149,41 @@ def show(store: MetaStore, what: str) -> Row:
     """
     with _labelled(store) as con:
         found = _show_dataset(con, what) or _show_algorithm(con, what) or _show_run(con, what)
-        if found is not None:
-            return found
         names = con.execute(
             "SELECT label FROM labels UNION SELECT algorithm FROM store.runs"
         ).fetchall()
-    raise UnknownNameError(not_found("run, dataset or algorithm", what, [n for (n,) in names]))
+    starts = [start.name for start in store.starts()]
+    if found is not None:
+        return found | ({"start": _show_start(store.start(what))} if what in starts else {})
+    try:
+        return _show_start(store.start(what))
+    except UnknownNameError as error:
+        kinds = "run, dataset or algorithm, and no start"
+        known = [name for (name,) in names] + starts
+        raise UnknownNameError(not_found(kinds, what, known)) from error
+
+
+def _show_start(start: Start) -> Row:
+    """Return all that is stored of a start but its weights."""
+    return {
+        "start": start.name,
+        "id": str(start.start_id),
+        "cannot_be_used": fault(start) or None,
+        "method": start.method,
+        "kind": start.kind,
+        "input_shape": start.input_shape,
+        "n_way": start.n_way,
+        "seconds": start.seconds,
+        "licence": start.licence,
+        "source": start.source,
+        "recorded_at": start.recorded_at,
+        "weights": start.weights_path.name,
+        "weights_sha256": start.weights_sha256,
+        "trained_on": start.trained_on,
+        "accuracies": [dict(vars(one)) for one in start.accuracies],
+        "normalisation": start.normalisation,
+        "learner": start.learner,
+    }
 
 
 def _show_run(con: duckdb.DuckDBPyConnection, what: str) -> Row | None:

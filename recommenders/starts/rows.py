@@ -13,18 +13,24 @@ from recommenders.starts.advice import StartsAnswer
 _MOST = 4
 
 
-def registry_rows(starts: Sequence[Start]) -> list[dict[str, Any]]:
-    """Return the registry as rows, one a start."""
+def registry_rows(starts: Sequence[Start], *, full: bool = False) -> list[dict[str, Any]]:
+    """Return the registry as rows, one a start.
+
+    Args:
+        starts: of the registry.
+        full: with what is too long for a table that people read.
+    """
     return [
         {
             "start": one.name,
             "method": one.method,
             "takes": _takes(one),
             "most_classes": "any" if one.n_way is None else one.n_way or "predicts numbers",
-            "validation": _validation(one),
+            "validation": _validation(one, None if full else _MOST),
             "trained_on": len(one.trained_on),
             "licence": one.licence,
             "id": str(one.start_id)[:8],
+            **({"seconds": one.seconds, "source": one.source} if full else {}),
         }
         for one in starts
     ]
@@ -57,7 +63,7 @@ def _takes(start: Start) -> str:
     return f"{start.kind} {size}".strip()
 
 
-def _validation(start: Start) -> str:
+def _validation(start: Start, most: int | None) -> str:
     if why := fault(start):
         return f"cannot be used: {why}"
     said = [
@@ -66,7 +72,7 @@ def _validation(start: Start) -> str:
         else f"error {one.value:.3g} ({one.k_shot} rows)"
         for one in start.accuracies
     ]
-    return ", ".join(said[:_MOST])
+    return ", ".join(said[:most])
 
 
 def _known(value: float) -> float | None:
