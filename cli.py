@@ -482,7 +482,7 @@ def show(
     csv: Csv = False,
     table: Table = False,
 ) -> None:
-    """Show everything known of a run, a dataset, an algorithm or a start.
+    """Show all of a run, a dataset, an algorithm or a start.
 
     Example: headstart show iris
     """
