@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastore.errors import InvalidInputError
-from recommenders.starts.kept_estimators import read, written
+from recommenders.starts.kept_estimators import LEVELS, NUMBERS, read, written
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -72,11 +72,11 @@ class TableColumns:
         """Return the columns that `to_json` wrote; nothing is unpickled.
 
         Raises:
-            InvalidInputError: if it is damaged, or holds a type that is not scikit-learn's.
+            InvalidInputError: if it is damaged, or holds what no preprocessor of ours does.
         """
         parts = {
-            part: read(base64.b64decode(kept[part]), f"the preprocessor of the {part}")
-            for part in ("numbers", "levels")
+            part: read(base64.b64decode(kept[part]), f"the preprocessor of the {part}", (kind,))
+            for part, kind in (("numbers", NUMBERS), ("levels", LEVELS))
             if part in kept
         }
         return cls(tuple(kept["names"]), tuple(kept["kinds"]), **parts)
