@@ -664,7 +664,7 @@ def starts(
     from recommenders.starts.rows import advice_rows, registry_rows  # noqa: PLC0415
 
     form = _form(json, csv, table)
-    opened = _open(store)
+    opened = _open_starts(store)
     if support is None:
         _print(registry_rows(opened.starts(), full=form is not Form.TABLE), json, csv, table)
         return
@@ -815,7 +815,7 @@ def finetune(
     from recommenders.starts.finetune_words import shown  # noqa: PLC0415
     from recommenders.starts.finetuning import finetune as run  # noqa: PLC0415
     from recommenders.starts.model_folder import check_free  # noqa: PLC0415
-    from recommenders.starts.support_sets import read_support  # noqa: PLC0415
+    from recommenders.starts.support_sets import read_query, read_support  # noqa: PLC0415
 
     form = _form(json, csv, False)
     if form is Form.CSV and query is None:
@@ -823,12 +823,13 @@ def finetune(
     if out is not None:
         check_free(out)
     known = read_support(support, target)
+    asks = None if query is None else read_query(query, known)
     with _working(f"fine-tuning on {known.name}"):
         found = run(
-            _open(store, create=True),
+            _open_to_finetune(store, start),
             known,
             start,
-            query,
+            asks,
             target=target,
             trials=trials,
             device=device,
@@ -870,6 +871,30 @@ def _open(store: str, *, create: bool = False) -> MetaStore:
     import metastore  # noqa: PLC0415
 
     return metastore.open(store, create=create)
+
+
+def _open_starts(store: str) -> MetaStore:
+    """Open a store for its starts; where there is none, say where starts come from."""
+    from metastore.errors import InvalidInputError  # noqa: PLC0415
+    from metastore.store import is_there  # noqa: PLC0415
+
+    if not is_there(store):
+        raise InvalidInputError(
+            f"there is no store at {store}, and starts are kept in one: headstart zoo build trains "
+            "some, and so does headstart learn on images of your own; headstart finetune SUPPORT "
+            "works without a store"
+        )
+    return _open(store)
+
+
+def _open_to_finetune(store: str, start: str) -> MetaStore:
+    """Open a store or make it, but make none for a start that there cannot be."""
+    from metastore.store import is_there  # noqa: PLC0415
+    from recommenders.starts.choice import OF_NO_STORE, no_start  # noqa: PLC0415
+
+    if start not in OF_NO_STORE and not is_there(store):
+        raise no_start(f"no start {start!r}; there is no store at {store}")
+    return _open(store, create=True)
 
 
 def _to_fill(store: str, file: str) -> MetaStore:

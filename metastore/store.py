@@ -66,13 +66,22 @@ def open_store(path: str | Path, *, wait_seconds: float = 10.0, create: bool = T
             is false.
         StoreVersionError: if a newer Headstart wrote the store.
     """
-    paths = StorePaths.at(path)
-    if not create and not paths.database.exists() and not waiting(paths):
+    if not create and not is_there(path):
         raise InvalidInputError(
             f"there is no store at {path}; record or import runs first, for example: "
             f"headstart import table runs.csv --store {path}"
         )
-    return MetaStore(paths, wait_seconds)
+    return MetaStore(StorePaths.at(path), wait_seconds)
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether there is a store at `path`, be it journals that wait for their tables.
+
+    Raises:
+        InvalidInputError: if there is a file where a folder is needed.
+    """
+    paths = StorePaths.at(path)
+    return paths.database.exists() or bool(waiting(paths))
 
 
 class MetaStore(Recording, Starting):

@@ -536,6 +536,26 @@ def test_errors_are_clear(
     assert "Traceback" not in failed.err
 
 
+@pytest.mark.parametrize("wrong", [("--start", "nope"), ("--query", "nowhere")])
+def test_what_cannot_be_fine_tuned_makes_no_store(
+    wrong: tuple[str, ...], headstart: RunIt, tmp_path: Path
+) -> None:
+    write_folder(tmp_path / "digits", *digits(2))
+    failed = headstart("finetune", "digits", *wrong)
+    assert failed.status == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["digits"]
+
+
+def test_without_a_store_the_way_to_starts_is_said(headstart: RunIt, tmp_path: Path) -> None:
+    write_folder(tmp_path / "digits", *digits(2))
+    for args in (("starts",), ("starts", "digits")):
+        failed = headstart(*args)
+        assert failed.status == 2
+        for way in ("headstart zoo build", "headstart learn", "headstart finetune"):
+            assert way in failed.err
+        assert "import runs" not in failed.err
+
+
 def test_a_folder_that_is_taken_is_refused_before_fitting(
     headstart: RunIt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 FROM_SCRATCH = "from scratch"
+OF_NO_STORE = (AUTO, VOTE, FROM_SCRATCH, *PLAIN)
+"""What can be asked for where no store keeps starts."""
 CHOOSING_SECONDS = 20.0
 """Candidates are tried no longer than so many processor seconds before one is taken."""
 _EVERY = 10_000
@@ -118,13 +120,18 @@ def choose(store: MetaStore, support: SupportSet, asked: Settings) -> Chosen:
     try:
         start = store.start(name)
     except UnknownNameError as error:
-        others = ", ".join(map(repr, (FROM_SCRATCH, *PLAIN, VOTE)))
-        raise UnknownNameError(f"{error}. Besides starts there are: {others}") from error
+        raise no_start(str(error)) from error
     if reason := fault(start) or misfit(start, support):
         raise InvalidInputError(
             f"start {start.name!r} cannot be fine-tuned on {support.name or 'this'}: {reason}"
         )
     return Chosen(start.name, start, "as asked for")
+
+
+def no_start(why: str) -> UnknownNameError:
+    """Return the error for a start that there is not."""
+    others = ", ".join(map(repr, (FROM_SCRATCH, *PLAIN, VOTE)))
+    return UnknownNameError(f"{why}. Besides starts there are: {others}")
 
 
 def _recommended(store: MetaStore, support: SupportSet, asked: Settings) -> Chosen:
