@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -428,3 +430,47 @@ def test_a_set_is_named_by_content_where_nobody_names_it() -> None:
     assert support.dataset().name.startswith("images-")
     assert read_support((images, labels), name="mine").dataset().name == "mine"
     assert isinstance(support, SupportSet)
+
+
+@pytest.mark.parametrize("channels", [(), (1,), (3,)])
+def test_tensors_are_read_as_arrays_of_their_shape(channels: tuple[int, ...]) -> None:
+    torch = pytest.importorskip("torch")
+    images, labels = digits(2)
+    stack = np.stack(images)
+    if channels:
+        stack = np.repeat(stack[:, None], channels[0], axis=1)
+    pixels, numbers = torch.from_numpy(stack), torch.from_numpy(np.asarray(labels))
+    wanted = read_support((stack, labels))
+    for pair in ((pixels, numbers), (pixels, labels), (list(pixels), list(numbers))):
+        found = read_support(pair)
+        assert found.fingerprint == wanted.fingerprint
+        assert found.values == wanted.values
+    for query in (pixels[:3], list(pixels[:3]), (pixels[:3], numbers[:3])):
+        read = read_query(query, wanted)
+        assert [one.tobytes() for one in read.images] == [x.tobytes() for x in wanted.images[:3]]
+
+
+def test_rows_of_tensors_are_a_table() -> None:
+    torch = pytest.importorskip("torch")
+    rows = np.random.default_rng(0).standard_normal((12, 3)).astype(np.float32)
+    labels = np.arange(12) % 2
+    wanted = read_support((rows, labels))
+    x, y = torch.from_numpy(rows).requires_grad_(), torch.from_numpy(labels)
+    assert read_support((x, y)).fingerprint == wanted.fingerprint
+    assert read_support(x, y).fingerprint == wanted.fingerprint
+    assert read_query(x, wanted).frame.shape == (12, 3)
+    assert read_support((x.to(torch.bfloat16), y)).frame.shape == (12, 3)
+
+
+def test_tensors_of_fractions_are_refused_as_arrays_are() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(InvalidInputError, match="images must be bytes"):
+        read_support((torch.rand(4, 1, 8, 8), torch.tensor([0, 0, 1, 1])))
+
+
+def test_reading_a_table_imports_no_torch() -> None:
+    code = (
+        "import sys; from recommenders.starts.support_sets import read_support;"
+        "read_support(([[1.0], [2.0], [9.0]], [0, 0, 1])); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,6 +7,7 @@ made of them in `recommenders.starts.inputs`; sets are read in `recommenders.sta
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -129,6 +130,34 @@ class SupportSet:
 
     def _class_of(self, label: int) -> str:
         return self.classes[label] if label >= 0 else ""
+
+
+def without_tensors(given: Any) -> Any:
+    """Return what was given with torch's tensors, in lists and pairs too, as NumPy's arrays.
+
+    Where nobody has imported torch there are none, and it is not imported for this.
+    """
+    torch: Any = sys.modules.get("torch")
+    if torch is None:
+        return given
+    if isinstance(given, torch.Tensor):
+        # NumPy has no bfloat16.
+        there = given.float() if given.dtype == torch.bfloat16 else given
+        return there.numpy(force=True)
+    if type(given) in (list, tuple) and any(_holds_tensors(one, torch) for one in given):
+        parts = [without_tensors(one) for one in given]
+        plain = [
+            one.item() if isinstance(one, np.ndarray) and not one.ndim else one for one in parts
+        ]
+        return type(given)(plain)
+    return given
+
+
+def _holds_tensors(one: Any, torch: Any) -> bool:
+    nested = type(one) in (list, tuple)
+    return isinstance(one, torch.Tensor) or (
+        nested and any(isinstance(part, torch.Tensor) for part in one)
+    )
 
 
 def class_name(value: Any) -> str:

@@ -17,7 +17,7 @@ from recommenders.starts.support_images import (
     npz_support,
     pair_support,
 )
-from recommenders.starts.support_set import UNKNOWN, SupportSet, other_kind
+from recommenders.starts.support_set import UNKNOWN, SupportSet, other_kind, without_tensors
 from recommenders.starts.support_tables import is_openml, table_query, table_support
 
 __all__ = ["UNKNOWN", "SupportSet", "read_query", "read_support"]
@@ -31,6 +31,7 @@ def read_support(source: Any, target: Any = None, *, name: str = "") -> SupportS
             `labels`, or with `images` stacked by class `(n_classes, n_each, height, width)`; a
             table in a file or in any shape that `metastore.tabular.as_table` takes; or a pair
             (images, labels) of bytes `(n, height, width[, 1 or 3])`, or a list of images.
+            Tensors of torch are read as arrays are.
         target: of a table: name of the column to predict, or its values.
         name: what to call it; by default the name of the file or the folder.
 
@@ -43,6 +44,7 @@ def read_support(source: Any, target: Any = None, *, name: str = "") -> SupportS
     >>> support.classes, support.labels.tolist(), support.counts.tolist()
     (('high', 'low'), [1, 1, 0], [1, 2])
     """
+    source, target = without_tensors(source), without_tensors(target)
     if isinstance(source, SupportSet):
         return _checked(replace(source, name=name or source.name))
     path = _there(source)
@@ -78,6 +80,7 @@ def read_query(source: Any, like: SupportSet, target: Any = None) -> SupportSet:
     Raises:
         InvalidInputError: if it is of another kind, or lacks columns.
     """
+    source, target = without_tensors(source), without_tensors(target)
     _there(source)
     if isinstance(source, SupportSet):
         found = source
