@@ -15,6 +15,7 @@ from recommenders.starts.beliefs import (
     learned,
     log_odds,
     prior,
+    untold,
     validated,
 )
 from recommenders.starts.cross_validation import HeldOut
@@ -156,3 +157,12 @@ def test_a_better_held_out_candidate_overtakes_a_better_validated_one() -> None:
     assert belief.ahead(1, 0) > 0.9
     low, high = belief.interval()[1]
     assert low < belief.accuracy[1] < high
+
+
+def test_where_rows_are_the_same_their_number_alone_says_how_sure_the_share_is() -> None:
+    few, many = untold(np.array([0.5, 0.4, 0.5]), 20), untold(np.array([0.5, 0.4, 0.5]), 2000)
+    assert few.accuracy == pytest.approx([0.5, 0.4, 0.5], abs=0.02)
+    assert few.accuracy[0] == few.accuracy[2]
+    low, high = few.interval()[0]
+    assert (low, high) == pytest.approx((0.36, 0.64), abs=0.02)
+    assert np.ptp(many.interval()[0]) < 0.2 * np.ptp(few.interval()[0])

@@ -205,6 +205,25 @@ def conditioned(before: Prior, value: FloatArray, covariance: FloatArray, seed: 
     return Belief(mean, spread, 1 / (1 + np.exp(-(mean + normal @ root.T))))
 
 
+def untold(shares: FloatArray, n: int, seed: int = 0) -> Belief:
+    """Return the belief where all rows are the same, so that no classes can be told apart.
+
+    What candidates did on other tasks says nothing here: each answers one class for every row,
+    and is right as often as that class comes. How often that is, rows say alone.
+
+    Args:
+        shares: of the rows that each candidate is right on `(J,)`.
+        n: rows.
+        seed: of the draws.
+    """
+    mean = np.array([log_odds(share, n) for share in shares])
+    likely = 1 / (1 + np.exp(-mean))
+    deviation = 1 / np.sqrt((n + 1) * likely * (1 - likely))
+    normal = np.random.default_rng(seed).standard_normal((_DRAWS, 1))
+    draws = 1 / (1 + np.exp(-(mean + normal * deviation)))
+    return Belief(mean, np.outer(deviation, deviation), draws)
+
+
 def log_odds(share: float, n: float) -> float:
     """Return the log-odds of a share of `n`, kept finite by half a count on each side.
 

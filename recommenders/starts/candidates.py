@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -116,6 +117,13 @@ class Trial:
     def n_way(self) -> int:
         """Classes of the support set."""
         return len(self.support.classes)
+
+    @cached_property
+    def alike(self) -> bool:
+        """Whether no column of a table varies: nothing tells its classes apart."""
+        if self.support.kind == "images":
+            return False
+        return not np.ptp(prepare(None, self.support).array(self.support), axis=0).any()
 
     def late(self) -> bool:
         """Whether the time is spent."""

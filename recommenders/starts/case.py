@@ -18,6 +18,7 @@ from recommenders.starts.beliefs import (
     following,
     learned,
     prior,
+    untold,
 )
 from recommenders.starts.candidates import BY_LINE, BY_STEPS, Shown, Trial
 from recommenders.starts.choice import FROM_SCRATCH
@@ -93,8 +94,22 @@ class Case:
     @cached_property
     def belief(self) -> Belief:
         """What to expect of each candidate: validation, past tasks and held-out rows."""
+        if self.trial.alike:
+            return self._untold()
         after = learned(self.before, self.past, self.settings)
         return conditioned(after, *self.said, self.asked.seed)
+
+    def _untold(self) -> Belief:
+        """What to expect of each where nothing tells classes apart: its share of held-out rows.
+
+        No more than that of the most frequent class, which is also what those have that were not
+        held out.
+        """
+        counts = self.trial.support.counts
+        most = float(counts.max() / counts.sum())
+        held = [one.held for one in self.shown]
+        shares = [most if one is None else min(one.accuracy, most) for one in held]
+        return untold(np.array(shares), int(counts.sum()), self.asked.seed)
 
     @cached_property
     def before(self) -> Prior:

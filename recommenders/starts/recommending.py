@@ -190,5 +190,6 @@ def _way_in(case: Case, one: Shown) -> Preparation | None:
 
 def _notes(case: Case, best: int) -> tuple[str, ...]:
     with_starts, first = any(one.start is not None for one in case.shown), case.shown[best]
-    said = set_notes(case.trial.support, case.trial.folds, with_starts)
+    trial = case.trial
+    said = set_notes(trial.support, trial.folds, with_starts, alike=trial.alike)
     return (*said, *uneven_note(case.trial.support, first.choice, first.held))

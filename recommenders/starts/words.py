@@ -69,9 +69,16 @@ def reason(evidence: StartEvidence, *, is_start: bool) -> str:
     return f"{joined[:1].upper()}{joined[1:]}." if joined else ""
 
 
-def set_notes(support: SupportSet, folds: Folds, with_starts: bool) -> tuple[str, ...]:
-    """Return what a person should know of the set as a whole."""
+def set_notes(
+    support: SupportSet, folds: Folds, with_starts: bool, *, alike: bool = False
+) -> tuple[str, ...]:
+    """Return what a person should know of the set as a whole; `alike`: no column of it varies."""
     notes = []
+    if alike:
+        notes.append(
+            "No column varies, so nothing tells the classes apart: new rows are expected to be "
+            "right as often as the class that is answered comes."
+        )
     if not len(folds):
         notes.append(
             "Each class has one example, so nothing can be held out: the ranking rests on "

@@ -211,6 +211,23 @@ def test_a_small_table_whose_folds_are_constant_has_advice(
     assert finetune(starts_store, frame, target="y", record=False).probabilities is None
 
 
+@pytest.mark.parametrize("n", [10, 15])
+def test_where_no_column_varies_no_more_is_expected_than_the_largest_class(
+    n: int, starts_store: MetaStore
+) -> None:
+    frame = pd.DataFrame({"w": 1.0, "x": 0.5, "y": "red", "z": [None] * 20})
+    frame["class"] = ["a"] * n + ["b"] * (20 - n)
+    found = recommend(starts_store, frame, 20, target="class")
+    assert found.best.accuracy == pytest.approx(n / 20, abs=0.03)
+    assert max(one.accuracy for one in found.ranked) == found.best.accuracy
+    low, high = found.best.interval
+    assert low < n / 20 < high
+    assert high - low > 0.2
+    assert "No column varies" in found.text()
+    frame["w"] = range(20)
+    assert "No column varies" not in recommend(starts_store, frame, target="class").text()
+
+
 def test_a_candidate_that_fails_is_a_note_and_not_the_end(
     starts_store: MetaStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
