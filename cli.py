@@ -61,6 +61,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 Table = Annotated[bool, typer.Option("--table", help="Print a table (the default).")]
 Seed = Annotated[int, typer.Option(help="Fixes whatever is left to chance.")]
+TryingSeed = Annotated[
+    int,
+    typer.Option(
+        help="Fixes what is left to chance, but not on how many rows slow candidates are tried: "
+        "that goes by the time they take."
+    ),
+]
+TrainingSeed = Annotated[
+    int,
+    typer.Option(help="Fixes what is left to chance, but not how far training comes in --minutes."),
+]
 DEFAULT_STORE = "headstart-store"
 
 
@@ -600,7 +611,7 @@ def learn(
     licence: Annotated[str, typer.Option(help="Of the weights.")] = "",
     note: Annotated[str, typer.Option(help="Where the weights came from.")] = "",
     store: Store = DEFAULT_STORE,
-    seed: Seed = 0,
+    seed: TrainingSeed = 0,
 ) -> None:
     """Train a few-shot learner on images or a table.
 
@@ -647,7 +658,7 @@ def starts(
         float | None,
         typer.Option(min=0, help="Of the processor, to hold rows out in; no limit by default."),
     ] = None,
-    seed: Seed = 0,
+    seed: TryingSeed = 0,
     json: Json = False,
     csv: Csv = False,
     table: Table = False,
@@ -758,7 +769,7 @@ def zoo_build(
     minutes: Annotated[float, typer.Option(min=0.01, help="Wall-clock time of it all.")] = 20.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     store: Store = DEFAULT_STORE,
-    seed: Seed = 0,
+    seed: TrainingSeed = 0,
 ) -> None:
     """Train starts on bundled data, on your folders and on the store's runs, and keep them.
 
@@ -798,7 +809,7 @@ def finetune(
     trials: Annotated[int, typer.Option(min=1, help="Tunings to try; held-out rows choose.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     store: Store = DEFAULT_STORE,
-    seed: Seed = 0,
+    seed: TryingSeed = 0,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print the predictions as CSV.")] = False,
 ) -> None:

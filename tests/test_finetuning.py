@@ -546,6 +546,22 @@ def test_what_cannot_be_fine_tuned_makes_no_store(
     assert [path.name for path in tmp_path.iterdir()] == ["digits"]
 
 
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (("starts",), "but not on how many rows slow candidates are tried"),
+        (("finetune",), "but not on how many rows slow candidates are tried"),
+        (("learn",), "but not how far training comes in --minutes"),
+        (("zoo", "build"), "but not how far training comes in --minutes"),
+    ],
+)
+def test_help_says_what_a_seed_does_not_fix(
+    command: tuple[str, ...], says: str, headstart: RunIt
+) -> None:
+    shown = headstart(*command, "--help").out
+    assert says in " ".join(shown.replace("│", " ").replace("|", " ").split())
+
+
 def test_without_a_store_the_way_to_starts_is_said(headstart: RunIt, tmp_path: Path) -> None:
     write_folder(tmp_path / "digits", *digits(2))
     for args in (("starts",), ("starts", "digits")):

@@ -43,7 +43,8 @@ class Settings:
         tuning: the settings; None for what the store's past fine-tunings recommend.
         trials: tunings to try and to record; the best by held-out rows is kept.
         device: "auto", "cpu" or "cuda".
-        seed: of whatever is left to chance.
+        seed: of whatever is left to chance; on how many rows slow candidates are tried goes by
+            the time they take.
         modules: the user's own torch modules by the name of their start.
         record: whether the store gets the runs.
     """

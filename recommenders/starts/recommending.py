@@ -73,7 +73,8 @@ def recommend(  # noqa: PLR0913 - what is asked, and how
         n: how many to return.
         target: of a table: the column to predict.
         modules: the user's own torch modules by the name of their start.
-        seed: of whatever is left to chance.
+        seed: of whatever is left to chance; on how many rows slow candidates are tried goes by
+            the time they take.
         seconds: of the processor, after which nothing more is held out; the clock may run three
             times as long. None for no limit.
 
