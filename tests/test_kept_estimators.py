@@ -91,8 +91,11 @@ def nested(forest: Any) -> Any:
     ("made", "says"),
     [
         (lambda one: Pipeline([("forest", misled(one))]), "it is a Pipeline, not a"),
-        (lambda one: voting(misled(one)), "it holds a sklearn.ensemble._voting.VotingClassifier"),
-        (neighbours, "it holds a sklearn.neighbors"),
+        (
+            lambda one: voting(misled(one)),
+            "the untrusted type sklearn.ensemble._voting.VotingClassifier",
+        ),
+        (neighbours, "the untrusted type sklearn.neighbors"),
         (misled, "a feature that there is not"),
         (lambda one: misled(one, 2 * FAR), "other features than its classifier"),
         (unbounded, "does not say how many features"),

@@ -130,7 +130,8 @@ def _check_types(data: bytes) -> None:
             name = f"{one['__module__']}.{one['__class__']}"
             if name not in TYPES.get(one["__loader__"], ()):
                 raise ValueError(
-                    f"it holds a {name}, and models hold plain classifiers and preprocessors alone"
+                    f"it holds the untrusted type {name}, and models hold plain classifiers and "
+                    "preprocessors alone"
                 )
         if isinstance(one, dict | list):
             waiting.extend(one.values() if isinstance(one, dict) else one)
