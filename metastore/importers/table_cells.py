@@ -52,12 +52,24 @@ def cast(columns: Columns, meaning: str) -> str:
         )
         if given in NUMERIC:
             return moment
-        return f"coalesce(try_cast({cell} AS TIMESTAMP), {moment})"
+        return f"coalesce({_time(cell, given)}, {moment})"
     if kind == "DOUBLE":
         return f"CASE WHEN isfinite({number}) THEN {number} END"
     if kind == "BIGINT" and given not in _WHOLE:
         return f"CASE WHEN {number} = trunc({number}) THEN try_cast({cell} AS BIGINT) END"
     return f"try_cast({cell} AS {kind})"
+
+
+def _time(cell: str, kind: str) -> str:
+    """Return the SQL of a cell as a time in UTC; one that names no zone is taken as it is.
+
+    A cast of text to TIMESTAMP passes over an offset, one to TIMESTAMPTZ heeds it, and the
+    connection's own zone is UTC.
+    """
+    if kind not in ("VARCHAR", "JSON"):
+        return f"try_cast({cell} AS TIMESTAMP)"
+    close = rf"regexp_replace({cell}, '\s+([+-][0-9:]+|Z)\s*$', '\1')"
+    return f"try_cast({close} AS TIMESTAMPTZ)::TIMESTAMP"
 
 
 def problem(columns: Columns, meaning: str) -> tuple[str, str] | None:
