@@ -1013,7 +1013,7 @@ def _print_import(report: ImportReport, what: str) -> None:
         kept = ", a word in place of a number alone" if what == "values" else ""
         _err(f"headstart: {report.refused:,} rows were refused{kept}:")
         for line, reason in report.reasons[:20]:
-            _err(f"  line {line}: {reason}")
+            _err(f"  {report.counted} {line}: {reason}")
         if report.refused > len(report.reasons[:20]):
             _err(f"  and {report.refused - len(report.reasons[:20]):,} more")
         raise typer.Exit(1)

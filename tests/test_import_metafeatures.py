@@ -139,6 +139,13 @@ def test_rows_that_disagree_are_told_and_importing_twice_changes_nothing(
     assert (again.new_runs, again.known_runs) == (0, 4)
 
 
+def test_blank_lines_count_as_lines(store: MetaStore, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("dataset,x,y\n\na,1,2\n\nb,much,2\na,1,3\n\nc,1,2,3\n")
+    report = store.import_metafeatures(tmp_path / "m.csv")
+    assert [line for line, _ in report.reasons] == [5, 6, 8]
+    assert report.reasons[1][1] == "dataset a is in line 3 already, with another y"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [

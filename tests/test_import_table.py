@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ import metastore
 from metastore import MetaStore
 from metastore.errors import InvalidInputError
 from metastore.types import MAX_CONFIG_BYTES, canonical_json, config_id
+from tests.commands import RunIt
 
 REAL = [
     ("autosklearn_md/runs.parquet", 74_200, 0),
@@ -202,6 +204,73 @@ def test_lines_that_cannot_be_split_keep_the_numbers_of_the_others_right(
     report = store.import_table(path)
     assert (report.rows, report.refused, report.new_runs) == (8, 2, 6)
     assert [line for line, _ in report.reasons] == [3, 7]
+
+
+HEADER = "dataset,algorithm,config.lr,metric,value"
+LINES = {
+    "blank lines and a cell of two lines": (
+        f'{HEADER}\nd1,a,0.91,accuracy,0.5\n\n\nd1,a,0.92,accuracy,zz\n"multi\nline",a,0.93,'
+        "accuracy,0.3\nd1,a,0.94,accuracy,yy\n",
+        [5, 8],
+    ),
+    "rows that cannot be split between them": (
+        f'{HEADER}\n"d\n1",a,1,accuracy,0.5\n\nd,a,2,accuracy,0.5,too,many\n\nd,a,3,accuracy,'
+        '"a\nb"\n\nd,a\nd,a,4,accuracy,word\n',
+        [5, 7, 10, 11],
+    ),
+    "quotes behind a backslash": (
+        f'{HEADER},config.x\nd,a,1,accuracy,0.5,"a \\"b\\",\nc"\n\nd,a,2,accuracy,zz,1\n',
+        [5],
+    ),
+    "blank lines before the header": (f"\n\n{HEADER}\nd,a,1,accuracy,1\n\nd,a,2,accuracy,x\n", [6]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.tsv"])
+@pytest.mark.parametrize("kind", LINES)
+def test_refused_rows_are_told_by_their_lines_in_the_file(
+    store: MetaStore, tmp_path: Path, kind: str, name: str
+) -> None:
+    text, lines = LINES[kind]
+    file = tmp_path / name
+    if file.suffix == ".gz":
+        file.write_bytes(gzip.compress(text.replace("\n", "\r\n").encode()))
+    else:
+        file.write_text(text.replace(",", "\t") if file.suffix == ".tsv" else text)
+    report = store.import_table(file)
+    assert report.counted == "line"
+    assert [line for line, _ in report.reasons] == lines
+
+
+def test_lines_that_are_no_utf_8_leave_the_numbers_of_the_others_right(
+    store: MetaStore, tmp_path: Path
+) -> None:
+    text = f"{HEADER}\nd,a,1,accuracy,0.5\n\ndé,a,2,accuracy,0.5\n\nd,a,3,accuracy,zz\n"
+    (tmp_path / "a.csv").write_bytes(text.encode("latin-1"))
+    report = store.import_table(tmp_path / "a.csv")
+    assert [line for line, _ in report.reasons] == [4, 6]
+
+
+def test_where_lines_cannot_be_told_rows_are_counted(
+    store: MetaStore, tmp_path: Path, headstart: RunIt
+) -> None:
+    text = f"# runs\n{HEADER}\nd,a,1,accuracy,0.5\n# more\nd,a,2,accuracy,zz\n"
+    (tmp_path / "a.csv").write_text(text)
+    ended = headstart("import", "table", "a.csv")
+    assert "row 2: value zz is not a number" in ended.err
+    write(tmp_path / "a.parquet", [*rows(2), {**rows(1)[0], "dataset": ""}])
+    assert "row 3: no dataset" in headstart("import", "table", "a.parquet").err
+    (tmp_path / "a.json").write_text(json.dumps([*rows(2), {"dataset": ""}], indent=1))
+    assert "row 3: no dataset" in headstart("import", "table", "a.json").err
+
+
+def test_blank_lines_of_json_count(store: MetaStore, tmp_path: Path) -> None:
+    lines = [json.dumps(row) for row in rows(3)]
+    text = "\n".join([lines[0], "", "[1]", "  ", lines[1], "", '{"dataset":', lines[2], ""])
+    for suffix in (".jsonl", ".ndjson"):
+        (tmp_path / f"a{suffix}").write_text(text)
+        report = store.import_table(tmp_path / f"a{suffix}")
+        assert [line for line, _ in report.reasons] == [3, 7]
 
 
 def test_a_line_that_is_no_json_is_refused_by_its_number(store: MetaStore, tmp_path: Path) -> None:

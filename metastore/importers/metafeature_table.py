@@ -14,9 +14,10 @@ from pathlib import Path
 import duckdb
 
 from metastore.errors import InvalidInputError
-from metastore.importers.table import ImportReport, in_file
+from metastore.importers.table import ImportReport
 from metastore.importers.table_cells import plain
 from metastore.importers.table_columns import LINE, NUMERIC, name
+from metastore.importers.table_lines import Places, places
 from metastore.importers.table_source import readable, unreadable
 from metastore.importers.table_staging import numbered_rows, reader_refusals
 from metastore.queries import query
@@ -43,13 +44,15 @@ def import_metafeatures(con: duckdb.DuckDBPyConnection, file: Path) -> ImportRep
             dataset, numeric, others = _staged(con, source, described, file)
         except duckdb.Error as error:
             raise unreadable(file, error) from error
-    if not dataset or not numeric:
-        raise InvalidInputError(
-            f"{str(file)!r} is no table of meta-features: expected a column dataset and numeric "
-            f"columns, got {', '.join(([dataset] * bool(dataset) + numeric + others)[:20])}"
-        )
-    reader_refusals(con, file)
-    return _insert(con, file, others)
+        if not dataset or not numeric:
+            raise InvalidInputError(
+                f"{str(file)!r} is no table of meta-features: expected a column dataset and "
+                "numeric columns, got "
+                f"{', '.join(([dataset] * bool(dataset) + numeric + others)[:20])}"
+            )
+        reader_refusals(con, file)
+        where, reasons = _refused(con, file, source)
+    return _insert(con, file, others, where, reasons)
 
 
 def _staged(
@@ -60,7 +63,7 @@ def _staged(
     dataset = next((c for c in kinds if c.strip().lower() == "dataset"), "")
     numeric = [c for c in _numeric(con, source, kinds) if c != dataset]
     if dataset and numeric:
-        _stage(con, numbered_rows(source, file), kinds, dataset, numeric)
+        _stage(con, numbered_rows(source), kinds, dataset, numeric)
     return dataset, numeric, [c for c in kinds if c not in numeric and c != dataset]
 
 
@@ -116,7 +119,8 @@ def _stage(
         "CASE WHEN isfinite(cell.number) THEN cell.number END AS value, feature AS name, "
         "CASE WHEN coalesce(headstart_dataset, '') = '' THEN 'no dataset' "
         f"WHEN cell.number IS NULL AND cell.said NOT IN {_MISSING} "
-        "THEN feature || ' ' || left(cell.said, 40) || ' is not a number' END AS problem "
+        "THEN feature || ' ' || left(cell.said, 40) || ' is not a number' END AS problem, "
+        "NULL::BIGINT AS earlier "
         f"FROM (SELECT {LINE} AS headstart_line, {label} AS headstart_dataset, {cells} "
         f"FROM {rows} AS raw) UNPIVOT (cell FOR feature IN "
         f"({', '.join(name(c) for c in numeric)}))"
@@ -124,14 +128,39 @@ def _stage(
     con.execute(query("refuse_other_features"))
 
 
-def _insert(con: duckdb.DuckDBPyConnection, file: Path, ignored: list[str]) -> ImportReport:
+def _refused(
+    con: duckdb.DuckDBPyConnection, file: Path, source: str
+) -> tuple[Places, list[tuple[int, str]]]:
+    """Return where refused cells stand, and the numbers of their rows with the reasons."""
+    found = con.execute(
+        "SELECT DISTINCT line, problem, earlier, dataset, name FROM staged_features "
+        "WHERE problem IS NOT NULL ORDER BY ALL"
+    ).fetchall()
+    read = con.execute("SELECT coalesce(max(line), 0) FROM staged_features").fetchone()
+    assert read is not None
+    rows = {row for line, _, earlier, *_ in found for row in (line, earlier) if row is not None}
+    where = places(con, file, source, rows, read[0])
+    return where, [
+        (line, problem)
+        if earlier is None
+        else (
+            line,
+            f"dataset {dataset} is in {where.counted} {where.rows[earlier]} already, with another "
+            f"{feature}",
+        )
+        for line, problem, earlier, dataset, feature in found
+    ]
+
+
+def _insert(
+    con: duckdb.DuckDBPyConnection,
+    file: Path,
+    ignored: list[str],
+    where: Places,
+    reasons: list[tuple[int, str]],
+) -> ImportReport:
     con.execute("BEGIN")
     try:
-        reasons = con.execute(
-            "SELECT DISTINCT line, problem FROM staged_features WHERE problem IS NOT NULL "
-            "ORDER BY ALL"
-        ).fetchall()
-        unread = con.execute("SELECT line, reason FROM refused_lines ORDER BY line").fetchall()
         rows = con.execute("SELECT count(DISTINCT line) FROM staged_features").fetchone()
         con.execute("DELETE FROM staged_features WHERE problem IS NOT NULL")
         con.execute(
@@ -153,11 +182,12 @@ def _insert(con: duckdb.DuckDBPyConnection, file: Path, ignored: list[str]) -> I
     assert cells is not None
     return ImportReport(
         file=str(file),
-        rows=rows[0] + len(unread),
+        rows=rows[0] + len(where.unread),
         new_runs=inserted[0],
         known_runs=cells[0] - inserted[0],
         failed_runs=0,
-        refused=len({line for line, _ in reasons}) + len(unread),
-        reasons=in_file(reasons, unread),
+        refused=len({line for line, _ in reasons}) + len(where.unread),
+        reasons=where.listed(reasons),
         notes=(f"columns not used: {', '.join(ignored)}",) if ignored else (),
+        counted=where.counted,
     )

@@ -21,13 +21,12 @@ import duckdb
 
 from metastore.importers.table_cells import plain
 from metastore.importers.table_columns import Columns
+from metastore.importers.table_lines import MAX_REPORTED, places
 from metastore.importers.table_source import readable, unreadable
 from metastore.importers.table_staging import TableOptions, stage
 from metastore.metrics import known_direction
 from metastore.packed import file_stem
 from metastore.queries import query
-
-MAX_REPORTED = 1000
 
 _NEW_ROWS = "CREATE OR REPLACE TEMP VIEW new_rows AS SELECT * FROM staged"
 
@@ -44,8 +43,10 @@ class ImportReport:
         failed_runs: new runs without a finite value.
         refused: how many rows were refused.
         reasons: line and reason of the first refused rows; lines count from 1, the header of a
-            CSV file is line 1.
+            CSV file is line 1, and of a row of several lines the first is named.
         notes: what was assumed, in sentences.
+        counted: what the numbers in `reasons` count: `line`, or `row` (without a header) where a
+            file has no lines, or it cannot be told in which one a row stands.
     """
 
     file: str
@@ -56,6 +57,7 @@ class ImportReport:
     refused: int
     reasons: tuple[tuple[int, str], ...] = ()
     notes: tuple[str, ...] = field(default=())
+    counted: str = "line"
 
 
 def import_table(con: duckdb.DuckDBPyConnection, file: Path, options: TableOptions) -> ImportReport:
@@ -87,6 +89,11 @@ def _import(
     con.execute("SET preserve_insertion_order = false")  # rows carry their line from here on
     _settle_directions(con, options)
     grouped = _identify(con)
+    stated = "SELECT DISTINCT line, problem FROM staged WHERE problem IS NOT NULL ORDER BY line"
+    reasons = con.execute(f"{stated} LIMIT {MAX_REPORTED}").fetchall()
+    read = con.execute("SELECT coalesce(max(line), 0) FROM staged").fetchone()
+    assert read is not None
+    where = places(con, file, source, [row for row, _ in reasons], read[0])
     con.execute("BEGIN")
     try:
         report = _insert(con, file, refused, notes, grouped)
@@ -99,7 +106,7 @@ def _import(
     finally:
         con.execute("RESET preserve_insertion_order")
     con.execute("COMMIT")
-    return report
+    return replace(report, reasons=where.listed(reasons), counted=where.counted)
 
 
 def _words(
@@ -216,11 +223,6 @@ def _insert(
     counts = con.execute(query("count_staged"), {"grouped": grouped}).fetchone()
     assert counts is not None
     rows, problems, runs, known, failed = counts
-    reasons = con.execute(
-        "SELECT DISTINCT line, problem FROM staged WHERE problem IS NOT NULL ORDER BY line LIMIT ?",
-        [MAX_REPORTED],
-    ).fetchall()
-    unread = con.execute("SELECT line, reason FROM refused_lines ORDER BY line").fetchall()
     return ImportReport(
         file=str(file),
         rows=rows + refused,
@@ -228,7 +230,6 @@ def _insert(
         known_runs=known,
         failed_runs=failed,
         refused=problems + refused,
-        reasons=in_file(reasons, unread),
         notes=tuple(notes),
     )
 
@@ -245,16 +246,3 @@ def _insert_configs(con: duckdb.DuckDBPyConnection) -> None:
     new = "said_configs" + (" ANTI JOIN store.configs USING (config_id)" if known else "")
     one, grouped = ("any_value(config)", "GROUP BY config_id") if several_ways else ("config", "")
     con.execute(f"INSERT INTO store.configs SELECT config_id, {one} FROM {new} {grouped}")
-
-
-def in_file(
-    reasons: list[tuple[int, str]], unread: list[tuple[int, str]]
-) -> tuple[tuple[int, str], ...]:
-    """Return all refusals by their lines in the file; what was not read was not counted."""
-    moved = []
-    for at, reason in reasons:
-        line = at
-        for skipped, _ in unread:
-            line += skipped <= line
-        moved.append((line, reason))
-    return tuple(sorted([*moved, *unread])[:MAX_REPORTED])

@@ -45,7 +45,7 @@ def stage(
     file: Path,
 ) -> int:
     """Fill the temporary table `staged`, one row a value; return rows the reader refused."""
-    numbered = numbered_rows(source, file)
+    numbered = numbered_rows(source)
     if columns.metrics:
         numbered = _unpivot(numbered, columns)
     configs = stage_configs(con, numbered, columns)
@@ -77,12 +77,10 @@ def stage(
     return reader_refusals(con, file)
 
 
-def numbered_rows(source: str, file: Path) -> str:
-    """Return the SQL of a file's rows with their lines; the header of a CSV file is line 1."""
+def numbered_rows(source: str) -> str:
+    """Return the SQL of a file's rows with their numbers, from 1, among those that are read."""
     is_parquet = "file_row_number" in source
     line = "file_row_number + 1" if is_parquet else "row_number() OVER ()"
-    if file_kind(file) in (".csv", ".tsv"):
-        line += " + 1"
     return f"(SELECT {line} AS {LINE}, * FROM {source})"
 
 

@@ -1,7 +1,6 @@
 -- A dataset's first row in a file counts; a later one that says another number of it is refused.
 UPDATE staged_features AS s
-SET problem = 'dataset ' || s.dataset || ' is in line ' || f.line || ' already, with another '
-              || s.name
+SET problem = 'in an earlier row with another number', earlier = f.line
 FROM (
     SELECT dataset, name, min(line) AS line, arg_min_null(value, line) AS value
     FROM staged_features WHERE problem IS NULL GROUP BY dataset, name
