@@ -160,6 +160,7 @@ BAD = {
     "config too large": ({"config": json.dumps({"code": "x" * 10_000_000})}, "code"),
     "no dataset": ({"dataset": ""}, "no dataset"),
     "no metric": ({"metric": ""}, "no metric"),
+    "no algorithm": ({"algorithm": " "}, "no algorithm"),
     "text for a value": ({"value": "good"}, "good"),
     "unknown status": ({"status": "perhaps"}, "perhaps"),
     "seed no integer": ({"seed": "one"}, "one"),
@@ -204,6 +205,20 @@ def test_lines_that_cannot_be_split_keep_the_numbers_of_the_others_right(
     report = store.import_table(path)
     assert (report.rows, report.refused, report.new_runs) == (8, 2, 6)
     assert [line for line, _ in report.reasons] == [3, 7]
+
+
+def test_no_algorithm_is_given_to_an_empty_cell_but_to_a_table_without_a_column(
+    store: MetaStore, tmp_path: Path
+) -> None:
+    table = rows(3)
+    table[1]["algorithm"] = None
+    for suffix in (".csv", ".jsonl", ".parquet"):
+        report = store.import_table(write(tmp_path / f"a{suffix}", table), algorithm="given")
+        assert [reason for _, reason in report.reasons] == ["no algorithm"]
+    assert set(store.query("SELECT algorithm FROM runs")["algorithm"]) == {"svc"}
+    bare = [{name: cell for name, cell in row.items() if name != "algorithm"} for row in table]
+    assert store.import_table(write(tmp_path / "a.csv", bare), algorithm="given").refused == 0
+    assert set(store.query("SELECT algorithm FROM runs")["algorithm"]) == {"svc", "given"}
 
 
 HEADER = "dataset,algorithm,config.lr,metric,value"

@@ -138,8 +138,9 @@ def _expressions(columns: Columns, config: ConfigSql, options: TableOptions, fil
     known_status += f"CASE WHEN {finite} THEN 'completed' ELSE 'failed' END {spelled} END"
     problems = {_nothing(columns): "'the line is no JSON object'"} if _is_json(columns) else {}
     problems |= {
-        f"coalesce(trim({text(columns, 'dataset')}), '') = ''": "'no dataset'",
-        f"coalesce(trim({text(columns, 'metric', 'metric')}), '') = ''": "'no metric'",
+        _empty(columns, "dataset"): "'no dataset'",
+        _empty(columns, "metric"): "'no metric'",
+        **({_empty(columns, "algorithm"): "'no algorithm'"} if columns.has("algorithm") else {}),
         f"{config.problem} IS NOT NULL": config.problem,
         f"{number} IS NULL AND coalesce(trim({said}::VARCHAR), '') <> ''": (
             f"'value ' || left({said}::VARCHAR, 40) || ' is not a number'"
@@ -181,6 +182,11 @@ def _expressions(columns: Columns, config: ConfigSql, options: TableOptions, fil
         "problem": f"CASE {whens} END",
     }
     return ", ".join(f"{sql} AS {column}" for column, sql in staged.items())
+
+
+def _empty(columns: Columns, meaning: str) -> str:
+    """Return the SQL of whether a cell says nothing."""
+    return f"coalesce(trim({text(columns, meaning, meaning)}), '') = ''"
 
 
 def _is_json(columns: Columns) -> bool:
