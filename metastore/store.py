@@ -40,6 +40,7 @@ from metastore.reading import (
 )
 from metastore.recording import Recording
 from metastore.starting import Starting
+from metastore.zones import unread, without_zones
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -345,7 +346,7 @@ class MetaStore(Recording, Starting):
     def query(
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
     ) -> pd.DataFrame:
-        """Return the rows of a read-only SQL query as a DataFrame.
+        """Return the rows of a read-only SQL query as a DataFrame; times with a zone as UTC.
 
         Raises:
             InvalidInputError: if DuckDB refuses the query.
@@ -358,7 +359,8 @@ class MetaStore(Recording, Starting):
     ) -> list[dict[str, Any]]:
         """Return the rows of a read-only SQL query as dictionaries by column name.
 
-        Columns of one name are told apart as in `query`: `value`, `value_1`, ...
+        Columns of one name are told apart as in `query`: `value`, `value_1`, ... Times with a zone
+        are given as UTC.
 
         Raises:
             InvalidInputError: if DuckDB refuses the query.
@@ -376,13 +378,18 @@ class MetaStore(Recording, Starting):
             con.execute("SET enable_external_access = false")
             try:
                 found = _interruptible(con, sql, parameters)
+                if zoneless := without_zones(con, sql):
+                    found = _interruptible(con, zoneless, parameters)
             except duckdb.Error as error:
                 raise InvalidInputError(f"the query failed: {error}") from error
             if found is None or found.description is None:
                 raise InvalidInputError(
                     "the query holds no statement; expected one such as SELECT count(*) FROM runs"
                 )
-            yield found
+            try:
+                yield found
+            except duckdb.Error as error:
+                raise InvalidInputError(f"the query failed: {unread(found, error)}") from error
 
 
 def _interruptible(

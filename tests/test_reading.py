@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -247,3 +248,40 @@ def test_a_view_says_what_it_takes(store: MetaStore) -> None:
     assert store.view("accuracy", exclude=None).datasets == ("d",)
     with pytest.raises(InvalidInputError, match="metric: expected its name, got None"):
         store.view(None)  # type: ignore[arg-type]
+
+
+ZONED = {
+    "SELECT TIMESTAMPTZ '2020-01-01 00:00:00+02' AS at": [{"at": datetime(2019, 12, 31, 22)}],
+    "SELECT 'é;' AS e, 'epoch'::TIMESTAMPTZ AS \"a\"\"t\", 1 AS e -- é;\n ; -- é": [
+        {"e": "é;", 'a"t': datetime(1970, 1, 1), "e_1": 1}
+    ],
+    "SET VARIABLE x = 3; SELECT epoch_ms(i)::TIMESTAMPTZ AS at FROM range(3) AS r(i) "
+    "WHERE i < getvariable('x') ORDER BY i DESC LIMIT 1;": [
+        {"at": datetime(1970, 1, 1, 0, 0, 0, 2000)}
+    ],
+    "WITH t AS (SELECT NULL::TIMESTAMPTZ AS at, uuid() IS NULL AS no) FROM t": [
+        {"at": None, "no": False}
+    ],
+    "SELECT 'epoch'::TIMESTAMPTZ AS at WHERE false": [],
+}
+
+
+@pytest.mark.parametrize("sql", ZONED)
+def test_times_with_a_zone_are_given_as_utc(store: MetaStore, sql: str) -> None:
+    assert store.rows(sql) == ZONED[sql]
+    frame = store.query(sql)
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    assert rows == ZONED[sql]
+
+
+def test_times_with_a_zone_take_parameters(store: MetaStore) -> None:
+    (row,) = store.rows("SELECT now() AS at, ? AS one", [1])
+    assert row["at"].tzinfo is None and row["one"] == 1
+    (row,) = store.rows("SELECT epoch_ms($n::BIGINT)::TIMESTAMPTZ AS at", {"n": 1000})
+    assert row["at"] == datetime(1970, 1, 1, 0, 0, 1)
+
+
+@pytest.mark.parametrize("sql", ["SELECT [now()] AS t", "SELECT {'a': now()} AS t, now() AS n"])
+def test_times_with_a_zone_inside_others_are_refused_by_column(store: MetaStore, sql: str) -> None:
+    with pytest.raises(InvalidInputError, match="column 't' holds times with a time zone"):
+        store.rows(sql)
