@@ -16,6 +16,7 @@ from metastore.duplicates import groups
 from metastore.errors import InvalidInputError, MixedDirectionError, UnknownNameError
 from metastore.queries import query
 from metastore.recorded_spaces import RecordedSpaces
+from metastore.rows import Rows
 from metastore.types import DatasetRef, dataset_id
 from metastore.view import FloatArray, MetaFeatures, View
 
@@ -234,6 +235,12 @@ def read_space(con: duckdb.DuckDBPyConnection, algorithm: str) -> SearchSpace:
         known = con.execute("SELECT DISTINCT algorithm FROM store.runs").fetchall()
         raise UnknownNameError(not_found("algorithm", algorithm, [row[0] for row in known]))
     return infer((json.loads(text) for (text,) in configs), name=algorithm)
+
+
+def rows_of(cursor: duckdb.DuckDBPyConnection) -> Rows:
+    """Return a result as dictionaries by column name."""
+    names = column_names(cursor)
+    return Rows(names, (dict(zip(names, row, strict=True)) for row in cursor.fetchall()))
 
 
 def column_names(cursor: duckdb.DuckDBPyConnection) -> list[str]:

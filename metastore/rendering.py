@@ -20,6 +20,7 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 
 from metastore.harmless import harmless
+from metastore.rows import Rows
 
 
 class Form(StrEnum):
@@ -33,7 +34,8 @@ class Form(StrEnum):
 def render(rows: Sequence[Mapping[str, Any]], form: Form, *, width: int | None = None) -> str:
     r"""Return rows as text in the asked form.
 
-    NaN and infinities are null in JSON, which has no other word for them.
+    NaN and infinities are null in JSON, which has no other word for them. Of `Rows` without a row
+    CSV has the header.
 
     >>> print(render([{"a": 1, "b": float("nan")}], Form.JSON))
     [
@@ -90,9 +92,9 @@ def _is_text(value: Any) -> bool:
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     out = io.StringIO()
-    if not rows:
+    columns = list(rows[0]) if rows else list(rows.columns) if isinstance(rows, Rows) else []
+    if not columns:
         return ""
-    columns = list(rows[0])
     writer = csv.DictWriter(out, columns)
     writer.writeheader()
     for row in rows:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import duckdb
@@ -16,19 +15,12 @@ from metastore.absorb import waiting
 from metastore.errors import InvalidInputError, UnknownNameError
 from metastore.journal import Claim
 from metastore.queries import query
-from metastore.reading import column_names, not_found, read_space
+from metastore.reading import not_found, read_space, rows_of
+from metastore.rows import Row, Rows
 from metastore.start_checks import fault
 from metastore.starts import Start
 from metastore.store import MetaStore
 from metastore.types import RunStatus
-
-Row = dict[str, Any]
-
-
-def rows_of(cursor: duckdb.DuckDBPyConnection) -> list[Row]:
-    """Return a result as dictionaries by column name."""
-    names = column_names(cursor)
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 @contextmanager
@@ -55,7 +47,7 @@ class RunFilter:
     limit: int = 20
 
 
-def runs(store: MetaStore, which: RunFilter) -> list[Row]:
+def runs(store: MetaStore, which: RunFilter) -> Rows:
     """Return the newest runs, with their results.
 
     Raises:
@@ -121,13 +113,13 @@ _MODULES = re.compile(r"\b(?:[a-z_]\w*\.)+(?=[A-Z])")
 _PART_OF_ID = re.compile(r"[0-9a-fA-F-]{4,36}")
 
 
-def datasets(store: MetaStore) -> list[Row]:
+def datasets(store: MetaStore) -> Rows:
     """Return all datasets with the number of their runs and meta-features."""
     with _labelled(store) as con:
         return rows_of(con.execute(query("list_datasets")))
 
 
-def metrics(store: MetaStore) -> list[Row]:
+def metrics(store: MetaStore) -> Rows:
     """Return all metrics, the most recorded first, with their direction."""
     with store.reader() as con:
         return rows_of(con.execute(query("list_metrics")))

@@ -31,14 +31,15 @@ from metastore.journal import Claim
 from metastore.paths import StorePaths
 from metastore.reading import (
     Strange,
-    column_names,
     described,
     id_of,
     label_of,
     read_space,
     read_view,
+    rows_of,
 )
 from metastore.recording import Recording
+from metastore.rows import Rows
 from metastore.starting import Starting
 from metastore.zones import unread, without_zones
 
@@ -354,9 +355,7 @@ class MetaStore(Recording, Starting):
         with self._asked(sql, parameters) as found:
             return found.df()
 
-    def rows(
-        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
-    ) -> list[dict[str, Any]]:
+    def rows(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> Rows:
         """Return the rows of a read-only SQL query as dictionaries by column name.
 
         Columns of one name are told apart as in `query`: `value`, `value_1`, ... Times with a zone
@@ -366,8 +365,7 @@ class MetaStore(Recording, Starting):
             InvalidInputError: if DuckDB refuses the query.
         """
         with self._asked(sql, parameters) as found:
-            names = column_names(found)
-            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+            return rows_of(found)
 
     @contextmanager
     def _asked(

@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 
 from metastore.advice import Advised, advised
+from metastore.rows import Row, Rows
 from metastore.store import MetaStore
 from recommenders.heavy_tails import tempered, unbounded
 from recommenders.replay import random_regret, regrets
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +64,12 @@ class Report:
 
     worths: tuple[Worth, ...]
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> Rows:
         """Return one row a dataset and metric, for JSON and CSV."""
-        return [
-            {**{name: getattr(one, name) for name in Worth.__dataclass_fields__}, "gain": one.gain}
-            for one in self.worths
-        ]
+        columns = (*Worth.__dataclass_fields__, "gain")
+        return Rows(
+            columns, ({name: getattr(one, name) for name in columns} for one in self.worths)
+        )
 
     def shown(self) -> list[Row]:
         """Return the rows as people read them, regrets x100."""

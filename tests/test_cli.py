@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 
@@ -116,8 +117,23 @@ def test_json_and_csv_can_be_read_back(
 def test_an_empty_answer_is_valid_in_every_form(headstart: RunIt, small_store: Path) -> None:
     nothing = ("query", "SELECT * FROM runs WHERE false")
     assert headstart(*nothing, "--json").json == []
-    assert headstart(*nothing, "--csv").out == ""
+    with_rows = headstart("query", "SELECT * FROM runs", "--csv").out
+    assert headstart(*nothing, "--csv").out.split() == with_rows.split()[:1]
     assert headstart(*nothing).out == "nothing found\n"
+
+
+@pytest.mark.parametrize("name", ["runs", "datasets", "starts"])
+def test_csv_without_a_row_has_the_columns_of_one_with_rows(
+    name: str, headstart: RunIt, small_store: Path
+) -> None:
+    metastore.open("empty")
+    empty = headstart(name, "--store", "empty", "--csv").out.splitlines()
+    metastore.open(small_store).add_start({"w": np.ones((2, 2))}, name="mine")
+    full = headstart(name, "--csv").out.splitlines()
+    assert len(full) > 1
+    assert empty == full[:1]
+    if name == "runs":
+        assert headstart("runs", "--status", "pruned", "--csv").out.splitlines() == empty
 
 
 def test_show_takes_a_run_by_the_end_of_its_id(headstart: RunIt, small_store: Path) -> None:

@@ -6,21 +6,27 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from metastore.rows import Row, Rows
 from metastore.start_checks import fault
 from metastore.starts import Start
 from recommenders.starts.advice import StartsAnswer
 
 _MOST = 4
 
+_REGISTRY = (
+    "start", "method", "takes", "most_classes", "validation", "trained_on", "licence", "id",
+)  # fmt: skip
+_FULL = ("seconds", "source")
 
-def registry_rows(starts: Sequence[Start], *, full: bool = False) -> list[dict[str, Any]]:
+
+def registry_rows(starts: Sequence[Start], *, full: bool = False) -> Rows:
     """Return the registry as rows, one a start.
 
     Args:
         starts: of the registry.
         full: with what is too long for a table that people read.
     """
-    return [
+    rows: list[Row] = [
         {
             "start": one.name,
             "method": one.method,
@@ -34,6 +40,7 @@ def registry_rows(starts: Sequence[Start], *, full: bool = False) -> list[dict[s
         }
         for one in starts
     ]
+    return Rows((*_REGISTRY, *(_FULL if full else ())), rows)
 
 
 def advice_rows(answer: StartsAnswer) -> list[dict[str, Any]]:
