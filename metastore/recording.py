@@ -23,6 +23,8 @@ from metastore.tracking import check_can_be_tracked, config_of, results_of
 from metastore.types import Config, DatasetRef, RunRecord, dataset_id
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
     from metastore.metafeatures import MetaFeature
     from metastore.search_space import SearchSpace
     from metastore.tabular import Table
@@ -75,7 +77,7 @@ class Recording:
         tags: Mapping[str, str] | None = None,
         parent: UUID | None = None,
         higher_is_better: Mapping[str, bool] | None = None,
-        space: SearchSpace | None = None,
+        space: SearchSpace | Mapping[str, BaseDistribution] | None = None,
         metafeatures: bool = True,
     ) -> Run:
         """Return a run to train in: `with store.run(...) as run: ... run.result(accuracy=0.9)`.
@@ -92,13 +94,20 @@ class Recording:
             tags: free text by name.
             parent: id of the run this one belongs to.
             higher_is_better: direction of metrics with unfamiliar names.
-            space: the search space that the config was drawn from.
+            space: the search space that the config was drawn from, or Optuna's distributions by
+                parameter.
             metafeatures: whether to compute the meta-features of cells not seen before, after
                 the run has ended.
 
         Raises:
-            InvalidInputError: if the dataset or the config cannot be recorded.
+            InvalidInputError: if the dataset or the config cannot be recorded, or a direction or
+                the space is none.
         """
+        if higher_is_better is not None and not isinstance(higher_is_better, Mapping):
+            raise InvalidInputError(
+                "higher_is_better: expected True or False by metric, such as "
+                f"{{'score': True}}, got {higher_is_better!r}"
+            )
         ref, table = describe(dataset, target)
         storable = checked(
             RunRecord(
@@ -110,7 +119,7 @@ class Recording:
                 split=split,
                 tags={} if tags is None else tags,
                 parent=parent,
-                space="" if space is None else space.to_json(),
+                space="" if space is None else _space(space),
             )
         )
         after = None
@@ -282,6 +291,12 @@ class Recording:
     def close(self) -> None:
         """Release this process's journal; recording again opens a new one."""
         self._recorder.journal.close()
+
+
+def _space(space: SearchSpace | Mapping[str, BaseDistribution]) -> str:
+    from metastore.search_space import as_space  # noqa: PLC0415 - few runs say theirs
+
+    return as_space(space, "space").to_json()
 
 
 def _named(algorithm: object) -> str:

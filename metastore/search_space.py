@@ -324,3 +324,33 @@ class SearchSpace:
     def describe(self) -> str:
         """Return a table a person can read: type, range, scale, and when each is active."""
         return space_text.table(self)
+
+
+def as_space(given: SearchSpace | Mapping[str, BaseDistribution], what: str) -> SearchSpace:
+    """Return a search space, made of Optuna's distributions by name where these are given.
+
+    Args:
+        given: the space or the distributions.
+        what: what it is called where it was given.
+
+    Raises:
+        InvalidInputError: if it is neither.
+
+    >>> from optuna.distributions import FloatDistribution
+    >>> len(as_space({"C": FloatDistribution(1, 5)}, "space"))
+    1
+    """
+    from optuna.distributions import BaseDistribution  # noqa: PLC0415 - slow to import
+
+    if isinstance(given, SearchSpace):
+        return given
+    if isinstance(given, Mapping):
+        wrong = [name for name in given if not isinstance(given[name], BaseDistribution)]
+        if not wrong:
+            return SearchSpace(dict(given))
+        got = f"{wrong[0]!r}: {given[wrong[0]]!r}"[:80]
+    else:
+        got = repr(given)[:80]
+    raise InvalidInputError(
+        f"{what}: expected a SearchSpace, or optuna.distributions by parameter, got {got}"
+    )

@@ -8,14 +8,12 @@ can say later what its advice was worth.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from metastore.describing import Describing
 from metastore.errors import UnknownNameError
 from metastore.metrics import tells_little
-from metastore.search_space import SearchSpace
 from metastore.store import MetaStore
 from metastore.types import Observation, RunStatus
 from metastore.view import View
@@ -23,7 +21,7 @@ from recommenders.asked_file import AskedFile, teaches_the_same
 from recommenders.asked_kind import fits, kind_of, say_what_does_not_fit
 from recommenders.budgeting import Budget, Plan, plan
 from recommenders.pool_recommender import PoolRecommender
-from recommenders.recommender import AskedTask, Recommendation
+from recommenders.recommender import AskedTask, Recommendation, Spaces
 from recommenders.registry import keeping, make
 from recommenders.sparseness import thinly_covered
 
@@ -65,7 +63,7 @@ class Question:
     seed: int = 0
     near_duplicates: bool = False
     as_new: bool = False
-    search_space: Mapping[str, SearchSpace] | None = field(default=None, hash=False)
+    search_space: Spaces | None = field(default=None, hash=False)
     record: bool = True
     budget_seconds: float | None = None
 

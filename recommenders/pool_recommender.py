@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self, SupportsFloat
 import numpy as np
 
 from metastore.errors import InvalidInputError
-from metastore.search_space import SearchSpace
+from metastore.search_space import as_space
 from metastore.space_reconcile import Reconciliation
 from metastore.types import Observation, RunStatus, canonical_json
 from metastore.view import FloatArray, View
@@ -24,7 +24,7 @@ from recommenders.durations import Durations, Took
 from recommenders.encoding import Key
 from recommenders.new_configs import EACH, new_configs
 from recommenders.per_second import worth_most
-from recommenders.recommender import AskedTask, Candidate, Evidence, Recommendation
+from recommenders.recommender import AskedTask, Candidate, Evidence, Recommendation, Spaces
 from recommenders.scores import Past, Table
 from recommenders.sessions import Seen, Session, Step, evidence
 from recommenders.spaces import SpacePool, pool_of
@@ -71,27 +71,37 @@ class PoolRecommender(ABC):
             raise InvalidInputError(f"{self.name}: call fit(view) before recommend(...)")
         return self._past
 
-    def fit(self, view: View, search_space: Mapping[str, SearchSpace] | None = None) -> Self:
+    def fit(self, view: View, search_space: Spaces | None = None) -> Self:
         """Learn from `view`, and return self.
 
         Args:
             view: past runs.
-            search_space: by algorithm, where an answer may lie; None for what past configs show.
-                `reconciled` says which past configs fit into it.
+            search_space: by algorithm, where an answer may lie, a `SearchSpace` or Optuna's
+                distributions by parameter; None for what past configs show. `reconciled` says
+                which past configs fit into it.
 
         Raises:
-            InvalidInputError: if `search_space` is no mapping by algorithm.
+            InvalidInputError: if `view` is none, or `search_space` no mapping by algorithm.
         """
+        if not isinstance(view, View):
+            raise InvalidInputError(
+                "view: expected the past runs of one metric, such as store.view('accuracy'), got "
+                f"{type(view).__name__}"
+            )
         if search_space is not None and not isinstance(search_space, Mapping):
             raise InvalidInputError(
                 "search_space: expected {algorithm: SearchSpace, ...}, got "
                 f"{type(search_space).__name__}"
             )
+        spaces = {
+            algorithm: as_space(space, f"search_space of algorithm {algorithm!r}")
+            for algorithm, space in (search_space or {}).items()
+        }
         with one_thread():
             self.fit_past(Past.of(view))
             if search_space is not None:
                 past = self.past.default_pool.keys
-                self._offered = pool_of(search_space, past, self.seed)
+                self._offered = pool_of(spaces, past, self.seed)
         return self
 
     @property
@@ -118,7 +128,7 @@ class PoolRecommender(ABC):
     def recommend(
         self,
         task: Any,
-        observed: Sequence[Observation] = (),
+        observed: Sequence[Observation] | None = (),
         n: int = 1,
         candidates: Sequence[Candidate] | None = None,
     ) -> list[Recommendation]:
@@ -126,7 +136,8 @@ class PoolRecommender(ABC):
 
         Args:
             task: what is asked about, see `recommenders.tasks.resolve`.
-            observed: what was already run on this task, values in the metric's own direction.
+            observed: what was already run on this task, values in the metric's own direction;
+                None for nothing.
             n: how many to return; fewer come back only when the pool has no more. It grows with
                 what was observed, and for one question by some two thousand new configs at most.
             candidates: the pool to choose from; None for the search space that was fitted with,
@@ -139,7 +150,7 @@ class PoolRecommender(ABC):
             UnknownNameError: if `task` is a name that the view does not know.
         """
         check_count("n", n)
-        asked = resolve(task, self.past.view)
+        asked, observed = resolve(task, self.past.view), () if observed is None else observed
         with one_thread():
             table, seen = self._pool(list(observed), candidates, int(n))
             step = self.session(asked, table).step(seen, int(n))
@@ -150,7 +161,7 @@ class PoolRecommender(ABC):
         self,
         task: Any,
         left: float,
-        observed: Sequence[Observation] = (),
+        observed: Sequence[Observation] | None = (),
         candidates: Sequence[Candidate] | None = None,
         most: int | None = None,
     ) -> Recommendation | None:
@@ -180,7 +191,7 @@ class PoolRecommender(ABC):
             check_count("most", most)
         if not self.timed:
             return next(iter(self.recommend(task, observed, 1, candidates)), None)
-        asked = resolve(task, self.past.view)
+        asked, observed = resolve(task, self.past.view), () if observed is None else observed
         with one_thread():
             table, seen = self._pool(list(observed), candidates, 1)
             seconds = self._seconds(asked, table, observed)

@@ -19,6 +19,9 @@ from metastore.view import FloatArray, View
 Candidate = tuple[str, Config]
 """An algorithm's name and a config of it."""
 
+Spaces = Mapping[str, SearchSpace | Mapping[str, Any]]
+"""A search space, or Optuna's distributions by parameter, by algorithm."""
+
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
@@ -138,14 +141,14 @@ class Recommender(Protocol):
 
     name: str
 
-    def fit(self, view: View, search_space: Mapping[str, SearchSpace] | None = None) -> Self:
+    def fit(self, view: View, search_space: Spaces | None = None) -> Self:
         """Learn from `view`; `search_space` gives, by algorithm, where new configs may lie."""
         ...
 
     def recommend(
         self,
         task: Any,
-        observed: Sequence[Observation] = (),
+        observed: Sequence[Observation] | None = (),
         n: int = 1,
         candidates: Sequence[Candidate] | None = None,
     ) -> list[Recommendation]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 
 import recommenders
+from metastore import MetaStore
 from metastore.errors import InvalidInputError, UnknownNameError
 from metastore.search_space import SearchSpace
 from recommenders.explaining import explanation
@@ -107,6 +109,30 @@ def test_what_became_of_past_configs_in_a_given_space_is_said() -> None:
     (advice,) = one.recommend("d0", candidates=[("a", {"c": high + 0.5})])
     assert recommenders.make("portfolio").fit(view).reconciled == {}
     assert "changed to fit the space" in explanation(advice, "accuracy")
+
+
+def test_distributions_by_parameter_are_a_space() -> None:
+    view = small_view([[0.1, 0.2], [0.3, 0.1]])
+    plain = {"n": IntDistribution(100, 105)}
+    for space in (plain, SearchSpace(plain)):
+        fitted = recommenders.make("random").fit(view, search_space={"other": space})
+        found = fitted.recommend("d0", None, n=9)
+        assert {one.config["n"] for one in found} == set(range(100, 106))
+    assert fitted.recommend_within("d0", np.inf, None) is not None
+
+
+@pytest.mark.parametrize(
+    "given", [{"C": FloatDistribution(1, 5)}, {"svc": {"C": (1, 5)}}, {"svc": None}, [1]]
+)
+def test_what_is_no_search_space_by_algorithm_is_one_clear_error(given: Any) -> None:
+    with pytest.raises(InvalidInputError, match=r"search_space.*algorithm"):
+        recommenders.make("random").fit(small_view([[0.1, 0.2]]), search_space=given)
+
+
+def test_a_store_is_no_view(store: MetaStore) -> None:
+    for given in (store, None):
+        with pytest.raises(InvalidInputError, match=r"store\.view\('accuracy'\)"):
+            recommenders.make("random").fit(given)  # type: ignore[arg-type]
 
 
 def test_no_space_no_answer() -> None:

@@ -18,6 +18,7 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+from optuna.distributions import FloatDistribution
 from sklearn.svm import SVC
 
 import metastore
@@ -501,3 +502,17 @@ def test_a_loss_that_still_has_its_gradient_is_a_number(store: MetaStore) -> Non
             run.result(accuracy=torch.tensor([0.5]))
     assert values(store, "loss") == [(0, 1.0), (None, 1.0)]
     assert values(store, "accuracy") == [(None, 0.5)]
+
+
+def test_distributions_by_parameter_are_a_space(store: MetaStore) -> None:
+    with store.run("d", "svc", {"C": 2.0}, space={"C": FloatDistribution(1, 5)}) as run:
+        run.result(accuracy=0.5)
+    assert store.search_space("svc").distributions == {"C": FloatDistribution(1, 5)}
+    for given in ({"C": (1, 5)}, "C"):
+        with pytest.raises(InvalidInputError, match=r"space: expected a SearchSpace, or optuna"):
+            store.run("d", "svc", {"C": 2.0}, space=given)  # type: ignore[arg-type]
+
+
+def test_a_direction_is_given_by_metric(store: MetaStore) -> None:
+    with pytest.raises(InvalidInputError, match=r"higher_is_better: expected True or False by met"):
+        store.run("d", "svc", {}, higher_is_better=True)  # type: ignore[arg-type]
