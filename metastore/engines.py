@@ -87,6 +87,7 @@ class FileEngine:
             StoreReadOnlyError: if it would have to be changed and cannot be.
             StoreFullError: if there is no room for it.
             StoreVersionError: if a newer Headstart wrote the store.
+            InvalidInputError: if the file is another program's database.
         """
         with self._lock:
             if not self.paths.database.exists():

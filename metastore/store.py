@@ -64,8 +64,8 @@ def open_store(path: str | Path, *, wait_seconds: float = 10.0, create: bool = T
         create: whether to make a store where there is none.
 
     Raises:
-        InvalidInputError: if there is a file where a folder is needed, or no store and `create`
-            is false.
+        InvalidInputError: if there is a file where a folder is needed, another program's DuckDB
+            database, or no store and `create` is false.
         StoreVersionError: if a newer Headstart wrote the store.
     """
     if not create and not is_there(path):

@@ -18,6 +18,7 @@ from metastore.errors import HeadstartError, InvalidInputError, StoreBusyError, 
 from metastore.migrations import Migration
 from metastore.paths import StorePaths
 from metastore.types import DatasetRef, MetricValue, RunRecord
+from tests.commands import RunIt
 from tests.folders import unwritable
 from tests.processes import running
 
@@ -120,6 +121,44 @@ def test_storage_is_of_the_version_that_both_read(store: MetaStore) -> None:
             "SELECT tags FROM duckdb_databases() WHERE database_name = 'store'"
         ).fetchall()[0][0]
     assert tags["storage_version"].startswith(STORAGE_VERSION[:4])
+
+
+FOREIGN = {
+    "one of its own": "CREATE TABLE mine AS SELECT 1 AS a",
+    "a name that is Headstart's": "CREATE TABLE runs AS SELECT 1 AS a",
+    "migrations of its own": "CREATE TABLE migrations AS SELECT 1 AS id, 'first' AS name",
+    "a view": "CREATE VIEW seen AS SELECT 1 AS a",
+    "another schema": "CREATE SCHEMA s; CREATE TABLE s.migrations (number INT, name VARCHAR, "
+    "applied_at TIMESTAMP)",
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_database_with_tables_of_its_own_is_no_store_and_stays_as_it_is(
+    kind: str, tmp_path: Path, headstart: RunIt
+) -> None:
+    path = tmp_path / "mine.duckdb"
+    with duckdb.connect(str(path)) as con:
+        con.execute(FOREIGN[kind])
+    before = path.read_bytes()
+    (tmp_path / "runs.csv").write_text("dataset,config,metric,value\nd,{},accuracy,0.5\n")
+    for words in (("datasets",), ("query", "SELECT 1"), ("import", "table", "runs.csv")):
+        ended = headstart(*words, "--store", path)
+        assert ended.status == 2
+        assert f"{path} is no Headstart store: it is a DuckDB database with tables" in ended.err
+    with pytest.raises(InvalidInputError, match="name a new path"):
+        metastore.open(path)
+    assert path.read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "runs.csv"]
+
+
+def test_an_empty_database_becomes_a_store(tmp_path: Path) -> None:
+    path = tmp_path / "mine.duckdb"
+    with duckdb.connect() as con:  # a file of DuckDB 2's own storage cannot be lowered
+        con.execute(f"ATTACH '{path}' AS mine (STORAGE_VERSION '{STORAGE_VERSION}')")
+    store = metastore.open(path)
+    store.add(record(1))
+    assert store.view("accuracy").n_cells == 1
 
 
 def test_a_newer_store_is_refused(store: MetaStore) -> None:

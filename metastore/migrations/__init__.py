@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from metastore.bound import execute
-from metastore.errors import StoreVersionError
+from metastore.errors import InvalidInputError, StoreVersionError
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,14 +37,38 @@ def migrations() -> list[Migration]:
 
 
 def applied(con: duckdb.DuckDBPyConnection) -> set[int]:
-    """Return the numbers of the migrations that the store has."""
-    exists = con.execute(
-        "SELECT count(*) FROM duckdb_tables() "
-        "WHERE database_name = 'store' AND table_name = 'migrations'"
+    """Return the numbers of the migrations that the store has.
+
+    Raises:
+        InvalidInputError: if the file has tables or views, but none of Headstart's migrations.
+    """
+    numbered = con.execute(
+        "SELECT count(*) FROM duckdb_columns() WHERE database_name = 'store' "
+        "AND schema_name = 'main' AND table_name = 'migrations' "
+        "AND column_name IN ('number', 'name', 'applied_at')"
     ).fetchone()
-    if not exists or not exists[0]:
-        return set()
-    return {row[0] for row in con.execute("SELECT number FROM store.migrations").fetchall()}
+    if numbered == (3,):
+        have = con.execute("SELECT number FROM store.main.migrations").fetchall()
+        return {row[0] for row in have}
+    _check_empty(con)
+    return set()
+
+
+def _check_empty(con: duckdb.DuckDBPyConnection) -> None:
+    """Raise InvalidInputError if the file holds what is not Headstart's."""
+    others = con.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'store' UNION ALL "
+        "SELECT view_name FROM duckdb_views() WHERE database_name = 'store' AND NOT internal "
+        "ORDER BY ALL"
+    ).fetchall()
+    if not others:
+        return
+    path = con.execute("SELECT path FROM duckdb_databases() WHERE database_name = 'store'")
+    names = ", ".join(name for (name,) in others[:5]) + (", ..." if len(others) > 5 else "")
+    raise InvalidInputError(
+        f"{(path.fetchone() or ('the file',))[0]} is no Headstart store: it is a DuckDB database "
+        f"with tables of its own ({names}); name a new path"
+    )
 
 
 def missing(con: duckdb.DuckDBPyConnection) -> list[Migration]:
@@ -52,6 +76,7 @@ def missing(con: duckdb.DuckDBPyConnection) -> list[Migration]:
 
     Raises:
         StoreVersionError: if the store has a migration that this Headstart does not know.
+        InvalidInputError: if the file is another program's database.
     """
     known = migrations()
     have = applied(con)
