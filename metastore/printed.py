@@ -7,7 +7,7 @@ import re
 import warnings
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
-from metastore.errors import InvalidInputError
+from metastore.errors import HeadstartError
 from metastore.journal import NotRecordedWarning
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class PrintedMetrics:
             return
         try:
             self.run.log(step, **metrics)
-        except InvalidInputError as error:
+        except HeadstartError as error:  # what is left behind may print after the run's end
             if not self.warned:
                 self.warned = True
                 words = f"a printed line was not recorded, nor will others like it: {error}"

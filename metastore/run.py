@@ -65,6 +65,7 @@ class Run:
         self._error = ""
         self._clock = time.monotonic()
         self._begun = False
+        self._ended = False
         self._token: Token[Run | None] | None = None
 
     def __enter__(self) -> Self:
@@ -91,10 +92,10 @@ class Run:
 
         Raises:
             InvalidInputError: if a value is no number or `step` no integer.
-            HeadstartError: if the run was not begun by `with`.
+            HeadstartError: if the run was not begun by `with`, or has ended with its block.
         """
-        self._check_begun()
         with self._recorder.journal.lock:
+            self._check_open()
             self._append(self._said.points(step, metrics))
 
     def result(self, **metrics: float) -> None:
@@ -105,10 +106,10 @@ class Run:
 
         Raises:
             InvalidInputError: if a value is no number.
-            HeadstartError: if the run was not begun by `with`.
+            HeadstartError: if the run was not begun by `with`, or has ended with its block.
         """
-        self._check_begun()
         with self._recorder.journal.lock:
+            self._check_open()
             values = self._said.finals(metrics)
             self._append(values)
         for value in values:
@@ -126,11 +127,16 @@ class Run:
             f"{self._error}: the run is recorded as failed", NotFiniteWarning, stacklevel=3
         )
 
-    def _check_begun(self) -> None:
+    def _check_open(self) -> None:
         if not self._begun:
             raise HeadstartError(
                 "this run was not begun, so nothing can be recorded of it: train inside "
                 "`with store.run(...) as run:`"
+            )
+        if self._ended:
+            raise HeadstartError(
+                "this run has ended with its `with` block, so nothing more can be recorded of it: "
+                "say results inside the block, or open another run"
             )
 
     def pruned(self) -> None:
@@ -172,6 +178,7 @@ class Run:
             self._recorder.write(
                 lambda: self._recorder.end_line(self.id, status, seconds, self._error)
             )
+            self._ended = True
         if self._after is not None and error is None:
             self._after()
 

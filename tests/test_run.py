@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import math
 import os
@@ -516,3 +517,28 @@ def test_distributions_by_parameter_are_a_space(store: MetaStore) -> None:
 def test_a_direction_is_given_by_metric(store: MetaStore) -> None:
     with pytest.raises(InvalidInputError, match=r"higher_is_better: expected True or False by met"):
         store.run("d", "svc", {}, higher_is_better=True)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("error", [None, ValueError("no split")])
+def test_a_run_that_has_ended_takes_nothing_more(store: MetaStore, error: Exception | None) -> None:
+    with contextlib.suppress(ValueError), store.run("d", "svc", {"C": 1}) as run:
+        run.result(accuracy=0.5)
+        if error is not None:
+            raise error
+    refused: list[str] = []
+
+    def say_more() -> None:
+        for say in (lambda: run.result(accuracy=0.9), lambda: run.log(loss=1.0)):
+            try:
+                say()
+            except HeadstartError as said:
+                refused.append(str(said))
+
+    say_more()
+    thread = threading.Thread(target=say_more)
+    thread.start()
+    thread.join()
+    assert len(refused) == 4
+    assert all("has ended with its `with` block" in words for words in refused)
+    found = store.rows("SELECT metric, value FROM metric_values")
+    assert found == [{"metric": "accuracy", "value": 0.5}]
