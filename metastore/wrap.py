@@ -91,26 +91,27 @@ def _follow(
             (process.stderr, sys.stderr, LastLine(last)),
         )
     ]
-    try:
-        with _terminable():
-            for thread in threads:
-                thread.start()
-            status = process.wait(timeout)
-    except subprocess.TimeoutExpired:
-        _stop(process, signal.SIGTERM)
-        run.timed_out()
-        return 124
-    except _TerminatedError:
-        _stop(process, signal.SIGTERM)
-        run.interrupted("ended by signal SIGTERM")
-        return 128 + signal.SIGTERM
-    except KeyboardInterrupt:
-        _stop(process, signal.SIGINT)
-        run.interrupted("KeyboardInterrupt")
-        return 128 + signal.SIGINT
-    finally:
-        for thread in filter(threading.Thread.is_alive, threads):
-            thread.join(LINGER_SECONDS)  # what the command left behind may hold its output open
+    with contextlib.ExitStack() as stopped:
+        try:
+            with _terminable(stopped):
+                for thread in threads:
+                    thread.start()
+                status = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            _stop(process, signal.SIGTERM)
+            run.timed_out()
+            return 124
+        except _TerminatedError as asked:
+            _stop(process, asked.number)
+            run.interrupted(f"ended by signal {asked.number.name}")
+            return 128 + asked.number
+        except KeyboardInterrupt:
+            _stop(process, signal.SIGINT)
+            run.interrupted("KeyboardInterrupt")
+            return 128 + signal.SIGINT
+        finally:
+            for thread in filter(threading.Thread.is_alive, threads):
+                thread.join(LINGER_SECONDS)  # what the command left behind may hold its output open
     if status < 0:
         name = signal.Signals(-status).name
         tell = run.interrupted if name in STOPPED else run.failed
@@ -123,24 +124,44 @@ def _follow(
 
 
 class _TerminatedError(Exception):
-    """This process was asked to end."""
+    """This process was asked to end, by a signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = signal.Signals(number)
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Turn SIGTERM into an exception, so that the command ends too and the run is told."""
+def _terminable(stopped: contextlib.ExitStack) -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into an exception, so that the command ends too and the run is told.
+
+    A signal that is ignored, as SIGHUP under `nohup`, stays so. Once one came, others are ignored
+    until `stopped` is closed: a terminal that closes may send several.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    names = (name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+    heeded = [n for n in map(signal.Signals.__getitem__, names) if not _is_ignored(n)]
 
-    def raise_it(*_: object) -> None:
-        raise _TerminatedError
+    def raise_it(number: int, _: object) -> None:
+        for one in heeded:
+            signal.signal(one, signal.SIG_IGN)
+        raise _TerminatedError(number)
 
-    before = signal.signal(signal.SIGTERM, raise_it)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with contextlib.ExitStack() as handled:
+        for one in heeded:
+            handled.callback(signal.signal, one, signal.signal(one, raise_it))
+        try:
+            yield
+        except _TerminatedError:
+            stopped.push(handled.pop_all())
+            raise
+
+
+def _is_ignored(number: signal.Signals) -> bool:
+    """Whether a signal is not to be touched; None is a handler that Python does not know."""
+    return signal.getsignal(number) in (signal.SIG_IGN, None)
 
 
 def _stop(process: subprocess.Popen[bytes], first: signal.Signals) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -255,16 +256,25 @@ def test_a_reader_that_leaves_does_not_stop_the_training(store: metastore.MetaSt
     assert runs(store, RunFilter())[0]["results"] == ["accuracy=0.75"]
 
 
+@pytest.fixture
+def hangs_up() -> Iterator[None]:
+    """What is started heeds SIGHUP, even where these tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize(
     ("number", "status", "error"),
     [
         (signal.SIGTERM, "interrupted", "ended by signal SIGTERM"),
+        (signal.SIGHUP, "interrupted", "ended by signal SIGHUP"),
         (signal.SIGINT, "interrupted", "KeyboardInterrupt"),
         (signal.SIGKILL, "crashed", "the process that ran it"),
     ],
 )
 def test_signals_to_the_wrapper(
-    number: int, status: str, error: str, store: metastore.MetaStore, tmp_path: Path
+    number: int, status: str, error: str, store: metastore.MetaStore, hangs_up: None
 ) -> None:
     code = "import os, time; print(os.getpid(), flush=True); time.sleep(20)"
     process = headstart(store, PY, "-c", code)
@@ -282,3 +292,31 @@ def test_signals_to_the_wrapper(
     (row,) = runs(store, RunFilter())
     assert row["status"] == status
     assert row["error"].startswith(error)
+
+
+def test_several_hang_ups_are_one(store: metastore.MetaStore, hangs_up: None) -> None:
+    code = (
+        "import signal, time\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "signal.signal(signal.SIGTERM, lambda *_: exit(time.sleep(1)))\n"
+        "print('ready', flush=True); time.sleep(20)"
+    )
+    process = headstart(store, PY, "-c", code)
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    for _ in range(3):
+        os.kill(process.pid, signal.SIGHUP)
+        time.sleep(0.3)
+    process.communicate(timeout=30)
+    (row,) = runs(store, RunFilter())
+    assert (row["status"], row["error"]) == ("interrupted", "ended by signal SIGHUP")
+
+
+def test_a_hang_up_is_ignored_under_nohup(store: metastore.MetaStore, hangs_up: None) -> None:
+    code = "print('ready', flush=True); import time; time.sleep(2); print('accuracy=0.5')"
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    process = headstart(store, PY, "-c", code)
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    os.kill(process.pid, signal.SIGHUP)
+    process.communicate(timeout=30)
+    assert runs(store, RunFilter())[0]["status"] == "completed"
