@@ -128,7 +128,8 @@ def test_csv_without_a_row_has_the_columns_of_one_with_rows(
 ) -> None:
     metastore.open("empty")
     empty = headstart(name, "--store", "empty", "--csv").out.splitlines()
-    metastore.open(small_store).add_start({"w": np.ones((2, 2))}, name="mine")
+    said: Any = {"learner": {"type": "Conv4"}, "input_shape": (1, 28, 28)}
+    metastore.open(small_store).add_start({"w": np.ones((2, 2))}, name="mine", **said)
     full = headstart(name, "--csv").out.splitlines()
     assert len(full) > 1
     assert empty == full[:1]
