@@ -204,7 +204,7 @@ class _Fitting:
         if not reason:
             whole = codec.scale is not None and codec.scale.integer and isinstance(value, float)
             self.config[name] = codec.nearest(value) if whole and codec.code(value) < 0 else value
-        elif self.policy.outside == "project" and _projectable(codec, value):
+        elif self.policy.outside == "project" and projectable(codec, value):
             moved = codec.nearest(value)
             self.changes.append(f"{name!r}: {reason}, moved to {moved!r}")
             self.config[name] = moved
@@ -212,7 +212,8 @@ class _Fitting:
             self.misfit = f"{name!r}: {reason}"
 
 
-def _projectable(codec: Codec, value: Any) -> bool:
+def projectable(codec: Codec, value: Any) -> bool:
+    """Whether a value that a parameter cannot have lies near one that it can."""
     return codec.scale is not None and is_number(value) and not np.isnan(value)
 
 

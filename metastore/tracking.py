@@ -8,15 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from metastore.errors import InvalidInputError
+from metastore.journal import NotRecordedWarning
 
 LONGEST = 64
 """A list or mapping given by keyword with more values than this is taken for data."""
 
 _SIMPLE = (bool, int, float, str)
-
-
-class NotRecordedArgumentWarning(UserWarning):
-    """An argument that may be a hyperparameter is none that can be recorded."""
 
 
 def check_can_be_tracked(function: Callable[..., Any]) -> None:
@@ -89,7 +86,7 @@ def results_of(outcome: Any, name: str, *, said: bool) -> dict[str, float]:
             f"{name} returned {type(outcome).__name__}, and no result was recorded: expected a "
             "number, a mapping of numbers, or a tuple with one of them; or say "
             "`metastore.current_run().result(accuracy=...)` in it",
-            NotRecordedArgumentWarning,
+            NotRecordedWarning,
             stacklevel=3,
         )
     return {}
@@ -108,7 +105,7 @@ def _storable(named: Mapping[str, Any], function: Callable[..., Any]) -> dict[st
                 f"argument {name!r} of {getattr(function, '__name__', function)} is a "
                 f"{'class' if inspect.isclass(value) else 'function'}, which cannot be recorded: "
                 "give its name if it is a hyperparameter",
-                NotRecordedArgumentWarning,
+                NotRecordedWarning,
                 stacklevel=4,
             )
     return config

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from metastore.errors import InvalidInputError
 from metastore.search_space import SearchSpace
+from metastore.space_reconcile import projectable
 from metastore.types import canonical_json
 from recommenders.recommender import Recommendation
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
     from optuna.trial import FrozenTrial
 
 
@@ -50,7 +50,7 @@ def enqueue(study: Study, recommendations: Iterable[Recommendation] | Recommenda
         raise _no_recommendation(recommendations)
     trials = study.get_trials(deepcopy=False)
     known = {_key(_params(trial)) for trial in trials}
-    space = {name: one for trial in trials for name, one in trial.distributions.items()}
+    space = SearchSpace({name: one for t in trials for name, one in t.distributions.items()})
     count = 0
     for recommendation in recommendations:
         if not isinstance(recommendation, Recommendation):
@@ -67,43 +67,24 @@ def enqueue(study: Study, recommendations: Iterable[Recommendation] | Recommenda
     return count
 
 
-def fitted(
-    config: Mapping[str, Any], space: Mapping[str, BaseDistribution]
-) -> tuple[dict[str, Any], list[str]]:
+def fitted(config: Mapping[str, Any], space: SearchSpace) -> tuple[dict[str, Any], list[str]]:
     """Return what a study can try of a config, and what had to be changed, in words.
 
     Args:
         config: hyperparameters by name.
-        space: distributions by name, as far as they are known.
+        space: of the study, as far as it is known.
     """
-    from optuna.distributions import FloatDistribution, IntDistribution  # noqa: PLC0415 - there
-
     params, misfits = dict[str, Any](), list[str]()
     for name, value in config.items():
-        distribution = space.get(name)
-        if distribution is None or SearchSpace({name: distribution}).contains({name: value}):
+        reason = space.codecs[name].why_not(value) if name in space else ""
+        if not reason:
             params[name] = value
-            continue
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if number and isinstance(distribution, IntDistribution | FloatDistribution):
-            params[name] = _nearest(distribution, value)
-            grid = f" in steps of {distribution.step}" if distribution.step not in (None, 1) else ""
-            misfits.append(
-                f"{name}={value!r} is not in the study's [{distribution.low}, {distribution.high}]"
-                f"{grid}, {params[name]!r} is tried"
-            )
+        elif projectable(space.codecs[name], value):
+            params[name] = space.codecs[name].nearest(value)
+            misfits.append(f"{name!r}: {reason}, {params[name]!r} is tried")
         else:
-            misfits.append(f"{name}={value!r} is none of the study's, which draws {name} itself")
+            misfits.append(f"{name!r}: {reason}, the study draws it itself")
     return params, misfits
-
-
-def _nearest(distribution: IntDistribution | FloatDistribution, value: float) -> float | int:
-    """Return the nearest value that a range holds."""
-    inside = min(max(value, distribution.low), distribution.high)
-    if distribution.step:
-        steps = round((inside - distribution.low) / distribution.step)
-        inside = min(distribution.low + steps * distribution.step, distribution.high)
-    return int(inside) if isinstance(distribution.low, int) else float(inside)
 
 
 def _no_recommendation(given: object) -> InvalidInputError:

@@ -71,21 +71,18 @@ def worth_most(
         step = session.step(replace(seen, taken=~(fits & (seconds <= limit))), EACH)
         took = seconds[step.choice.columns]
         worth = improvements(step, best) / np.maximum(took, free)
-        keys = np.column_stack([_rounded(worth), _rounded(np.nan_to_num(step.score)), -took])
-        for place, key in enumerate(map(tuple, keys.tolist())):
+        rows = zip(worth.tolist(), np.nan_to_num(step.score).tolist(), took.tolist(), strict=True)
+        for place, (gain, score, duration) in enumerate(rows):
+            key = _rounded(gain), _rounded(score), -duration
             if key > highest:
                 found, highest = (step, place), key
         limit /= SHORTER
     return found
 
 
-def _rounded(values: FloatArray) -> FloatArray:
-    """Return numbers `(n,)` of which those that differ by rounding errors alone are equal."""
-    with np.errstate(divide="ignore"):
-        digits = 9 - np.floor(np.log10(np.abs(values)))
-    scale = 10.0 ** np.where(np.isfinite(digits), np.clip(digits, -300, 300), 0)
-    rounded: FloatArray = np.round(values * scale) / scale
-    return rounded
+def _rounded(value: float) -> float:
+    """Return a number that equals others which differ from it by rounding errors alone."""
+    return float(f"{value:.9g}")
 
 
 def improvements(step: Step, best: float) -> FloatArray:

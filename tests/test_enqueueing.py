@@ -98,9 +98,9 @@ def test_what_does_not_fit_the_study_is_fitted_aloud(study: optuna.Study) -> Non
     with pytest.warns(EnqueuedWarning) as said:
         assert enqueue(study, one) == 1
     words = str(said[0].message)
-    assert "C=12.5 is not in the study's [0.01, 0.1], 0.1 is tried" in words
-    assert "kernel='rbf' is none of the study's" in words
-    assert "degree=5 is not in the study's [2, 8] in steps of 2, 6 is tried" in words
+    assert "'C': 12.5 is outside [0.01, 0.1], 0.1 is tried" in words
+    assert "'kernel': 'rbf' is none of 'sigmoid', 'linear', the study draws it itself" in words
+    assert "'degree': 5 is not on the grid 2 + k * 2, 6 is tried" in words
     study.optimize(other, n_trials=1)
     tried = study.trials[1].params
     assert (tried["C"], tried["degree"]) == (0.1, 6)

@@ -135,6 +135,15 @@ def test_a_store_is_no_view(store: MetaStore) -> None:
             recommenders.make("random").fit(given)  # type: ignore[arg-type]
 
 
+def test_one_question_draws_a_bounded_number_of_new_configs() -> None:
+    configs: list[dict[str, object]] = [{"c": i / 7} for i in range(9)]
+    view = small_view(np.random.default_rng(0).random((3, 9)), configs=configs)
+    one = recommenders.make("portfolio").fit(view)
+    found = one.recommend("d0", n=10**9)
+    assert 2000 < len(found) < 3000
+    assert len(one.recommend("d0", n=1_500)) == 1_500
+
+
 def test_no_space_no_answer() -> None:
     one = recommenders.make("portfolio").fit(example(), {})
     assert one.recommend("d0", n=3) == []

@@ -16,7 +16,8 @@ from sklearn.svm import SVC
 
 from metastore import MetaStore, current_run
 from metastore.errors import InvalidInputError
-from metastore.tracking import LONGEST, NotRecordedArgumentWarning, config_of, results_of
+from metastore.journal import NotRecordedWarning
+from metastore.tracking import LONGEST, config_of, results_of
 
 X = np.arange(6.0).reshape(2, 3)
 
@@ -49,9 +50,9 @@ def test_hyperparameters_are_told_from_data(args: Any, kwargs: Any, expected: An
 
 
 def test_a_function_as_argument_is_left_out_aloud() -> None:
-    with pytest.warns(NotRecordedArgumentWarning, match="'kernel' of fit is a function"):
+    with pytest.warns(NotRecordedWarning, match="'kernel' of fit is a function"):
         assert config_of(fit, (X,), {"kernel": len}) == {"lr": 0.1, "depth": 3}
-    with pytest.warns(NotRecordedArgumentWarning, match="'kind' of fit is a class"):
+    with pytest.warns(NotRecordedWarning, match="'kind' of fit is a class"):
         config_of(fit, (X,), {"kind": SVC})
 
 
@@ -80,7 +81,7 @@ def test_what_holds_no_result_is_returned_and_said(store: MetaStore, outcome: An
     def train(lr: float) -> Any:
         return outcome
 
-    with pytest.warns(NotRecordedArgumentWarning, match="train returned"):
+    with pytest.warns(NotRecordedWarning, match="train returned"):
         assert train(0.1) is outcome
     (status,) = store.rows("SELECT status FROM run_states")
     assert status["status"] == "completed"
