@@ -16,7 +16,7 @@ Notation: R rows, N cells, C configs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -63,15 +63,20 @@ class Cells:
         con: a connection that reads.
         metric: the metric's name.
         labels: name by dataset id; a dataset whose line was lost goes by its id.
+        without: ids of runs that do not count.
     """
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, metric: str, labels: Mapping[str, str]
+        self,
+        con: duckdb.DuckDBPyConnection,
+        metric: str,
+        labels: Mapping[str, str],
+        without: Sequence[str] = (),
     ) -> None:
         with ThreadPoolExecutor(1) as pool:
             # Configs are read whole where most are used: then another thread can read them.
             reading = pool.submit(_texts, con.cursor()) if _most_are_used(con) else None
-            table = _table(con, metric)
+            table = _but(con, _table(con, metric), without)
             ids = _ids(table["config_id"])
             stored, texts = reading.result() if reading else _texts(con, ids)
         self._group(_Rows.of(table, places(stored, ids)), texts)
@@ -227,6 +232,15 @@ def _table(con: duckdb.DuckDBPyConnection, metric: str) -> Any:
         if not (runs[1:] == runs[:-1]).any():
             return found
     return arrow_table(con, _cells_of("last_results"), asked)
+
+
+def _but(con: duckdb.DuckDBPyConnection, table: Any, without: Sequence[str]) -> Any:
+    """Return the rows of an Arrow table whose run is none of these."""
+    if not without:
+        return table
+    hashes = con.execute("SELECT hash(unnest(?::UUID[])) AS run", [list(without)])
+    left_out = [run for (run,) in hashes.fetchall()]
+    return table.filter(~np.isin(_numbers(table["run"], "u8"), np.array(left_out, "u8")))
 
 
 def _cells_of(results: str) -> str:

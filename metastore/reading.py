@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import numpy as np
 
@@ -31,13 +32,14 @@ Strange = tuple[DatasetRef, Mapping[str, float]]
 _DETAILS = ("source_id", "fingerprint", "profile")
 
 
-def read_view(
+def read_view(  # noqa: PLR0913 - every option has a default and a name
     con: duckdb.DuckDBPyConnection,
     metric: str,
     algorithms: Sequence[str] = (),
     exclude: Iterable[str] = (),
     *,
     near_duplicates: bool = False,
+    without_runs: Iterable[str] = (),
 ) -> View:
     """Read all runs of a metric into a view.
 
@@ -47,6 +49,7 @@ def read_view(
         algorithms: only these; all when empty.
         exclude: names of datasets whose runs stay out; their meta-features stay in.
         near_duplicates: whether near-duplicates of the excluded datasets stay in.
+        without_runs: ids of runs that do not count.
 
     Raises:
         UnknownNameError: if no run has the metric, an algorithm has no runs of it, or an
@@ -57,7 +60,7 @@ def read_view(
     higher = direction(con, metric)
     labels = dataset_labels(con)
     wanted = [algorithms] if isinstance(algorithms, str) else list(algorithms)
-    cells = Cells(con, metric, labels)
+    cells = Cells(con, metric, labels, _run_ids(without_runs))
     _check_algorithms(cells, wanted, metric)
     view = cells.view(metric, higher, wanted)
     view = replace(view, spaces=RecordedSpaces.read(con, view.algorithms))
@@ -267,6 +270,23 @@ def not_found(kind: str, name: str, known: Iterable[str]) -> str:
     else:
         hint = "the store is empty: record or import runs first"
     return f"no {kind} {name!r} in the store; {hint}"
+
+
+def _run_ids(said: Iterable[str]) -> list[str]:
+    """Return ids of runs as they are compared.
+
+    Raises:
+        InvalidInputError: if one is no id.
+    """
+    found = []
+    for one in [said] if isinstance(said, str) else said:
+        try:
+            found.append(str(UUID(str(one))))
+        except ValueError:
+            raise InvalidInputError(
+                f"without_runs: expected ids of runs, got {one!r}; `headstart runs` lists them"
+            ) from None
+    return found
 
 
 def _check_algorithms(cells: Cells, wanted: list[str], metric: str) -> None:

@@ -252,6 +252,7 @@ class MetaStore(Recording, Starting):
         exclude: Iterable[str] | None = (),
         *,
         near_duplicates: bool = False,
+        without_runs: Iterable[str] = (),
     ) -> View:
         """Return one immutable table of past runs, larger-is-better.
 
@@ -265,6 +266,7 @@ class MetaStore(Recording, Starting):
             exclude: datasets whose runs stay out, together with their near-duplicates; their
                 meta-features stay, so that they can be asked about.
             near_duplicates: whether to keep the near-duplicates in.
+            without_runs: ids of runs that do not count.
 
         Raises:
             UnknownNameError: if the store has no such metric, algorithm or dataset.
@@ -275,7 +277,14 @@ class MetaStore(Recording, Starting):
         if not isinstance(metric, str):
             raise InvalidInputError(f"metric: expected its name, got {metric!r}")
         with self.reader() as con:
-            return read_view(con, metric, algorithms, names, near_duplicates=near_duplicates)
+            return read_view(
+                con,
+                metric,
+                algorithms,
+                names,
+                near_duplicates=near_duplicates,
+                without_runs=without_runs,
+            )
 
     def described(self, view: View) -> View:
         """Return a view of this store with the datasets' descriptions as they are now.

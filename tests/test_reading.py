@@ -96,6 +96,30 @@ def test_repeats_are_averaged_and_failures_kept_apart(store: MetaStore) -> None:
     assert [view.datasets[i] for i in view.failed_dataset] == []
 
 
+@pytest.mark.parametrize("folds", [False, True])
+def test_runs_that_do_not_count_are_as_though_not_there(store: MetaStore, folds: bool) -> None:
+    kept = [run("d", 0.4, seconds=1), run("d", 0.8, C=2), run("e", 0.1, C=5),
+            run("e", None, status="failed")]  # fmt: skip
+    gone = [run("d", 0.6, seconds=3), run("f", 0.9), run("e", 0.3, C=4), run("d", 0.2, C=2)]
+    if folds:
+        kept.append(run("d", 0.5, C=3, fold=0))
+    store.add(kept)
+    expected = store.view("accuracy")
+    store.add(gone)
+    found = store.rows(
+        "SELECT run_id::VARCHAR AS id FROM store.metric_values WHERE value IN (0.6, 0.9, 0.3, 0.2)"
+    )
+    ids = [row["id"] for row in found]
+    assert len(ids) == len(gone)
+    view = store.view("accuracy", without_runs=[one.upper() for one in ids])
+    pd.testing.assert_frame_equal(table(view), table(expected))
+    assert view.datasets == expected.datasets
+    assert len(view.failed_config) == len(expected.failed_config) == 1
+    assert len(store.view("accuracy").cell_score) == len(view.cell_score) + 2
+    with pytest.raises(InvalidInputError, match=r"without_runs: expected ids.*'the last one'"):
+        store.view("accuracy", without_runs=["the last one"])
+
+
 def test_a_dataset_on_which_everything_failed_is_there(store: MetaStore) -> None:
     store.add([run("d", 0.5), run("e", float("nan"), status="failed", seconds=2.0)])
     view = store.view("accuracy")

@@ -11,7 +11,7 @@ import numpy as np
 from metastore.errors import UnknownNameError
 from recommenders.starts.beliefs import log_odds
 from recommenders.starts.cross_validation import FloatArray
-from recommenders.starts.superseded_runs import of_present_weights
+from recommenders.starts.superseded_runs import superseded
 
 if TYPE_CHECKING:
     from metastore.store import MetaStore
@@ -92,7 +92,6 @@ def _view(store: MetaStore, leave_out: SupportSet | None) -> View | None:
 def _told(store: MetaStore) -> View | None:
     """Return the fine-tunings of starts as they are now; None where there never was one."""
     try:
-        view = store.view(METRIC, ALGORITHM)
+        return store.view(METRIC, ALGORITHM, without_runs=superseded(store, ALGORITHM))
     except UnknownNameError:
         return None
-    return of_present_weights(store, view, ALGORITHM)
