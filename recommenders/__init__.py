@@ -1,5 +1,9 @@
 """Recommenders: they learn from a view of past runs and say what to run next.
 
+What is named here is imported when it is first asked for, so that a process which needs one part
+of the package waits for no other.
+
+>>> from recommenders import make, names, usual
 >>> names()[:6]
 ('auto', 'best_on_average', 'copula', 'deep_kernel', 'deep_mixture', 'empirical_bayes')
 >>> names()[6:]
@@ -15,20 +19,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metastore.lazy import lazily
-from metastore.types import Observation
-from recommenders.asking import Answer, Question, ask
-from recommenders.enqueueing import enqueue
-from recommenders.recommender import (
-    AskedTask,
-    Evidence,
-    Neighbour,
-    Recommendation,
-    Recommender,
-)
-from recommenders.registry import make, names, usual
 
 if TYPE_CHECKING:
+    from metastore.types import Observation
+    from recommenders.asking import Answer, Question, ask
+    from recommenders.enqueueing import enqueue
     from recommenders.optuna_sampler import HeadstartSampler
+    from recommenders.recommender import (
+        AskedTask,
+        Evidence,
+        Neighbour,
+        Recommendation,
+        Recommender,
+    )
+    from recommenders.registry import make, names, usual
     from recommenders.search_cv import HeadstartSearchCV
 
 __all__ = [
@@ -49,7 +53,14 @@ __all__ = [
     "usual",
 ]
 
-# They bring Optuna and scikit-learn along, which asking by name does without.
 __getattr__ = lazily(
-    __name__, {"HeadstartSampler": "optuna_sampler", "HeadstartSearchCV": "search_cv"}
+    __name__,
+    {
+        **dict.fromkeys(__all__, "recommender"),
+        **dict.fromkeys(("Answer", "Question", "ask"), "asking"),
+        **dict.fromkeys(("make", "names", "usual"), "registry"),
+        "HeadstartSampler": "optuna_sampler",
+        "HeadstartSearchCV": "search_cv",
+        "enqueue": "enqueueing",
+    },
 )
