@@ -34,7 +34,7 @@ def commands() -> Iterator[tuple[str, Any]]:
         for part, below in (parts or {}).items():
             yield from walk(f"{name} {part}".strip(), below)
 
-    return walk("", typer.main.get_command(cli.app))
+    return walk("", typer.main.get_command(cli.application()))
 
 
 @pytest.mark.parametrize(("name", "command"), [pytest.param(n, c, id=n) for n, c in commands()])

@@ -53,6 +53,17 @@ def test_the_store_names_no_torch(package: str) -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("package", ["metastore", "recommenders", "learners"])
+def test_only_commands_know_typer(package: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in (ROOT / package).rglob("*.py")
+        for line, name in imported(path)
+        if name == "typer" and path.parent != ROOT / package / "commands"
+    ]
+    assert not wrong
+
+
 HEAVY = ("torch", "sklearn", "pandas", "optuna", "pymfe", "scipy", "openml")
 REPORT = f"\nimport sys; print([m for m in {HEAVY} if m in sys.modules])"
 
@@ -65,6 +76,18 @@ def heavy(code: str, *arguments: object) -> list[str]:
 
 def test_importing_the_store_is_light() -> None:
     assert heavy("import metastore") == []
+
+
+def test_the_store_brings_no_typer_along(tmp_path: Path) -> None:
+    code = (
+        "import sys, metastore\n"
+        "store = metastore.open(sys.argv[1])\n"
+        "with store.run('iris', 'svc', {'C': 1}) as run: run.result(accuracy=0.5)\n"
+        "store.view('accuracy')\n"
+        "assert not {'typer', 'metastore.commands'} & set(sys.modules)"
+    )
+    done = python(code, tmp_path / "store")
+    assert done.returncode == 0, done.stderr
 
 
 def test_recording_by_name_is_light(tmp_path: Path) -> None:
