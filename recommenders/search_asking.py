@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
 from metastore.errors import InvalidInputError, UnknownNameError
-from metastore.importers.flows import flow_name
+from metastore.importers.flows import NOT_HYPERPARAMETERS, flow_name, plain_value, settings
 from metastore.importers.sklearn_search import asked_metric
 from metastore.search_space import SearchSpace
+from metastore.space_columns import ABSENT
+from metastore.space_inference import infer
 from metastore.store import MetaStore
-from metastore.types import DatasetRef, Observation, RunStatus, canonical_json
+from metastore.types import Config, DatasetRef, Observation, RunStatus, canonical_json
 from recommenders.advisor import Advisor, Topic
 from recommenders.encoding import Key
 from recommenders.estimators import parameters
@@ -24,6 +27,9 @@ from recommenders.study_space import Offer
 
 Chosen = tuple[Recommendation, dict[str, Any]]
 """What was advised, and the parameters to set."""
+
+SOME = 2
+"""Spellings from which on past configs differ."""
 
 
 class Search(Protocol):
@@ -81,19 +87,22 @@ class Asking:
         """Return the pool of what the user lets vary, None where the store cannot guide it."""
         if self._given is None or self._advisor is None:
             return None
-        past = self._advisor.past()
+        past = _as_set(self._estimator, self._advisor.past(), self._given.distributions)
         pool = StudyPool(past, self._given.distributions, seed=self._seed)
         return None if pool.open else pool
 
     def _past(self) -> dict[Key, Offer]:
         """Return the past configs that the estimator can be set to."""
         offers: dict[str, Offer] = {}
-        for algorithm, config in self._advisor.candidates() if self._advisor else ():
+        candidates = self._advisor.candidates() if self._advisor else []
+        told = _told(self._estimator, [config for _, config in candidates])
+        own = {name: told[name] for name in told.keys() & settings(self._estimator).keys()}
+        for algorithm, config in candidates:
             try:
                 params = parameters(self._estimator, config)
             except InvalidInputError:  # of an estimator that was built otherwise
                 continue
-            offer = Offer(algorithm, config, params)
+            offer = Offer(algorithm, {**own, **config}, params)
             offers.setdefault(offer.key[1], offer)
         return {offer.key: offer for offer in offers.values()}
 
@@ -184,3 +193,52 @@ class Asking:
 def _mean_seconds(results: Mapping[str, Any], place: int) -> float:
     """Return what fitting and scoring a config on a fold took."""
     return float(results["mean_fit_time"][place] + results["mean_score_time"][place])
+
+
+def _as_set(estimator: Any, past: Sequence[Key], varied: Collection[str]) -> tuple[Key, ...]:
+    """Return past configs with what an estimator itself sets in the place of what they had.
+
+    A run with a linear kernel is no evidence of a search that leaves another one as it is. Names
+    that mean the same in all past configs stay: of those the past cannot tell.
+
+    Args:
+        estimator: the estimator that is searched over.
+        past: distinct configs that ran somewhere.
+        varied: names of what the search varies; parameters of a varied step are with them.
+    """
+    configs = [json.loads(text) for _, text in past]
+    told = {n: v for n, v in _told(estimator, configs).items() if not _within(n, varied)}
+    own, space = settings(estimator).keys(), infer(configs) if configs else SearchSpace({})
+    found: dict[Key, None] = {}
+    for (algorithm, _), config in zip(past, configs, strict=True):
+        config |= {n: v for n, v in told.items() if n in config or n in own}
+        idle = {n for n in space.conditions if n in told and not space.is_active(n, config)}
+        kept = {n: v for n, v in config.items() if n not in idle and v is not ABSENT}
+        found[algorithm, canonical_json(kept)] = None
+    return tuple(sorted(found))
+
+
+def _told(estimator: Any, configs: Sequence[Config]) -> dict[str, Any]:
+    """Return what an estimator sets the hyperparameters to in which past configs differ.
+
+    A default that no past config spells out, but some leave out, is `ABSENT`.
+    """
+    spelled: dict[str, set[str]] = {}
+    for config in configs:
+        for name, value in config.items():
+            spelled.setdefault(name, set()).add(canonical_json({name: value}))
+    own, told = settings(estimator), {}
+    for name, meant in estimator.get_params(deep=True).items():
+        value, texts = plain_value(meant), spelled.get(name, set())
+        lacking = not all(name in config for config in configs)
+        if len(texts) + lacking < SOME or name.rpartition("__")[2] in NOT_HYPERPARAMETERS:
+            continue
+        left_out = lacking and name not in own and canonical_json({name: value}) not in texts
+        told[name] = ABSENT if left_out else value
+    return told
+
+
+def _within(name: str, varied: Collection[str]) -> bool:
+    """Return whether a parameter, or a step that it belongs to, is varied."""
+    parts = name.split("__")
+    return any("__".join(parts[:length]) in varied for length in range(1, len(parts) + 1))

@@ -22,6 +22,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import metastore
 from metastore import DatasetRef, MetaStore
 from metastore.errors import InvalidInputError, UnknownNameError
+from metastore.types import MetricValue, RunRecord
 from recommenders import HeadstartSearchCV
 from recommenders.advisor import Advisor
 
@@ -148,6 +149,61 @@ def test_distributions_beside_what_the_store_knows(store: MetaStore) -> None:
     assert len({str(p) for p in tried}) == 8
     assert all(0.05 <= p["C"] <= 5 and p["gamma"] in (0.3, "auto") for p in tried)
     assert {p["degree"] for p in tried} <= {2, 3}
+
+
+@pytest.fixture
+def kernels(tmp_path: Path) -> MetaStore:
+    """Where a linear kernel wants a small C, and the other one a large C and gives more."""
+    store = metastore.open(tmp_path / "kernels")
+    store.add(
+        [
+            RunRecord(
+                DatasetRef(f"past-{number}"),
+                "sklearn.svm.SVC",
+                {"C": C, **config},
+                (MetricValue("accuracy", 0.9 - 0.1 * abs(np.log10(C) - best) + more),),
+            )
+            for number in range(6)
+            for config, best, more in (({"kernel": "linear"}, -1, 0.0), ({}, 2, 0.08))
+            for C in (0.01, 0.1, 1.0, 10.0, 100.0)
+        ]
+    )
+    return store
+
+
+@pytest.mark.parametrize(("kernel", "first"), [("linear", 0.1), ("rbf", 100.0)])
+def test_what_the_estimator_sets_itself_is_part_of_what_is_asked(
+    kernels: MetaStore, kernel: str, first: float
+) -> None:
+    X, y = wine()
+    search = HeadstartSearchCV(
+        SVC(kernel=kernel),
+        kernels,
+        "wine",
+        param_distributions={"C": [0.01, 0.1, 1.0, 10.0, 100.0]},
+        n_iter=3,
+        cv=2,
+    ).fit(X, y)
+    assert search.cv_results_["params"][0] == {"C": first}
+    assert {r.config.get("kernel", "rbf") for r in search.recommendations_} == {kernel}
+
+
+def test_past_configs_that_leave_a_setting_to_the_estimator_are_told_with_it(
+    kernels: MetaStore,
+) -> None:
+    X, y = wine()
+    search = HeadstartSearchCV(SVC(kernel="linear"), kernels, "wine", n_iter=9, cv=2).fit(X, y)
+    assert len({r.config["C"] for r in search.recommendations_}) == 5
+    assert {r.config.get("kernel") for r in search.recommendations_} == {"linear"}
+
+
+def test_a_store_that_knows_the_same_data_alone(tmp_path: Path) -> None:
+    X, y = wine()
+    search = HeadstartSearchCV(
+        SVC(), tmp_path / "store", param_distributions={"C": [0.1, 1.0, 10.0]}, n_iter=3, cv=2
+    )
+    tried = [sorted(p["C"] for p in search.fit(X, y).cv_results_["params"]) for _ in range(2)]
+    assert tried == [[0.1, 1.0, 10.0]] * 2
 
 
 def test_objects_among_the_choices(store: MetaStore) -> None:
