@@ -2,10 +2,11 @@
 
 Each config is the one worth most a second (`recommenders.per_second`) of those that fit into the
 time left. Where a number of configs was asked for, each of them has an equal part of that time for
-nothing: three configs in an hour need not be quick ones. Before the next choice what was chosen
-is believed to come out as expected, so that a batch does not hold the same guess many times.
-Durations are those expected on the dataset at hand (`recommenders.durations`). Where none is known
-the time cannot be kept, and the answer says so.
+nothing: three configs in an hour need not be quick ones. Where every one that is recommended
+without regard to time fits into its part, these are the answer. Before the next choice what was
+chosen is believed to come out as expected, so that a batch does not hold the same guess many
+times. Durations are those expected on the dataset at hand (`recommenders.durations`). Where none is
+known the time cannot be kept, and the answer says so.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -39,12 +40,14 @@ class Plan:
         seconds: expected duration of all of them; NaN where nothing is known.
         scale: how many times as long as expected the dataset's own runs took; 1 where none ran.
         guessed: how many of the durations are guessed from other configs.
+        ample: whether there is so much time that it made no difference.
     """
 
     recommendations: tuple[Recommendation, ...]
     seconds: float
     scale: float
     guessed: int
+    ample: bool = False
 
 
 def parse_duration(text: str) -> float:
@@ -122,6 +125,10 @@ def plan(
     if not recommender.timed:
         found = recommender.recommend(task, observed, most)
         return Plan(tuple(found), math.nan, scale, len(found))
+    if budget.most is not None:
+        found = recommender.recommend(task, observed, budget.most)
+        if all(one.seconds <= budget.seconds / budget.most for one in found):
+            return replace(_planned(recommender, found, scale), ample=True)
     believed, left = list(observed), budget.seconds
     chosen: list[Recommendation] = []
     while len(chosen) < most:
@@ -132,6 +139,10 @@ def plan(
         chosen.append(one)
         left -= one.seconds
         believed.append(one.believed())
+    return _planned(recommender, chosen, scale)
+
+
+def _planned(recommender: PoolRecommender, chosen: Sequence[Recommendation], scale: float) -> Plan:
     guessed = sum(not _ran(recommender, one) for one in chosen)
     return Plan(tuple(chosen), sum(one.seconds for one in chosen), scale, guessed)
 

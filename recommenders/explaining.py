@@ -140,6 +140,8 @@ def _budget_words(plan: Plan) -> str:
         words += f", {_number(plan.scale, digits=2)} times what was expected, as runs so far"
     if plan.guessed:
         words += f"; {plan.guessed} of the durations are guessed from other configs"
+    if plan.ample:
+        return f"there is time enough for what is best a run: {words}"
     return f"chosen by what each is expected to be worth a second: {words}"
 
 

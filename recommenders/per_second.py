@@ -8,7 +8,8 @@ deviation s = (h - l) / 2.563; over the best score b so far, larger-is-better,
 
 times the square of its chance to run where others failed. Before anything was observed b is the
 lowest end of an interval in the pool: any model is better than none. Where so many configs are run
-at most, each has an equal part of the time for nothing: a shorter one counts for that long.
+at most, each has an equal part of the time for nothing: a shorter one counts for that long, and the
+most urgent without regard to time is the answer where it is no longer.
 
 Of configs worth the same the one of highest expected score goes first, of these the quickest.
 
@@ -62,8 +63,13 @@ def worth_most(
     fits = ~seen.taken & (seconds <= left)
     if not fits.any():
         return None
-    best = float(seen.scores.max()) if len(seen.scores) else _lowest(session, seen, seconds, fits)
     free = 0.0 if math.isinf(left) or math.isinf(most) else left / most
+    if free:
+        step = session.step(replace(seen, taken=~fits), EACH)
+        place = _quickest_like_the_first(step, seconds)
+        if seconds[step.choice.columns[place]] <= free:
+            return step, place
+    best = float(seen.scores.max()) if len(seen.scores) else _lowest(session, seen, seconds, fits)
     found: tuple[Step, int] | None = None
     highest: tuple[float, ...] = ()
     limit, shortest = float(seconds[fits].max()), float(seconds[fits].min())
@@ -78,6 +84,16 @@ def worth_most(
                 found, highest = (step, place), key
         limit /= SHORTER
     return found
+
+
+def _quickest_like_the_first(step: Step, seconds: FloatArray) -> int:
+    """Return the place of the quickest config of an answer that promises what the first does."""
+    promised = [
+        tuple(map(_rounded, (step.score[i], step.low[i], step.high[i], step.risk[i])))
+        for i in range(len(step.score))
+    ]
+    alike = [i for i, one in enumerate(promised) if repr(one) == repr(promised[0])]
+    return min(alike, key=lambda i: float(seconds[step.choice.columns[i]]))
 
 
 def _rounded(value: float) -> float:

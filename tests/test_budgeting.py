@@ -125,6 +125,24 @@ def test_few_configs_in_much_time_need_not_be_quick(view: View) -> None:
     assert np.mean(shares) > 0.9
 
 
+@pytest.mark.parametrize("name", ["portfolio", "auto"])
+def test_where_time_does_not_matter_a_batch_is_what_is_recommended_without_one(
+    view: View, name: str
+) -> None:
+    asked = view.datasets[3]
+    one = fitted(view, name, asked)
+    longest = max(r.seconds for r in one.recommend(asked, n=view.n_configs))
+    found = planned(one, asked, 5.0 * longest, most=5)
+    assert [r.config for r in found.recommendations] == [
+        r.config for r in one.recommend(asked, n=5)
+    ]
+    assert found.ample
+    assert not planned(one, asked, 0.01 * longest, most=5).ample
+    first = one.recommend_within(asked, 5.0 * longest, most=5)
+    assert first is not None
+    assert first.config == found.recommendations[0].config
+
+
 def test_durations_are_scaled_by_the_datasets_own(view: View) -> None:
     """A machine three times as slow shows in its own runs; the plan counts on it."""
     asked = view.datasets[3]
@@ -161,12 +179,14 @@ def test_unknown_durations_are_said(view: View) -> None:
 
 def test_asking_with_a_budget(small_store: Path, headstart: RunIt) -> None:
     store = metastore.open(small_store)
-    question = Question("accuracy", recommender="portfolio", as_new=True, budget_seconds=1e6)
+    question = Question("accuracy", "", None, "portfolio", as_new=True, budget_seconds=1e6)
     answer = ask(store, "wine", question=question)
     assert answer.plan is not None
-    assert len(answer.recommendations) == 5
+    assert len(answer.recommendations) == 50
     said = " ".join(in_words(answer))
     assert "chosen by what each is expected to be worth a second".capitalize() in said
+    ample = in_words(ask(store, "wine", question=replace(question, n=5)))
+    assert any("There is time enough for what is best a run: 5 configs" in one for one in ample)
     assert as_json(answer)["expected_seconds"] == pytest.approx(answer.plan.seconds)
     shown = headstart("recommend", "wine", "--as-new", "--budget", "1h", "--json")
     assert shown.status == 0
