@@ -57,6 +57,11 @@ class Worth:
         """Regret that the advice saved over chance at the same number of runs."""
         return self.random - self.regret
 
+    @property
+    def compared(self) -> bool:
+        """Whether anything ran beside what was advised, so that regret says something."""
+        return self.tried > self.followed > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -81,26 +86,28 @@ class Report:
                 "tried": one.tried,
                 "best": _number(one.best),
                 "best advised": _number(one.best_advised),
-                "regret": _hundred(one.regret),
-                "random": _hundred(one.random),
+                "regret": _hundred(one.regret) if one.compared else "",
+                "random": _hundred(one.random) if one.compared else "",
                 "in 80% interval": f"{one.held} of {one.intervals}" if one.intervals else "",
             }
             for one in self.worths
         ]
 
     def summary(self) -> Row:
-        """Return the totals; means over the datasets where advice was followed."""
+        """Return the totals; means over the datasets where more ran than what was advised."""
         ran = [one for one in self.worths if one.followed]
+        beside = [one for one in ran if one.compared]
         intervals = sum(one.intervals for one in ran)
         return {
             "datasets": len(self.worths),
             "followed_on": len(ran),
             "advised": sum(one.advised for one in self.worths),
             "followed": sum(one.followed for one in self.worths),
-            "regret": _mean([one.regret for one in ran]),
-            "random": _mean([one.random for one in ran]),
-            "better_than_random": sum(one.gain > 0 for one in ran),
-            "worse_than_random": sum(one.gain < 0 for one in ran),
+            "compared_on": len(beside),
+            "regret": _mean([one.regret for one in beside]),
+            "random": _mean([one.random for one in beside]),
+            "better_than_random": sum(one.gain > 0 for one in beside),
+            "worse_than_random": sum(one.gain < 0 for one in beside),
             "intervals": intervals,
             "held": sum(one.held for one in ran) / intervals if intervals else math.nan,
         }
@@ -116,12 +123,18 @@ class Report:
         )
         if not found["followed"]:
             return f"{said} Run some with store.run(...), and ask again."
-        said += (
-            f" The best of them came within {_hundred(found['regret'])} hundredths of the way "
-            f"from the best to the worst result known; as many random ones of all that ran there "
-            f"would have come within {_hundred(found['random'])}. Better than random on "
-            f"{found['better_than_random']}, worse on {found['worse_than_random']}."
-        )
+        alone = found["followed_on"] - found["compared_on"]
+        if alone:
+            where = "there" if not found["compared_on"] else f"on {alone} of these"
+            said += f" Nothing else ran {where}, so regret cannot be told."
+        if found["compared_on"]:
+            where = "" if not alone else f" on the other {found['compared_on']}"
+            said += (
+                f" The best of them came{where} within {_hundred(found['regret'])} hundredths of "
+                "the way from the best to the worst result known; as many random ones of all that "
+                f"ran there would have come within {_hundred(found['random'])}. Better than random "
+                f"on {found['better_than_random']}, worse on {found['worse_than_random']}."
+            )
         if found["intervals"]:
             said += (
                 f" {100 * found['held']:.0f}% of {found['intervals']} results lay in their 80% "

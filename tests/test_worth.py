@@ -179,6 +179,27 @@ def test_regret_against_the_best_and_against_chance(store: MetaStore) -> None:
     assert only(store).random == pytest.approx(np.mean(pairs))
 
 
+def test_where_nothing_else_ran_there_is_nothing_to_compare_with(store: MetaStore) -> None:
+    """The best of all that ran is then an advised config, however bad the advice was."""
+    first = advise(store, 1)[0]
+    lonely = "never seen before"
+    store.dataset(DatasetRef(lonely))
+    store.record_recommendations(lonely, "accuracy", [first])
+    with store.run(DatasetRef(lonely), first.algorithm, first.config) as run:
+        run.result(accuracy=0.1)
+    alone = worth(store, lonely)
+    assert not alone.worths[0].compared
+    assert "Nothing else ran there, so regret cannot be told." in alone.words()
+    assert "hundredths" not in alone.words()
+    assert alone.shown()[0]["regret"] == "" == alone.shown()[0]["random"]
+    follow(store, first, 0.0)
+    both = worth(store)
+    (beside,) = (one for one in both.worths if one.compared)
+    assert both.summary()["regret"] == beside.regret == 1.0
+    assert "Nothing else ran on 1 of these" in both.words()
+    assert "The best of them came on the other 1 within 100.0 hundredths" in both.words()
+
+
 def _regrets(store: MetaStore) -> list[float]:
     (one,) = advised(store)
     scores = np.array(list(one.results.values()))
