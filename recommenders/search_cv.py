@@ -33,8 +33,8 @@ from sklearn.utils._param_validation import Interval
 
 import metastore
 from metastore.errors import InvalidInputError
-from metastore.importers.flows import NOT_HYPERPARAMETERS, flow_name, plain_config, settings
-from metastore.importers.sklearn_search import asked_metric
+from metastore.importers.flows import flow_name, settings
+from metastore.importers.sklearn_search import asked_metric, whole_config
 from metastore.store import MetaStore
 from metastore.types import DatasetRef, RunRecord, RunStatus
 from recommenders.recommender import Recommendation
@@ -54,7 +54,7 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
         store: the store or its path.
         dataset: what to call the data in the store, or the `DatasetRef` that it has there; by
             default it is called after its fingerprint.
-        param_distributions: what may vary, as in `RandomizedSearchCV`, where SciPy's
+        param_distributions: what may vary, one dictionary as in `RandomizedSearchCV`, where SciPy's
             distributions need bounds; Optuna's are taken too. None for the configs that the
             store knows of this algorithm.
         n_iter: how many configs to try; fewer are where the store knows no more. None for 10, and
@@ -277,15 +277,10 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
 
     def _ran(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return a config as `record_search` records it."""
-        config = {**settings(self.estimator), **plain_config(params)}
-        return {name: value for name, value in config.items() if _matters(name)}
+        return whole_config(settings(self.estimator), params)
 
 
 def _plain(cells: Any) -> Any:
     """Return an array in the place of what merely says that it can be one."""
     wrapped = hasattr(cells, "__array__") and not hasattr(cells, "dtype")
     return np.asarray(cells) if wrapped and not hasattr(cells, "columns") else cells
-
-
-def _matters(name: str) -> bool:
-    return name.rpartition("__")[2] not in NOT_HYPERPARAMETERS

@@ -25,6 +25,7 @@ from metastore.errors import InvalidInputError, UnknownNameError
 from metastore.types import MetricValue, RunRecord
 from recommenders import HeadstartSearchCV
 from recommenders.advisor import Advisor
+from recommenders.worth import worth
 
 CONFIGS = [{"C": c, "gamma": g} for c in (0.1, 1.0, 30.0) for g in ("scale", 0.3, 3.0)]
 
@@ -195,6 +196,22 @@ def test_past_configs_that_leave_a_setting_to_the_estimator_are_told_with_it(
     search = HeadstartSearchCV(SVC(kernel="linear"), kernels, "wine", n_iter=9, cv=2).fit(X, y)
     assert len({r.config["C"] for r in search.recommendations_}) == 5
     assert {r.config.get("kernel") for r in search.recommendations_} == {"linear"}
+
+
+def test_advice_to_replace_a_step_is_followed_by_the_run_of_it(store: MetaStore) -> None:
+    """The settings of the step that is gone are part of neither."""
+    X, y = wine()
+    own, other = SVC(C=5.0), LogisticRegression(max_iter=500)
+    HeadstartSearchCV(
+        make_pipeline(StandardScaler(), own),
+        store,
+        "wine",
+        param_distributions={"svc": [own, other]},
+        n_iter=2,
+        cv=2,
+    ).fit(X, y)
+    (found,) = worth(store, "wine").worths
+    assert (found.followed, found.advised) == (2, 2)
 
 
 def test_a_store_that_knows_the_same_data_alone(tmp_path: Path) -> None:

@@ -120,13 +120,7 @@ class _Candidates:
 
     def config(self, i: int) -> dict[str, Any]:
         """Return everything that candidate `i` set, whoever set it."""
-        chosen = plain_config(self.results["params"][i])
-        swapped = tuple(
-            f"{name}__" for name, value in self.results["params"][i].items() if _replaces(value)
-        )
-        fixed = {n: v for n, v in self.fixed.items() if not (swapped and n.startswith(swapped))}
-        config = fixed | chosen
-        return {n: v for n, v in config.items() if n.split("__")[-1] not in NOT_HYPERPARAMETERS}
+        return whole_config(self.fixed, self.results["params"][i])
 
     def record(self, i: int, tags: Mapping[str, str]) -> RunRecord:
         """Return candidate `i` as a run."""
@@ -217,6 +211,19 @@ class _Candidates:
                 "rung": str(int(self.results["iter"][i])),
             },
         )
+
+
+def whole_config(fixed: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config of an estimator with parameters set, as a run of it is recorded.
+
+    Args:
+        fixed: the estimator's own `settings`.
+        params: what is set beside them; of a step that is replaced the own ones are gone.
+    """
+    swapped = tuple(f"{name}__" for name, value in params.items() if _replaces(value))
+    kept = {n: v for n, v in fixed.items() if not (swapped and n.startswith(swapped))}
+    config = kept | plain_config(params)
+    return {n: v for n, v in config.items() if n.split("__")[-1] not in NOT_HYPERPARAMETERS}
 
 
 def _replaces(value: Any) -> bool:
