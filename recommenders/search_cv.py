@@ -3,7 +3,8 @@
     search = HeadstartSearchCV(SVC(), "headstart-store", n_iter=10).fit(X, y)
 
 The first configs are what past datasets speak for; each later one also takes into account what
-the search has seen. What it learned is recorded, so that the next dataset starts from it.
+the search has seen. What it learned is recorded, so that the next dataset starts from it: when the
+search ends, also where an exception or an interrupt ends it.
 
 A search forgets: what the store knows of runs on the very same data is left out, as is what near-
 duplicates did, so that fitting twice gives the same result. (`headstart recommend` and the Optuna
@@ -17,6 +18,7 @@ import numbers
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter as clock
@@ -35,6 +37,7 @@ import metastore
 from metastore.errors import InvalidInputError
 from metastore.importers.flows import flow_name, settings
 from metastore.importers.sklearn_search import asked_metric, whole_config
+from metastore.journal import NotRecordedWarning
 from metastore.store import MetaStore
 from metastore.types import DatasetRef, RunRecord, RunStatus
 from recommenders.recommender import Recommendation
@@ -151,18 +154,41 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
             InvalidInputError: if the store knows no config of the algorithm and
                 `param_distributions` names none, or if `cv` splits anew each time.
         """
-        self._cells = (X, y)
+        self._cells, self._so_far = (X, y), dict[str, Any]()
         try:
-            super().fit(X, y, **params)
+            try:
+                super().fit(X, y, **params)
+            except BaseException:
+                if self.record and self._so_far:
+                    self._record_what_ended()
+                raise
+            if self.record:
+                self._record()
         finally:
-            del self._cells
-            self.__dict__.pop("_error", None)
-        if self.record:
-            self._record_advice()
-            self._store().record_search(self, self._ref, algorithm=self.algorithm)
-            self._record_failures()
-        del self._ref, self._failed
+            for name in ("_cells", "_so_far", "_error", "_ref", "_failed"):
+                self.__dict__.pop(name, None)
         return self
+
+    def _record(self) -> None:
+        """Record what was advised and what came of it."""
+        self._record_advice()
+        self._store().record_search(self, self._ref, algorithm=self.algorithm)
+        self._record_failures()
+
+    def _record_what_ended(self) -> None:
+        """Record the configs that were tried before something ended the search."""
+        scorers, _ = self._get_scorers()
+        cut = copy(self)
+        cut.cv_results_ = self._so_far
+        cut.multimetric_ = "mean_test_score" not in self._so_far
+        cut.scorer_ = getattr(scorers, "_scorers", scorers)
+        cut.recommendations_ = self.recommendations_[: len(self._so_far["params"])]
+        try:
+            cut._record()
+        except OSError as error:  # what ended the search is what there is to be told
+            warnings.warn(
+                f"what was tried was not recorded: {error}", NotRecordedWarning, stacklevel=3
+            )
 
     def _store(self) -> MetaStore:
         return self.store if isinstance(self.store, MetaStore) else metastore.open(self.store)
@@ -198,6 +224,7 @@ class HeadstartSearchCV(BaseSearchCV):  # type: ignore[misc]
                 break
             tried += len(chosen)
             results = self._evaluated(evaluate_candidates, chosen)
+            self._so_far = dict(results) or self._so_far
             asked.tell(results, len(chosen))
             folds = folds or sum(k.startswith("split") and "_test_" in k for k in results)
         if self._failed and not self.recommendations_:

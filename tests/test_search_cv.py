@@ -338,6 +338,48 @@ def test_wrong_options(
         HeadstartSearchCV(SVC(), store, **options).fit(*wine())
 
 
+@pytest.mark.parametrize("scoring", [None, ["neg_log_loss", "accuracy"]])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_what_was_tried_before_an_interrupt_is_recorded(
+    store: MetaStore, scoring: list[str] | None, error: type[BaseException]
+) -> None:
+    X, y = wine()
+    fitted: list[float] = []
+
+    class Interrupted(LogisticRegression):  # type: ignore[misc]
+        def fit(self, X: Any, y: Any) -> Interrupted:
+            fitted.append(self.C)
+            if len(fitted) == 7:
+                raise error
+            super().fit(X, y)
+            return self
+
+    search = HeadstartSearchCV(
+        Interrupted(max_iter=500),
+        store,
+        "wine",
+        param_distributions={"C": [0.1, 1.0, 10.0, 100.0]},
+        cv=2,
+        scoring=scoring,
+        refit=scoring[1] if scoring else True,
+        algorithm="sklearn.linear_model.LogisticRegression",
+        error_score="raise",
+    )
+    with pytest.raises(error):
+        search.fit(X, y)
+    (found,) = worth(store, "wine").worths
+    assert (found.metric, found.followed, found.advised, found.tried) == ("accuracy", 3, 3, 3)
+    assert 0.5 < found.best <= 1
+    assert len(search.fit(X, y).cv_results_["params"]) == 4
+    fitted.clear()
+    with pytest.raises(error):
+        search.fit(X, y)
+    (again,) = worth(store, "wine").worths
+    assert again.tried == 4
+    runs = "SELECT count(*) AS n FROM runs JOIN datasets USING (dataset_id) WHERE name = 'wine'"
+    assert store.rows(runs) == [{"n": 3 + 4 + 3}]
+
+
 def test_nothing_is_recorded_where_that_is_asked(store: MetaStore) -> None:
     HeadstartSearchCV(SVC(), store, "wine", n_iter=2, cv=2, record=False).fit(*wine())
     assert store.rows("SELECT count(*) AS n FROM recommendations") == [{"n": 0}]
