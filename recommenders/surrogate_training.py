@@ -5,6 +5,7 @@ Apart from them, for it needs torch.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import warnings
 from collections.abc import Sequence
@@ -29,6 +30,9 @@ PastRuns = Sequence[tuple[FloatArray, FloatArray]]
 META_BATCH = 16
 MOST = 4_000
 FEWEST = 100
+
+KEPT = 64
+"""Of each kind so many are kept, the newest: every new run teaches another one."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,27 @@ class Plan:
             warnings.warn(f"{path} is dropped and learned anew: {error}", stacklevel=2)
             path.unlink(missing_ok=True)
             trained = meta_train(learner, sampler, Budget(iterations), settings)
+        if path is not None:
+            forget_older(path, KEPT)
         return {name: value.cpu() for name, value in trained.state.items()}
+
+
+def forget_older(path: Path, kept: int) -> None:
+    """Delete all but the newest of what is kept of one kind, and its tensors.
+
+    Args:
+        path: one of them, which stays.
+        kept: how many stay.
+    """
+    kind = path.stem.rpartition("-")[0]
+    aged = []
+    for other in path.parent.glob(f"{kind}-*.json"):
+        with contextlib.suppress(OSError):  # another process was quicker
+            aged.append((other != path, -other.stat().st_mtime, other))
+    for _, _, other in sorted(aged)[kept:]:
+        for part in (other, *path.parent.glob(f"{other.stem}.*.safetensors")):
+            with contextlib.suppress(OSError):  # it may belong to somebody else
+                part.unlink()
 
 
 def tensors(past: PastRuns) -> list[Runs]:

@@ -13,7 +13,7 @@ from metastore.errors import InvalidInputError
 from metastore.types import Observation
 from recommenders.deep_kernel import DeepKernelSearch
 from recommenders.deep_surrogate import RescaledRuns, train
-from recommenders.surrogate_training import Plan
+from recommenders.surrogate_training import Plan, forget_older
 from tests.views import small_view
 
 torch = pytest.importorskip("torch")
@@ -76,6 +76,26 @@ def test_what_was_learned_is_kept_by_what_it_was_learned_from(tmp_path: Path) ->
     assert kept.stat().st_mtime_ns == before
     train(tables()[1:], plan(tmp_path, 30))
     assert len(list(tmp_path.glob("*.json"))) == 2
+
+
+def test_of_what_was_learned_the_newest_is_kept(tmp_path: Path) -> None:
+    view, other = tmp_path / "maml-0f.json", tmp_path / "maml-0f.1a.safetensors"
+    for part in (view, other):
+        part.touch()
+    runs = np.random.default_rng(0).random((3, 12, 2))
+    pasts = [[(points, (points**2).sum(axis=1))] for points in runs]
+    plan = Plan(iterations=1, cache=tmp_path)
+    for past in pasts:
+        train(past, plan)
+    paths = sorted(tmp_path.glob("deep-kernel-*.json"), key=lambda one: one.stat().st_mtime)
+    assert len(paths) == 3
+    forget_older(paths[0], 2)
+    left = {one.name.partition(".")[0] for one in tmp_path.glob("deep-kernel-*")}
+    assert left == {paths[0].stem, paths[2].stem}
+    assert len(list(tmp_path.glob("deep-kernel-*.safetensors"))) == 2
+    assert view.exists()
+    assert other.exists()
+    train(pasts[0], plan)
 
 
 def test_it_finds_the_peak_of_a_dataset_unlike_the_others() -> None:
