@@ -49,12 +49,17 @@ class PoolRecommender(ABC):
 
     Args:
         seed: fixes whatever is left to chance.
+
+    Raises:
+        InvalidInputError: if the seed is no whole number.
     """
 
     name: ClassVar[str]
 
     def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+            raise InvalidInputError(f"seed: expected a whole number, got {seed!r}")
+        self.seed = int(seed)
         self._past: Past | None = None
         self._learned_durations: list[Durations | None] = []
         self._offered: SpacePool | None = None

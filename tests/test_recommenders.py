@@ -39,6 +39,20 @@ def test_make_knows_names_and_options() -> None:
         recommenders.make("random", depth=3)
 
 
+@pytest.mark.parametrize("name", recommenders.names())
+def test_a_seed_is_a_whole_number(name: str) -> None:
+    options = {"iterations": 2} if name in ("deep_kernel", "maml", "deep_mixture") else {}
+    seen = observations(example(), "d1", [0, 1, 2])
+    one, same = (
+        recommenders.make(name, seed=seed, **options).fit(example()).recommend("d1", seen)
+        for seed in (3, np.int64(3))
+    )
+    assert [r.config for r in one] == [r.config for r in same]
+    for wrong in (None, "3", 1.5, True):
+        with pytest.raises(InvalidInputError, match="seed: expected a whole number"):
+            recommenders.make(name, seed=wrong)  # type: ignore[arg-type]
+
+
 def test_seeds_differ_and_random_order_depends_on_the_task() -> None:
     view = example()
     orders = {
