@@ -159,8 +159,10 @@ class TableSampler:
             size = int(torch.randint(low, high + 1, (), generator=generator))
             order = torch.randperm(len(x), generator=generator)
             rest = order[size : size + self.n_query]
-            support.append(examples(x[order[:size]], y[order[:size]].to(x.dtype)))
-            query.append(examples(x[rest], y[rest].to(x.dtype)))
+            # Whole numbers as inputs say nothing of the targets, which are never cut to such.
+            kind = x.dtype if x.is_floating_point() else torch.float32
+            support.append(examples(x[order[:size]], y[order[:size]].to(kind)))
+            query.append(examples(x[rest], y[rest].to(kind)))
         return Episodes(pad(support, high), pad(query, self.n_query), 0)
 
 

@@ -114,3 +114,13 @@ def test_a_support_set_of_numpy_arrays_is_taken_and_bytes_are_told_how_to_scale(
     assert learner.adapt(learner.init(0), support).predict(support.x).shape == (6, 3)
     with pytest.raises(LearnerError, match=r"bytes.*255"):
         examples((rows * 255).astype(np.uint8), np.repeat(np.arange(3), 2))
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.bool_])
+def test_targets_of_a_table_of_whole_numbers_keep_their_digits(kind) -> None:
+    x, y = np.arange(24).reshape(12, 2).astype(kind), np.linspace(0.1, 0.9, 12)
+    episode = TableSampler([(x, y)], (3, 3), 4).sample(0, 1)
+    assert episode.support.y.shape == (1, 3, 1)
+    drawn = torch.cat([episode.support.y.flatten(), episode.query.y.flatten()])
+    distance = (drawn[:, None] - torch.tensor(y)).abs().min(1).values
+    assert distance.max() < 1e-6
