@@ -12,9 +12,11 @@ Notation
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import grad
 
@@ -34,7 +36,8 @@ class Reptile(Learner):
         network: what adapts.
         steps: inner steps k in meta-training.
         rate: inner step size.
-        batch: examples of an inner minibatch; 0 takes the whole support set.
+        batch: examples of an inner minibatch, drawn by their places in the support set; 0 takes
+            the whole set.
         adam: whether the inner optimizer is Adam with beta1 = 0; otherwise SGD.
         prediction_steps: inner steps when predicting.
         regression: whether targets are numbers rather than classes.
@@ -115,12 +118,26 @@ class Reptile(Learner):
         n = support.x.shape[0]
         if not 0 < self.batch < n:
             return support
-        passes = -(-(step + 1) * self.batch // n)
-        random = np.random.default_rng(n)
-        order = np.concatenate([random.permutation(n) for _ in range(passes)])
-        rows = torch.from_numpy(order[step * self.batch : (step + 1) * self.batch])
-        rows = rows.to(support.x.device)
+        # Passes go over the real rows alone, so that padding changes none of them.
+        order = torch.from_numpy(_places(n, self.batch, step)).to(support.x.device)
+        real_first = torch.sort((~support.mask).to(torch.uint8), stable=True).indices
+        rows = real_first[order[support.mask.sum()]]
         return Examples(*(values[rows] for values in support))
+
+
+@lru_cache(maxsize=1024)
+def _places(n: int, batch: int, step: int) -> NDArray[np.int64]:
+    """Return the places among c real rows of minibatch `step`, for each c: `(n + 1, batch)`.
+
+    The first ones, whatever the step, where c rows are a minibatch or less.
+    """
+    places = np.tile(np.arange(batch), (n + 1, 1))
+    for count in range(batch + 1, n + 1):
+        passes = -(-(step + 1) * batch // count)
+        random = np.random.default_rng(count)
+        order = np.concatenate([random.permutation(count) for _ in range(passes)])
+        places[count] = order[step * batch : (step + 1) * batch]
+    return places
 
 
 def _rescaled(

@@ -10,7 +10,7 @@ from torch.func import grad
 
 from learners import inner_loop
 from learners.anil import anil
-from learners.episode import Examples
+from learners.episode import Episodes, Examples, pad
 from learners.errors import LearnerError
 from learners.execution import Execution
 from learners.fomaml import fomaml
@@ -77,6 +77,35 @@ class TestWaves(LearnerContract):
     @pytest.fixture
     def episodes(self, waves):
         return waves
+
+
+class TestMinibatches(LearnerContract):
+    ordered = True
+
+    @pytest.fixture
+    def learner(self):
+        return Reptile(WAVE, batch=4, rate=0.02, regression=True, steps=4, prediction_steps=5)
+
+    @pytest.fixture
+    def episodes(self, waves):
+        return waves
+
+
+def test_reptile_trains_on_support_sets_of_different_size(waves) -> None:
+    """A minibatch of padding alone has no loss, and a longer neighbour none of its business."""
+    learner = Reptile(WAVE, batch=4, rate=0.02, regression=True, steps=4)
+    sets = [Examples(*(part[i, :n] for part in waves.support)) for i, n in enumerate((3, 6, 10))]
+    uneven = Episodes(pad(sets), waves.query, 0)
+    state = learner.init(0)
+    found, losses = learner.meta_gradient(state, uneven, learner.phase(0), Execution())
+    total = {name: torch.zeros_like(value) for name, value in state.items()}
+    for i, one in enumerate(sets):
+        alone = Episodes(pad([one]), waves[i : i + 1].query, 0)
+        gradient, loss = learner.meta_gradient(state, alone, learner.phase(0), Execution())
+        torch.testing.assert_close(losses[i : i + 1], loss)
+        total = {name: value + gradient[name] / 3 for name, value in total.items()}
+    for name, value in found.items():
+        torch.testing.assert_close(value, total[name], rtol=1e-4, atol=1e-6)
 
 
 def random_state(learner, seed: int = 0):
