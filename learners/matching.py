@@ -12,7 +12,8 @@ many classes whatever the embedding, and a loss over 60 of them says little abou
 Notation
     f', g'      embeddings of one example by the network `(d,)`
     g_i         h_forward_i + h_backward_i + g'_i
-    h_k         LSTM([h_{k-1}], r_{k-1}) + f', r_k = sum_i softmax_i(h_k . g_i) g_i
+    h_k         LSTM(f', [h_{k-1}, r_{k-1}]) + f', r_k = sum_i softmax_i(h_k . g_i) g_i; the paper
+                does not say what h_0 is: here f'
 """
 
 from __future__ import annotations
@@ -109,10 +110,10 @@ def read_support(state: State, z: Tensor, mask: Tensor) -> Tensor:
 
 def attend(state: State, query_z: Tensor, g: Tensor, mask: Tensor, steps: int) -> Tensor:
     """Return query embeddings after `steps` looks at the support set `(n_query, d)`."""
-    h, c, r = query_z, torch.zeros_like(query_z), torch.zeros_like(query_z)
+    h, c = query_z, torch.zeros_like(query_z)
     for _ in range(steps):
-        new_h, c = lstm(state, "fce.attend", torch.cat([query_z, h, r], -1), c)
-        h = new_h + query_z
         scores = (h @ g.T).masked_fill(~mask, -torch.inf)
         r = scores.softmax(-1) @ g
+        new_h, c = lstm(state, "fce.attend", torch.cat([query_z, h, r], -1), c)
+        h = new_h + query_z
     return h

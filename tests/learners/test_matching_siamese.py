@@ -96,13 +96,20 @@ def test_full_context_reads_both_ways_and_attends_step_by_step() -> None:
     mask = torch.ones(3, dtype=torch.bool)
     torch.testing.assert_close(read_support(state, z, mask), g)
     for q in range(2):
-        h, c, r = query[q], torch.zeros(4), torch.zeros(4)
+        h, c = query[q], torch.zeros(4)
         for _ in range(3):
-            new, c = lstm(state, "fce.attend", torch.cat([query[q], h, r]), c)
-            h = new + query[q]
             a = torch.softmax(torch.stack([h @ row for row in g]), 0)
             r = sum(a[i] * g[i] for i in range(3))
+            new, c = lstm(state, "fce.attend", torch.cat([query[q], h, r]), c)
+            h = new + query[q]
         torch.testing.assert_close(attend(state, query, g, mask, 3)[q], h)
+
+
+def test_one_step_is_one_look_at_the_support_set() -> None:
+    state = Matching(MLP((5, 4)), context_steps=1, n_features=4).init(0)
+    query, mask = torch.randn(2, 4), torch.ones(3, dtype=torch.bool)
+    one, other = (attend(state, query, torch.randn(3, 4), mask, 1) for _ in range(2))
+    assert not torch.allclose(one, other)
 
 
 def test_siamese_log_odds_are_weighted_distances_averaged_over_shots() -> None:
