@@ -25,15 +25,18 @@ def cross_entropy(scores: Tensor, y: Tensor, mask: Tensor) -> Tensor:
     """Return the mean cross-entropy in nats of `scores` `(..., n, n_way)`; `y` is `(..., n)`.
 
     Raises:
-        LearnerError: if a label has no score, as far as values can be looked at.
+        LearnerError: if a label has no score.
     """
     if alone() and y.device.type == "cpu" and int(y.max()) >= scores.shape[-1]:
-        raise LearnerError(
-            f"the network gives {scores.shape[-1]} outputs a row, and there are {int(y.max()) + 1} "
-            "classes; build it with as many outputs as there are classes, or more"
-        )
+        raise _too_few(scores, str(int(y.max()) + 1))
     rows = at_least_float32(scores).flatten(0, -2)
-    each = nnf.cross_entropy(rows, y.flatten(), reduction="none")
+    try:
+        each = nnf.cross_entropy(rows, y.flatten(), reduction="none")
+    except (IndexError, RuntimeError) as error:
+        # Under `vmap` labels cannot be looked at before.
+        if "out of bounds" not in str(error):
+            raise
+        raise _too_few(scores, "more") from error
     return masked_mean(each.view(y.shape), mask)
 
 
@@ -49,3 +52,10 @@ def mean_squared_error(predicted: Tensor, y: Tensor, mask: Tensor) -> Tensor:
             f"{y.shape[-1]} targets; build it with as many outputs as there are targets"
         )
     return masked_mean((predicted - y).square().mean(-1), mask)
+
+
+def _too_few(scores: Tensor, n_classes: str) -> LearnerError:
+    return LearnerError(
+        f"the network gives {scores.shape[-1]} outputs a row, and there are {n_classes} classes; "
+        "build it with as many outputs as there are classes, or more"
+    )

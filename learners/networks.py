@@ -86,6 +86,11 @@ class MLP:
     def __call__(self, params: Params, x: Tensor, mask: Tensor) -> Tensor:
         """Return `(n, sizes[-1])` for `x` of `sizes[0]` numbers a row; images are flattened."""
         x = x.flatten(1)
+        if x.shape[1] != self.sizes[0]:
+            raise LearnerError(
+                f"{self} takes {self.sizes[0]} numbers a row, and got {x.shape[1]}; build it with "
+                "the width of what it is given"
+            )
         for i in range(len(self.sizes) - 2):
             x = x @ params[f"layer{i}.weight"] + params[f"layer{i}.bias"]
             x = x.relu() if self.activation == "relu" else x.tanh()
@@ -180,6 +185,11 @@ class Conv4:
         return seen
 
     def _features(self, params: Params, x: Tensor, mask: Tensor, seen: Params | None) -> Tensor:
+        if x.ndim < 4 or x.shape[-3] != self.channels:
+            raise LearnerError(
+                f"{self} takes images of {self.channels} channels, (channels, side, side) each, "
+                f"and got {tuple(x.shape[1:])}"
+            )
         stride = 2 if self.strided else 1
         if seen is None and _by_rows(params, x):
             blocks = [

@@ -12,7 +12,7 @@ from learners.errors import LearnerError
 from learners.evaluation import evaluate
 from learners.execution import Execution
 from learners.maml import maml
-from learners.networks import MLP
+from learners.networks import MLP, Conv4, ModuleNetwork
 from learners.protonet import ProtoNet
 from learners.samplers import ClassSampler, Shape, TableSampler, UnevenClassSampler
 from learners.training import Budget, Training, meta_train
@@ -124,3 +124,27 @@ def test_targets_of_a_table_of_whole_numbers_keep_their_digits(kind) -> None:
     drawn = torch.cat([episode.support.y.flatten(), episode.query.y.flatten()])
     distance = (drawn[:, None] - torch.tensor(y)).abs().min(1).values
     assert distance.max() < 1e-6
+
+
+@pytest.mark.parametrize("network", [MLP((64, 3)), ModuleNetwork(torch.nn.Linear(64, 3))])
+@pytest.mark.parametrize("call", ["train", "adapt"])
+def test_fewer_outputs_than_classes_are_told_for_several_episodes_at_once(network, call) -> None:
+    learner, sampler = maml(network), ClassSampler(np.stack(_digits()), Shape(5, 1, 2))
+    with pytest.raises(LearnerError, match="gives 3 outputs a row.* classes"):
+        if call == "train":
+            meta_train(learner, sampler, Budget(1), _QUIET)
+        else:
+            learner.adapt(learner.init(0), sampler.sample(0, 2).support)
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "why"),
+    [
+        (MLP((10, 8)), (6, 6, 7), r"takes 10 numbers a row, and got 7"),
+        (Conv4(0, side=16), (6, 6, 3, 16, 16), r"of 1 channels.* got \(3, 16, 16\)"),
+        (Conv4(0, side=16), (6, 6, 16, 16), r"of 1 channels.* got \(16, 16\)"),
+    ],
+)
+def test_inputs_that_a_network_does_not_take_are_told_by_their_shape(network, shape, why) -> None:
+    with pytest.raises(LearnerError, match=why):
+        meta_train(ProtoNet(network), ClassSampler(torch.rand(shape), _SHAPE), Budget(1), _QUIET)
