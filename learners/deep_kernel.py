@@ -16,9 +16,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as nnf
 
@@ -199,7 +200,7 @@ class ScaleFreeDeepKernel(DeepKernel):
         return -likelihood / (both.mask.sum() * Y.shape[-1])
 
 
-def predict_distribution(predictor: Predictor, x: Tensor) -> tuple[Tensor, Tensor]:
+def predict_distribution(predictor: Predictor, x: Tensor | NDArray[Any]) -> tuple[Tensor, Tensor]:
     """Return means `(B, m, n_out)` and standard deviations of the targets.
 
     A deep kernel's deviations are `(B, m)`, one for all outputs and without the noise; those of a
@@ -210,7 +211,7 @@ def predict_distribution(predictor: Predictor, x: Tensor) -> tuple[Tensor, Tenso
         x: query inputs with the leading axis that the support set had.
 
     Raises:
-        LearnerError: if the predictor's learner has no variances.
+        LearnerError: if the predictor's learner has no variances, or as `predict` says.
     """
     distribution = getattr(predictor.learner, "distribution", None)
     if distribution is None:
@@ -218,8 +219,7 @@ def predict_distribution(predictor: Predictor, x: Tensor) -> tuple[Tensor, Tenso
             f"a {type(predictor.learner).__name__} gives no variances; adapt a DeepKernel or a "
             "ConditionalNeuralProcess"
         )
-    batch = x[None] if predictor.single else x
-    mask = torch.ones(batch.shape[:2], dtype=torch.bool, device=x.device)
+    batch, mask = predictor.queries(x)
     query = Examples(batch, mask.long(), mask)
 
     def one(context: State, query: Examples) -> tuple[Tensor, Tensor]:

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import grad_and_value
 
-from learners.episode import Episodes, Examples, outside
+from learners.episode import Episodes, Examples, outside, tensor_of
 from learners.errors import LearnerError
 from learners.execution import Execution, in_turn, over_episodes, taped
-from learners.given import queries, values_like
+from learners.given import queries, support_like
 from learners.losses import cross_entropy, mean_squared_error
 from learners.own_module import ModuleNetwork
 
@@ -143,7 +143,7 @@ class Learner(ABC):
             A predictor for queries of the same episodes.
 
         Raises:
-            LearnerError: if the labels are not what this learner takes.
+            LearnerError: if the labels are not what this learner takes, or the set is not one.
         """
         if self.classification == support.y.is_floating_point():
             raise LearnerError(
@@ -160,15 +160,16 @@ class Learner(ABC):
                 f"{support.y.max().item()}"
             )
         single = support.mask.ndim == 1
+        support = support_like(
+            state, support, classification=self.classification, whole=self.own_inputs
+        )
         batch = Examples(*(part[None] for part in support)) if single else support
-        x, y = values_like(state, batch.x, whole=self._own), batch.y
-        batch = Examples(x, y if self.classification else values_like(state, y), batch.mask)
         with torch.no_grad():
             context = over_episodes(lambda one: self.fit(state, one, n_way), batch)
-        return Predictor(self, state, context, n_way, single, tuple(x.shape[2:]))
+        return Predictor(self, state, context, n_way, single, tuple(batch.x.shape[2:]))
 
     @property
-    def _own(self) -> bool:
+    def own_inputs(self) -> bool:
         """Whether a user's own module reads the inputs, whole numbers as they are."""
         return isinstance(getattr(self, "network", None), ModuleNetwork)
 
@@ -221,9 +222,7 @@ class Predictor:
         Raises:
             LearnerError: if the inputs are bytes, not of the support set's shape, or not finite.
         """
-        if self.single:
-            x, mask = x[None], None if mask is None else mask[None]
-        x, mask = queries(self.state, x, mask, self.shape, whole=self.learner._own)
+        x, mask = self.queries(x, mask)
         if self.learner.classification and not x.shape[1]:
             none = x.new_zeros((len(x), 0, self.n_way))
             return none[0] if self.single else none
@@ -237,6 +236,19 @@ class Predictor:
             # A network can have room for more classes than the episode has.
             scores = scores[..., : self.n_way]
         return scores[0] if self.single else scores
+
+    def queries(
+        self, x: Tensor | NDArray[Any], mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return inputs `(B, n_query, *shape)` as the state computes with them, and their mask.
+
+        Raises:
+            LearnerError: as `predict`.
+        """
+        x = tensor_of(x)
+        if self.single:
+            x, mask = x[None], None if mask is None else mask[None]
+        return queries(self.state, x, mask, self.shape, whole=self.learner.own_inputs)
 
 
 def chunked_gradient(

@@ -25,6 +25,7 @@ from learners.episode import Episodes, Examples, check
 from learners.errors import LearnerError, NonFiniteLossError
 from learners.evaluation import evaluate
 from learners.execution import Execution
+from learners.given import episodes_like
 from learners.learner import Learner, Predictor, State
 from learners.samplers import Sampler, in_order_for
 from learners.sharding import Shard, joined
@@ -270,7 +271,7 @@ class _Run:
 
     def _iterate(self) -> None:
         training = self.training
-        episodes = self.sampler.sample(self.iteration, training.meta_batch).to(self.device)
+        episodes = self._drawn(self.iteration, training.meta_batch, self.state)
         phase = self.learner.phase(self.iteration)
         gradient, losses = self.shard.whole(
             *self.learner.meta_gradient(
@@ -320,7 +321,13 @@ class _Run:
     def _finished(self) -> State:
         """Return a copy of the state that is ready to predict with."""
         state = {name: value.detach().clone() for name, value in self.state.items()}
-        return self.learner.finish(state, self.sampler.sample(_FINISH, 8).to(self.device))
+        return self.learner.finish(state, self._drawn(_FINISH, 8, state))
+
+    def _drawn(self, index: int, n_episodes: int, state: State) -> Episodes:
+        """Return a batch of the sampler's, in the type and on the device of a state."""
+        episodes = self.sampler.sample(index, n_episodes)
+        device = next(iter(state.values())).device
+        return episodes_like(state, episodes, whole=self.learner.own_inputs).to(device)
 
     def _optimizer(self, moments: State) -> torch.optim.Optimizer:
         parameters = list(self.state.values())
@@ -372,7 +379,7 @@ class _Run:
         measured: set[str] = set()
         if set(start) - set(fresh):
             # A finished state holds moments, which finishing measures anew.
-            measured = set(self.learner.finish(fresh, self.sampler.sample(_FINISH, 1)))
+            measured = set(self.learner.finish(fresh, self._drawn(_FINISH, 1, fresh)))
         return begun(fresh, {k: v for k, v in start.items() if k in fresh or k not in measured})
 
     def _resumed(self) -> Snapshot | None:

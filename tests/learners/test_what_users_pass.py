@@ -7,7 +7,8 @@ import pytest
 import torch
 from sklearn.datasets import load_diabetes, load_digits
 
-from learners.episode import examples
+from learners.deep_kernel import DeepKernel, predict_distribution
+from learners.episode import Examples, examples
 from learners.errors import LearnerError
 from learners.evaluation import evaluate
 from learners.execution import Execution
@@ -130,7 +131,7 @@ def test_targets_of_a_table_of_whole_numbers_keep_their_digits(kind) -> None:
 @pytest.mark.parametrize("call", ["train", "adapt"])
 def test_fewer_outputs_than_classes_are_told_for_several_episodes_at_once(network, call) -> None:
     learner, sampler = maml(network), ClassSampler(np.stack(_digits()), Shape(5, 1, 2))
-    with pytest.raises(LearnerError, match="gives 3 outputs a row.* classes"):
+    with pytest.raises(LearnerError, match=r"gives 3 outputs a row.* classes"):
         if call == "train":
             meta_train(learner, sampler, Budget(1), _QUIET)
         else:
@@ -148,3 +149,58 @@ def test_fewer_outputs_than_classes_are_told_for_several_episodes_at_once(networ
 def test_inputs_that_a_network_does_not_take_are_told_by_their_shape(network, shape, why) -> None:
     with pytest.raises(LearnerError, match=why):
         meta_train(ProtoNet(network), ClassSampler(torch.rand(shape), _SHAPE), Budget(1), _QUIET)
+
+
+def test_training_takes_numbers_of_any_type() -> None:
+    images = np.stack(_digits())
+    whole = (images * 16).astype(np.int64)
+    x, y = load_diabetes(return_X_y=True)
+    rows = (x[:60] * 100).astype(np.int64)
+    classifier, regressor = ProtoNet(MLP((64, 8))), maml(MLP((10, 8, 1)), regression=True)
+    for given in (whole, whole > 0, whole.astype(np.float16), torch.tensor(whole).double()):
+        plain = ClassSampler(np.asarray(given).astype(np.float32), _SHAPE)
+        expected = meta_train(classifier, plain, Budget(2), _QUIET).state
+        found = meta_train(classifier, ClassSampler(given, _SHAPE), Budget(2), _QUIET).state
+        assert all(torch.equal(value, found[name]) for name, value in expected.items())
+    for given in (rows, torch.tensor(rows).double()):
+        table = TableSampler([(given, torch.tensor(y[:60] / 100))], (3, 6), 5)
+        plain = TableSampler([(rows.astype(np.float32), y[:60] / 100)], (3, 6), 5)
+        expected = meta_train(regressor, plain, Budget(2), _QUIET).state
+        found = meta_train(regressor, table, Budget(2), _QUIET).state
+        assert all(torch.equal(value, found[name]) for name, value in expected.items())
+
+
+@pytest.mark.parametrize(
+    ("support", "why"),
+    [
+        (Examples(torch.full((2, 5), torch.nan), torch.arange(2), torch.ones(2).bool()), "NaN"),
+        (examples(torch.full((2, 5), 1e300, dtype=torch.float64), torch.arange(2)), "infinity"),
+        (Examples(torch.zeros(2, 5), torch.arange(2), torch.zeros(2).bool()), "no real row"),
+        (Examples(torch.zeros(2, 5), torch.arange(3) % 2, torch.ones(3).bool()), r"got x \(2, 5\)"),
+        (Examples(torch.zeros(2, 5).byte(), torch.arange(2), torch.ones(2).bool()), "bytes"),
+        (Examples(torch.zeros(2, 5), torch.eye(2).long(), torch.ones(2).bool()), r"y \(n,\)"),
+    ],
+)
+def test_a_support_set_that_is_none_is_refused(support, why: str) -> None:
+    learner = ProtoNet(MLP((5, 3)))
+    with pytest.raises(LearnerError, match=why):
+        learner.adapt(learner.init(0), support, 2)
+
+
+def test_padding_of_a_support_set_may_hold_anything() -> None:
+    learner = ProtoNet(MLP((5, 3)))
+    x = torch.cat([torch.ones(2, 5), torch.full((1, 5), torch.inf)])
+    support = Examples(x, torch.tensor([0, 1, 0]), torch.tensor([True, True, False]))
+    assert learner.adapt(learner.init(0), support)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float64, np.float32])
+def test_a_distribution_is_given_for_what_is_predicted(kind) -> None:
+    x, y = load_diabetes(return_X_y=True)
+    x = (100 * x[:12]).astype(kind)
+    learner = DeepKernel(MLP((10, 4)), 4, regression=True)
+    predictor = learner.adapt(learner.init(0), examples(x[:6], y[:6]))
+    mean, _ = predict_distribution(predictor, x[6:])
+    assert torch.equal(mean, predictor.predict(x[6:]))
+    with pytest.raises(LearnerError, match="NaN"):
+        predict_distribution(predictor, torch.full((2, 10), torch.nan))
