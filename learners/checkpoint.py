@@ -105,7 +105,9 @@ def save(
     }
     data = bytes_of(tensors)
     digest = hashlib.sha256(data).hexdigest()
-    file = path.with_name(f"{path.stem}.{digest[:16]}.safetensors")
+    # Of run.json and run.old each has tensors of its own.
+    stem = path.stem if path.suffix == ".json" else path.name
+    file = path.with_name(f"{stem}.{digest[:16]}.safetensors")
     _write(file, data)
     sidecar = {
         "schema": SCHEMA,
@@ -122,7 +124,7 @@ def save(
         "about": dict(about or {}),
     }
     _write(path, json.dumps(sidecar, indent=1).encode())
-    stem = glob.escape(path.stem)
+    stem = glob.escape(stem)
     for old in path.parent.glob(f"{stem}.*.safetensors"):
         is_ours = len(old.name) == len(file.name) and old.name != file.name
         if is_ours and ".nonfinite-" not in old.name:
@@ -223,7 +225,7 @@ def _sidecar(path: Path) -> dict[str, Any]:
 
 
 def _snapshot(path: Path, sidecar: dict[str, Any]) -> Snapshot:
-    file = path.with_name(Path(sidecar["tensors"]).name)
+    file = path.with_name(Path(str(sidecar["tensors"])).name)
     try:
         data = file.read_bytes()
         if hashlib.sha256(data).hexdigest() != sidecar["sha256"]:
@@ -238,15 +240,24 @@ def _snapshot(path: Path, sidecar: dict[str, Any]) -> Snapshot:
         part, _, key = name.partition("/")
         parts[part][key] = value
     best = sidecar["best_score"]
-    return Snapshot(
-        **parts,
-        best_score=best and Score(**best),
-        iteration=sidecar["iteration"],
-        stale=sidecar["stale"],
-        seconds=sidecar["seconds"],
-        history=tuple(_report(row) for row in sidecar["history"]),
-        cpu_seconds=sidecar.get("cpu_seconds", 0.0),
-    )
+    try:
+        return Snapshot(
+            **parts,
+            best_score=None if best is None else Score(**best),
+            iteration=_count(sidecar["iteration"]),
+            stale=_count(sidecar["stale"]),
+            seconds=0.0 + sidecar["seconds"],
+            history=tuple(_report(row) for row in sidecar["history"]),
+            cpu_seconds=0.0 + sidecar.get("cpu_seconds", 0.0),
+        )
+    except (TypeError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path.name} is damaged: {error!r} in what it records") from error
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"expected a count, got {value!r}")
+    return value
 
 
 def _report(row: dict[str, Any]) -> Report:

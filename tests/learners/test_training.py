@@ -193,6 +193,33 @@ class TestFiles:
         with pytest.raises(CheckpointError, match="cannot be read"):
             load(path, LEARNER)
 
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"tensors": None},
+            {"best_score": {"mean": 1.0}},
+            {"best_score": "good"},
+            {"history": None},
+            {"history": [{}]},
+            {"iteration": "seven"},
+            {"iteration": -1},
+            {"stale": None},
+            {"seconds": "long"},
+        ],
+    )
+    def test_what_a_damaged_sidecar_records_is_refused(self, path: Path, wrong) -> None:
+        self.change(path, **wrong)
+        with pytest.raises(CheckpointError):
+            load(path, LEARNER)
+
+    def test_two_names_that_differ_in_their_ending_keep_tensors_of_their_own(
+        self, path: Path
+    ) -> None:
+        other = path.with_suffix(".old")
+        save(other, LEARNER, Snapshot(LEARNER.init(1), iteration=8))
+        assert load(path, LEARNER).iteration == 7
+        assert load(other, LEARNER).iteration == 8
+
     def test_a_users_module_is_kept_by_its_shapes(self, tmp_path: Path) -> None:
         module = torch.nn.Sequential(torch.nn.Linear(1, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
         learner = maml(ModuleNetwork(module), rate=0.01, regression=True)
