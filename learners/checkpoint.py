@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from safetensors.torch import save as bytes_of
 
 from learners.description import build, describe
 from learners.episode import Episodes
-from learners.errors import CheckpointError
+from learners.errors import CheckpointError, LearnerError
 from learners.evaluation import Score
 from learners.learner import Learner, State
 
@@ -133,6 +134,24 @@ def save(
     for half in path.parent.glob(f".{stem}.*.tmp"):
         if time.time() - half.stat().st_mtime > _ABANDONED:
             half.unlink(missing_ok=True)
+
+
+def check_writable(path: Path, learner: Learner) -> None:
+    """Check before hours of training that a learner can be kept at a path.
+
+    Raises:
+        LearnerError: if the folder cannot be written to, or the learner holds what no description
+            has.
+    """
+    describe(learner)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise LearnerError(
+            f"no checkpoint can be written to {path.parent}: {error}; give another path"
+        ) from error
 
 
 def load(path: Path, learner: Learner) -> Snapshot:

@@ -7,6 +7,7 @@ was cut and resumed ends in the same bits as one that was not.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from learners.checkpoint import Report, Snapshot, load, save, save_episode
+from learners.checkpoint import Report, Snapshot, check_writable, load, save, save_episode
 from learners.episode import Episodes, Examples, check
 from learners.errors import LearnerError, NonFiniteLossError
 from learners.evaluation import evaluate
@@ -73,7 +74,7 @@ class Training:
         seed: of the initial state.
         validate_every: iterations between validations.
         validation_episodes: episodes of one validation.
-        checkpoint: path of the JSON file; None keeps no checkpoint.
+        checkpoint: path of the JSON file, a `Path` or its text; None keeps no checkpoint.
         checkpoint_every: iterations between checkpoints.
         progress: whether to show a progress bar.
         execution: how batches run.
@@ -109,6 +110,12 @@ class Training:
         for name in ("meta_batch", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise LearnerError(f"{name} is 1 or more, got {getattr(self, name)}")
+        if isinstance(self.checkpoint, str):
+            object.__setattr__(self, "checkpoint", Path(self.checkpoint))
+        try:
+            json.dumps(dict(self.about))
+        except (TypeError, ValueError) as error:
+            raise LearnerError(f"about holds JSON values, to be kept as such: {error}") from error
         if not self.rate >= 0:
             raise LearnerError(f"rate is 0 or more, got {self.rate}")
         if self.clip is not None and not self.clip > 0:
@@ -201,6 +208,8 @@ class _Run:
         self.device = training.execution.device
         self.started, self.started_cpu = time.monotonic(), time.process_time()
         self.losses: list[Tensor] = []
+        if training.checkpoint is not None and shard.first:
+            check_writable(training.checkpoint, learner)
         snapshot = self._resumed() or Snapshot(self._begun())
         self.iteration, self.stale = snapshot.iteration, snapshot.stale
         self.begun = self.iteration

@@ -336,3 +336,37 @@ def test_a_schedule_can_span_the_seconds(monkeypatch: pytest.MonkeyPatch) -> Non
     assert max(seen) < 1e-6
     with pytest.raises(LearnerError, match="by_time"):
         Budget(10, by_time=True)
+
+
+def test_what_cannot_be_kept_is_told_before_the_first_iteration(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Own:
+        normalises: bool = False
+
+        def init(self, generator):
+            return {"w": torch.ones(1, 1)}
+
+        def __call__(self, params, x, mask):
+            return x @ params["w"]
+
+    class Never:
+        def sample(self, index: int, n_episodes: int):
+            raise AssertionError("training began")
+
+    (tmp_path / "file").write_text("a file")
+    for learner, path, why in (
+        (maml(Own(), regression=True), tmp_path / "run.json", "Own cannot be described"),
+        (LEARNER, tmp_path / "file" / "run.json", "no checkpoint can be written"),
+    ):
+        with pytest.raises(LearnerError, match=why):
+            meta_train(learner, Never(), Budget(3), replace(QUICK, checkpoint=path))
+    with pytest.raises(LearnerError, match="about holds JSON values"):
+        replace(QUICK, about={"scale": torch.ones(1)})
+
+
+def test_a_checkpoint_may_be_named_by_text(tmp_path: Path) -> None:
+    settings = replace(QUICK, checkpoint=str(tmp_path / "run.json"))
+    trained = meta_train(LEARNER, SAMPLER, Budget(2), settings)
+    assert torch.equal(
+        restore(tmp_path / "run.json")[1]["net.head.bias"], trained.state["net.head.bias"]
+    )
