@@ -19,12 +19,12 @@ from tempfile import TemporaryFile
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 
 from learners.description import build, describe
-from learners.episode import Episodes
+from learners.episode import Episodes, Examples
 from learners.errors import CheckpointError, LearnerError
 from learners.evaluation import Score
 from learners.learner import Learner, State
@@ -212,6 +212,31 @@ def save_episode(path: Path, state: State, episodes: Episodes) -> None:
     }
     parts |= {f"state/{name}": value.detach().cpu() for name, value in state.items()}
     _write(path, bytes_of(parts, metadata={"n_way": str(episodes.n_way)}))
+
+
+def load_episode(path: Path) -> tuple[State, Episodes]:
+    """Return the state and the episodes of a file that a non-finite loss left.
+
+    Whoever trained replays them by
+    `learner.meta_gradient(state, episodes, learner.phase(iteration), Execution())`.
+
+    Raises:
+        CheckpointError: if it is no such file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            n_way = int((file.metadata() or {})["n_way"])
+            parts = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+        support, query = (
+            Examples(*(parts.pop(f"{name}/{key}") for key in Examples._fields))
+            for name in ("support", "query")
+        )
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{path.name} holds no episodes that a non-finite loss left: {error!r}"
+        ) from error
+    state = {name.removeprefix("state/"): value for name, value in parts.items()}
+    return state, Episodes(support, query, n_way)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -407,7 +407,11 @@ class _Run:
         raise NonFiniteLossError(
             f"meta-iteration {self.iteration}: {what} is NaN or infinite; lower the inner or the "
             "outer rate, or clip. State and episodes "
-            + (f"are in {where.name}" if where else "are kept where a checkpoint path is set"),
+            + (
+                f"are in {where.name}: learners.checkpoint.load_episode"
+                if where
+                else "are kept where a checkpoint path is set"
+            ),
             where,
         )
 

@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import load_file
 
 from learners import training as training_module
-from learners.checkpoint import Snapshot, load, restore, save
+from learners.checkpoint import Snapshot, load, load_episode, restore, save
 from learners.errors import CheckpointError, LearnerError, NonFiniteLossError
 from learners.evaluation import Score, evaluate
 from learners.execution import Execution
 from learners.inner_loop import GradientLearner
 from learners.maml import maml
 from learners.networks import MLP, ModuleNetwork
+from learners.samplers import ClassSampler, Shape
 from learners.sinusoid import SinusoidSampler
 from learners.training import Budget, Training, meta_train
 
@@ -81,6 +82,26 @@ def test_a_non_finite_loss_stops_with_the_episode_saved(tmp_path: Path) -> None:
     tensors = load_file(caught.value.episode_file)
     assert tensors["support/x"].shape == (1, 10, 1)
     assert "state/net.head.weight" in tensors
+
+
+def test_what_made_a_loss_non_finite_can_be_replayed(tmp_path: Path) -> None:
+    settings = replace(QUICK, checkpoint=tmp_path / "run.json")
+    for learner, sampler in (
+        (maml(MLP((1, 8, 1)), rate=1e30, steps=3, regression=True), SAMPLER),
+        (
+            maml(MLP((4, 8, 2)), rate=1e38, steps=3),
+            ClassSampler(torch.rand(3, 4, 4), Shape(2, 1, 2)),
+        ),
+    ):
+        with pytest.raises(NonFiniteLossError) as caught:
+            meta_train(learner, sampler, Budget(5), settings)
+        state, episodes = load_episode(caught.value.episode_file)
+        losses = learner.meta_gradient(state, episodes, learner.phase(0), Execution())[1]
+        assert len(losses) == 1 and not torch.isfinite(losses).any()
+    for name in ("run.json", "none.safetensors"):
+        (tmp_path / "run.json").write_text("{}")
+        with pytest.raises(CheckpointError, match="holds no episodes"):
+            load_episode(tmp_path / name)
 
 
 def test_a_non_finite_gradient_stops_before_it_reaches_the_state() -> None:
