@@ -91,7 +91,7 @@ def examples(x: Tensor | NDArray[Any], y: Tensor | NDArray[Any]) -> Examples:
     x, y = tensor_of(x), tensor_of(y)
     if x.dtype == torch.uint8:
         raise LearnerError("x holds bytes, and networks take floats: divide by 255 first")
-    if x.shape[0] != y.shape[0] or not x.shape[0]:
+    if not (x.ndim and y.ndim) or x.shape[0] != y.shape[0] or not x.shape[0]:
         raise LearnerError(
             f"a set needs as many labels as inputs and at least one: got x {tuple(x.shape)} "
             f"and y {tuple(y.shape)}"
@@ -104,6 +104,11 @@ def examples(x: Tensor | NDArray[Any], y: Tensor | NDArray[Any]) -> Examples:
                 f"{name} holds NaN or infinity; drop or impute those rows before making a set"
             )
     if not y.is_floating_point():
+        if y.ndim > 1:
+            raise LearnerError(
+                f"class numbers are (n,), got {tuple(y.shape)}: squeeze(1) a column, argmax(1) "
+                "indicators; targets to predict are floats"
+            )
         y = y.long()
     return Examples(x, y, torch.ones(x.shape[0], dtype=torch.bool, device=x.device))
 

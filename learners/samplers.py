@@ -57,7 +57,13 @@ class ClassSampler:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _check_not_empty(self.shape)
         object.__setattr__(self, "images", tensor_of(self.images))
+        if self.images.ndim < 3:
+            raise LearnerError(
+                "examples by class are (n_classes, n_each, *shape), got "
+                f"{tuple(self.images.shape)}; UnevenClassSampler takes a list of classes"
+            )
         n_classes, n_each = self.images.shape[:2]
         needed = self.shape.k_shot + self.shape.n_query
         if self.shape.n_way > n_classes or needed > n_each:
@@ -93,9 +99,11 @@ class UnevenClassSampler:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _check_not_empty(self.shape)
         object.__setattr__(self, "classes", [tensor_of(one) for one in self.classes])
         needed = self.shape.k_shot + self.shape.n_query
         smallest = min((len(one) for one in self.classes), default=0)
+        _check_alike("class", [one.shape[1:] for one in self.classes])
         if self.shape.n_way > len(self.classes) or needed > smallest:
             raise LearnerError(
                 f"episodes of {self.shape.n_way} classes with {needed} examples each cannot be "
@@ -140,6 +148,10 @@ class TableSampler:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tables", [(tensor_of(x), tensor_of(y)) for x, y in self.tables])
+        for i, (x, y) in enumerate(self.tables):
+            if len(x) != len(y):
+                raise LearnerError(f"table {i} has {len(x)} rows of inputs and {len(y)} targets")
+        _check_alike("table", [(*x.shape[1:], *y.shape[1:]) for x, y in self.tables])
         low, high = self.support_sizes
         shortest = min((len(x) for x, _ in self.tables), default=0)
         if not 1 <= low <= high < shortest or self.n_query < 1:
@@ -268,3 +280,17 @@ def _by_class(drawn: Tensor, k_shot: int) -> Episodes:
 def _generator(seed: int, index: int) -> torch.Generator:
     mixed = np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(mixed) >> 1)
+
+
+def _check_not_empty(shape: Shape) -> None:
+    if min(shape.n_way, shape.k_shot, shape.n_query) < 1:
+        raise LearnerError(f"an episode has a class, a shot and a query or more; got {shape}")
+
+
+def _check_alike(what: str, shapes: Sequence[Sequence[int]]) -> None:
+    for i, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            raise LearnerError(
+                f"rows of {what} {i} are of shape {tuple(shape)}, and those of {what} 0 of "
+                f"{tuple(shapes[0])}; episodes need one shape"
+            )

@@ -45,7 +45,7 @@ class Budget:
             bound that is nearer. What is cut and resumed then ends in other bits.
 
     Raises:
-        LearnerError: if iterations are below 0, or the schedule is to span seconds that there are
+        LearnerError: if a bound is below 0, or the schedule is to span seconds that there are
             none of.
     """
 
@@ -57,6 +57,10 @@ class Budget:
     def __post_init__(self) -> None:
         if self.iterations < 0:
             raise LearnerError(f"iterations is 0 or more, got {self.iterations}")
+        if self.patience < 0 or (self.seconds is not None and not self.seconds >= 0):
+            raise LearnerError(
+                f"patience and seconds are 0 or more; got {self.patience} and {self.seconds}"
+            )
         if self.by_time and not self.seconds:
             raise LearnerError("by_time needs seconds to span: Budget(..., seconds=...)")
 

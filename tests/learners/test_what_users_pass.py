@@ -204,3 +204,30 @@ def test_a_distribution_is_given_for_what_is_predicted(kind) -> None:
     assert torch.equal(mean, predictor.predict(x[6:]))
     with pytest.raises(LearnerError, match="NaN"):
         predict_distribution(predictor, torch.full((2, 10), torch.nan))
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: ClassSampler(np.stack(_digits()), Shape(0, 1, 1)), "n_way=0"),
+        (lambda: ClassSampler(np.stack(_digits()), Shape(3, 0, 1)), "k_shot=0"),
+        (lambda: ClassSampler(np.stack(_digits()), Shape(3, 1, 0)), "n_query=0"),
+        (lambda: ClassSampler(np.zeros(5), _SHAPE), r"\(n_classes, n_each, \*shape\), got \(5,\)"),
+        (
+            lambda: UnevenClassSampler([np.zeros((6, 2)), np.zeros((6, 3))], Shape(2, 1, 1)),
+            r"class 1 are of shape \(3,\)",
+        ),
+        (lambda: TableSampler([(np.zeros((9, 2)), np.zeros(8))], (2, 3), 1), "9 rows.* 8 targets"),
+        (
+            lambda: TableSampler([(np.zeros((9, d)), np.zeros(9)) for d in (2, 3)], (2, 3), 1),
+            r"table 1 are of shape \(3,\)",
+        ),
+        (lambda: Budget(5, patience=-1), "patience"),
+        (lambda: Budget(5, seconds=float("nan")), "seconds"),
+        (lambda: examples(np.zeros((3, 2)), np.zeros((3, 1), int)), r"squeeze\(1\)"),
+        (lambda: examples(torch.tensor(1.0), torch.tensor(1)), "as many labels as inputs"),
+    ],
+)
+def test_what_makes_no_episode_or_budget_is_refused_when_it_is_made(make, why: str) -> None:
+    with pytest.raises(LearnerError, match=why):
+        make()
