@@ -106,8 +106,16 @@ def _network(inputs: Inputs) -> Network:
 def _embedding(inputs: Inputs, n_out: int = 0) -> Network:
     """Return a network to compare by; `n_out` 0 leaves flat convolutional features."""
     if inputs.images:
-        return Conv4(n_out, inputs.shape[0], side=inputs.shape[1])
+        # As many halvings as leave a pixel: the paper's four from 16 pixels on.
+        n_pooled = min(4, inputs.shape[1].bit_length() - 1)
+        return Conv4(n_out, inputs.shape[0], side=inputs.shape[1], n_pooled=n_pooled)
     return MLP((inputs.shape[0], 128, n_out or _HIDDEN))
+
+
+def _maps(inputs: Inputs) -> Conv4:
+    """Return a network that keeps maps of 4 x 4 or more where images have as many pixels."""
+    channels, side = inputs.shape[:2]
+    return Conv4(0, channels, side=side, n_pooled=max(0, min(2, side.bit_length() - 3)))
 
 
 def _gradient(factory: Callable[..., Learner], **settings: Any) -> Callable[[Inputs], Recipe]:
@@ -204,9 +212,7 @@ _MADE: dict[str, Callable[[Inputs], Recipe]] = {
     "protonet": _comparing(lambda inputs: ProtoNet(_embedding(inputs))),
     "matching": _comparing(lambda inputs: Matching(_embedding(inputs))),
     "siamese": _comparing(lambda inputs: Siamese(_embedding(inputs, _HIDDEN), _HIDDEN)),
-    "relation": _comparing(
-        lambda inputs: Relation(Conv4(0, inputs.shape[0], side=inputs.shape[1], n_pooled=2))
-    ),
+    "relation": _comparing(lambda inputs: Relation(_maps(inputs))),
     "set_encoder": lambda inputs: Recipe(
         SetEncoder(), Training(8, 3e-3, schedule="cosine", clip=1.0)
     ),

@@ -157,6 +157,8 @@ def _checked(lesson: Lesson, wanted: Wanted) -> Wanted:
         checked_name(_label(lesson).name)
     if lesson.minutes is None and lesson.episodes is None:
         raise InvalidInputError("how long? Give a budget: --minutes, --episodes, or both")
+    if lesson.minutes is not None and not lesson.minutes > 0:
+        raise InvalidInputError(f"minutes are above 0, got {lesson.minutes}")
     if lesson.out.suffix != ".json":
         raise InvalidInputError(f"the checkpoint is a .json file, got {lesson.out}")
     if lesson.resume and not lesson.out.exists():
@@ -200,6 +202,10 @@ def _trained(lesson: Lesson, source: Source) -> Learned:
         training,
         source.validation,
     )
+    if not trained.iterations:
+        raise InvalidInputError(
+            f"{lesson.minutes} minutes were over before the first iteration; give more"
+        )
     test = evaluate(
         trained.learner, trained.state, source.test, lesson.test_episodes, training.execution
     )

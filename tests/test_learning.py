@@ -236,17 +236,14 @@ def test_tensorboard_files_are_written(headstart: RunIt, tmp_path: Path) -> None
 def test_what_cannot_be_done_is_said(headstart: RunIt, images: Path, tmp_path: Path) -> None:
     out = tmp_path / "run.json"
     base = ("learn", images, "--out", out, "--episodes", 4, "--test-episodes", 6)
-    with np.load(images) as file:
-        for number, drawings in enumerate(file["images"]):
-            (tmp_path / "letters" / str(number)).mkdir(parents=True)
-            for i, drawing in enumerate(drawings[:6]):
-                Image.fromarray(drawing).save(tmp_path / f"letters/{number}/{i}.png")
     for words, message in (
         (("learn", images, "--out", out), "how long?"),
         ((*base, "--device", "gpu"), "choose auto, cpu or cuda"),
         ((*base, "--method", "adam"), "no method named 'adam'"),
         ((*base, "--resume"), "no checkpoint at"),
-        (("learn", "letters", *base[2:], "--side", 8), "vanish in 4 halvings"),
+        ((*base[:4], "--minutes", 0), "minutes are above 0"),
+        ((*base[:4], "--minutes", "nan"), "minutes are above 0"),
+        ((*base[:4], "--minutes", 1e-9), "over before the first iteration"),
         ((*base, "--way", 20), "30 classes of 6 examples or more are too few"),
         (("learn", "sinusoid", "--out", out, "--episodes", 4), "protonet classifies"),
         (("learn", images, "--out", tmp_path / "run.bin", "--episodes", 4), "a .json file"),
@@ -260,10 +257,24 @@ def test_what_cannot_be_done_is_said(headstart: RunIt, images: Path, tmp_path: P
     assert "another learner" in headstart(*base, "--resume", "--method", "siamese").err
 
 
+def test_images_of_eight_pixels_are_learned(headstart: RunIt, images: Path, tmp_path: Path) -> None:
+    with np.load(images) as file:
+        for number, drawings in enumerate(file["images"]):
+            (tmp_path / "letters" / str(number)).mkdir(parents=True)
+            for i, drawing in enumerate(drawings[:6]):
+                Image.fromarray(drawing).save(tmp_path / f"letters/{number}/{i}.png")
+    out = tmp_path / "run.json"
+    words = ("--out", out, "--episodes", 4, "--test-episodes", 6, "--side", 8)
+    assert headstart("learn", "letters", *words).status == 0
+    assert restore(out)[0].network.n_pooled == 3
+
+
 ROWS, PICTURES, WAVES = Inputs((6,), 3, 2), Inputs((1, 28, 28), 3, 2), Inputs((2,), 0, 5)
+TINY = Inputs((1, 8, 8), 3, 2)
+KINDS = {"rows": ROWS, "images": PICTURES, "tiny images": TINY, "regression": WAVES}
 
 
-@pytest.mark.parametrize("inputs", [ROWS, PICTURES, WAVES], ids=["rows", "images", "regression"])
+@pytest.mark.parametrize("inputs", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("method", [method.key for method in catalogue()])
 def test_every_method_has_a_recipe_that_runs_or_a_reason(method: str, inputs: Inputs) -> None:
     from learners.episode import examples  # noqa: PLC0415
