@@ -34,6 +34,9 @@ IMAGE_LEARNERS = {
     "meta_sgd": meta_sgd(SMALL),
     "maml++": maml_plus_plus(SMALL, steps=2),
     "reptile": Reptile(SMALL, steps=2, batch=0, prediction_steps=3),
+    "first-order anil": GradientLearner(
+        SMALL, InnerLoop(steps=2, adapts=("head",), first_order=True)
+    ),
     "settled fomaml": fomaml(Settled(SMALL), steps=2, rate=0.1),
     "settled anil": anil(Settled(SMALL), steps=2),
     "settled reptile": Reptile(Settled(SMALL), steps=2, batch=0, prediction_steps=3),
@@ -377,6 +380,54 @@ def test_maml_plus_plus_has_rates_and_normalisation_for_every_step(glyph_episode
             for each in (state, moved)
         )
         assert not torch.allclose(one, other)
+
+
+def test_maml_plus_plus_equals_its_equations_written_out(glyph_episodes) -> None:
+    """Rates and normalisations of each step, the weighted loss after each, and their gradient."""
+    learner = maml_plus_plus(SMALL, steps=3, annealing=Annealing(multi_step=10))
+    episode = in_double(glyph_episodes[:1])
+    support, query = (Examples(*(part[0] for part in e)) for e in (episode.support, episode.query))
+    generator = torch.Generator().manual_seed(0)
+    state = {
+        name: value.double() + 0.05 * torch.rand(value.shape, generator=generator)
+        for name, value in learner.init(0).items()
+    }
+    leaves = {name: value.requires_grad_() for name, value in state.items()}
+    ones, none = torch.ones(len(support.y)).bool(), torch.zeros(len(query.y)).bool()
+
+    def outputs(fast, step: int):
+        norms = {f"block{i}.{of}" for i in range(4) for of in ("scale", "shift")}
+        params = fast | {name: leaves[f"net.{name}"][step] for name in norms}
+        x = torch.cat([support.x, query.x])
+        found = SMALL(params, x, torch.cat([ones, none]))
+        return found[: len(support.y)], found[len(support.y) :]
+
+    entropy = torch.nn.functional.cross_entropy
+    fast = {
+        n[4:]: v for n, v in leaves.items() if n.startswith("net.") and f"rate.{n[4:]}" in leaves
+    }
+    expected = torch.zeros((), dtype=torch.float64)
+    for step, weight in enumerate((0.2, 0.2, 0.6)):  # (1 - 4 / 10) / 3, and the rest
+        loss = entropy(outputs(fast, step)[0], support.y)
+        slope = torch.autograd.grad(loss, list(fast.values()), create_graph=True)
+        fast = {
+            name: value - leaves[f"rate.{name}"][step] * each
+            for (name, value), each in zip(fast.items(), slope, strict=True)
+        }
+        expected = expected + weight * entropy(outputs(fast, step)[1], query.y)
+    predicted = learner.adapt(state, support).predict(query.x)
+    torch.testing.assert_close(predicted, outputs(fast, 2)[1].detach())
+    gradient, losses = learner.meta_gradient(
+        {name: value.detach() for name, value in state.items()},
+        episode,
+        learner.phase(4),
+        Execution(),
+    )
+    torch.testing.assert_close(losses, expected.detach()[None], rtol=1e-6, atol=1e-9)
+    for name, each in zip(
+        leaves, torch.autograd.grad(expected, list(leaves.values())), strict=True
+    ):
+        torch.testing.assert_close(gradient[name], each, rtol=1e-5, atol=1e-9)
 
 
 CONVOLUTIONAL = {
