@@ -138,6 +138,51 @@ def test_likelihood_and_posterior_equal_those_of_gpytorch(name: str) -> None:
     torch.testing.assert_close(variance, expected.variance, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("regression", [True, False])
+def test_the_learner_conditions_and_is_scored_as_the_dense_formulas_say(regression: bool) -> None:
+    """In classification targets are 1 for the own class and -1 for the others, one output each."""
+    rng = np.random.default_rng(0)
+    learner = DeepKernel(MLP((3, 2)), 2, kernel="rbf", regression=regression)
+    weight, bias, x = rng.normal(size=(3, 2)), rng.normal(size=2), rng.normal(size=(9, 3))
+    lengths, variance, noise, level = np.exp([0.3, -0.2]), math.exp(0.4), math.exp(-1.0), 0.7
+    values = {
+        "net.head.weight": weight,
+        "net.head.bias": bias,
+        "gp.log_length": np.log(lengths),
+        "gp.log_variance": 0.4,
+        "gp.log_noise": -1.0,
+        "gp.mean": level,
+    }
+    state = {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
+    labels = np.arange(9) % 3
+    targets = (
+        rng.normal(size=(9, 2)) if regression else np.where(labels[:, None] == range(3), 1, -1)
+    )
+    y = torch.tensor(targets if regression else labels)
+    every = Examples(torch.tensor(x), y, torch.ones(9).bool())
+    support, query = (Examples(*(part[rows] for part in every)) for rows in (slice(6), slice(6, 9)))
+
+    features = (x @ weight + bias) / lengths
+    squared = np.square(features[:, None] - features[None]).sum(-1)
+    K = variance * np.exp(-0.5 * squared)
+    noisy = K + (noise + learner.jitter * variance) * np.eye(9)
+    solved = np.linalg.inv(noisy[:6, :6])
+    mean = level + K[6:, :6] @ solved @ (targets[:6] - level)
+    left = variance - np.einsum("qi,ij,qj->q", K[6:, :6], solved, K[6:, :6])
+    predictor = learner.adapt(state, support)
+    found, deviation = predict_distribution(predictor, query.x)
+    for one in (found, predictor.predict(query.x)):
+        np.testing.assert_allclose(one, mean, rtol=1e-9)
+    np.testing.assert_allclose(deviation, np.sqrt(left), rtol=1e-9)
+
+    apart = targets - level
+    fit = np.einsum("ir,ij,jr->", apart, np.linalg.inv(noisy), apart)
+    r = targets.shape[1]
+    log_p = -0.5 * (fit + r * np.linalg.slogdet(noisy)[1] + 9 * r * math.log(2 * math.pi))
+    loss = learner.loss(state, support, query, 0 if regression else 3, Phase())
+    assert float(loss) == pytest.approx(-log_p / (9 * r), rel=1e-9)
+
+
 def test_batched_and_padded_equals_each_alone() -> None:
     X, _, Y = data(2)
     sizes = (12, 7, 1)

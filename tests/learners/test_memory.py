@@ -226,6 +226,24 @@ def test_the_label_is_seen_a_step_after_its_input() -> None:
     assert not torch.equal(*answers)
 
 
+@pytest.mark.parametrize("cell", [SMALL, NTMCell(n_slots=5, width=3, n_reads=2, hidden=4)])
+def test_a_row_is_its_input_beside_the_label_of_the_row_before(cell) -> None:
+    """The stream x_1, 0; x_2, y_1; ...; a query, y_n, stepped through one by one."""
+    learner = Mann(Flatten(), n_features=2, n_way=3, cell=cell)
+    state = {name: value.double() for name, value in learner.init(0).items()}
+    params = {name[5:]: value for name, value in state.items() if name.startswith("cell.")}
+    x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0)).double()
+    labels, none = torch.tensor([1, 0, 2, 1]), torch.zeros(3, dtype=torch.float64)
+    shown = torch.stack([none, *torch.eye(3, dtype=torch.float64)[labels]])
+    carry = cell.start(x)
+    for row in torch.cat([x, shown], 1):
+        output, carry = cell.step(params, row, carry)
+    support = Examples(x[:4], labels, torch.ones(4, dtype=torch.bool))
+    found = learner.adapt(state, support, 3).predict(x[4:])
+    expected = output @ state["out.weight"] + state["out.bias"]
+    torch.testing.assert_close(found[0], expected, rtol=1e-9, atol=1e-12)
+
+
 def test_more_classes_than_it_was_made_for_are_refused(glyph_episodes: Episodes) -> None:
     learner = Mann(Flatten(), n_features=784, n_way=2, cell=SMALL)
     with pytest.raises(LearnerError, match="at most 2 classes, got an episode of 3"):

@@ -6,6 +6,7 @@ from torch import nn
 
 from learners.episode import Episodes, Examples
 from learners.errors import LearnerError
+from learners.learner import Phase
 from learners.networks import MLP, Conv4, without_net
 from learners.relation import Relation
 from tests.learners.contract import LearnerContract
@@ -57,6 +58,23 @@ def test_scores_are_those_of_the_module_on_summed_maps(glyph_episodes: Episodes)
     classes = torch.stack([sum(z[support.y == label]) for label in range(3)])
     query_maps = embed(params, queries, torch.ones(len(queries)) > 0).reshape(-1, 4, 7, 7)
     torch.testing.assert_close(found, reference(state, classes, query_maps), rtol=1e-4, atol=1e-5)
+
+
+def test_the_loss_is_the_mean_squared_error_of_the_pairs_that_exist(
+    glyph_episodes: Episodes,
+) -> None:
+    state = SMALL.finish(SMALL.init(0), glyph_episodes)
+    support, query = (
+        Examples(*(part[0] for part in e)) for e in (glyph_episodes.support, glyph_episodes.query)
+    )
+    scores = SMALL.adapt(state, support, 4).predict(query.x).sigmoid()
+    apart = [
+        (float(scores[q, c]) - float(query.y[q] == c)) ** 2
+        for q in range(len(query.y))
+        for c in range(3)  # the fourth class is absent
+    ]
+    found = SMALL.loss(state, support, query, 4, Phase())
+    assert float(found) == pytest.approx(sum(apart) / len(apart), rel=1e-4)
 
 
 def test_finish_fixes_every_normalisation(glyph_episodes: Episodes) -> None:
