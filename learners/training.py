@@ -388,6 +388,11 @@ class _Run:
 
     def _begun(self) -> State:
         """Return the state that training begins with."""
+        if isinstance(getattr(self.learner, "network", None), torch.nn.Module):
+            raise LearnerError(
+                "a learner takes a module of torch as a network: wrap it, "
+                "learners.networks.ModuleNetwork(module)"
+            )
         fresh, start = self.learner.init(self.training.seed), self.training.start
         measured: set[str] = set()
         if set(start) - set(fresh):

@@ -231,3 +231,10 @@ def test_a_distribution_is_given_for_what_is_predicted(kind) -> None:
 def test_what_makes_no_episode_or_budget_is_refused_when_it_is_made(make, why: str) -> None:
     with pytest.raises(LearnerError, match=why):
         make()
+
+
+@pytest.mark.parametrize("make", [ProtoNet, maml])
+def test_a_module_that_is_not_wrapped_is_told_how(make) -> None:
+    sampler = ClassSampler(np.stack(_digits()), _SHAPE)
+    with pytest.raises(LearnerError, match=r"ModuleNetwork\(module\)"):
+        meta_train(make(torch.nn.Linear(64, 3)), sampler, Budget(1), _QUIET)
