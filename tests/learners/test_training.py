@@ -17,6 +17,7 @@ from learners.errors import CheckpointError, LearnerError, NonFiniteLossError
 from learners.evaluation import Score, evaluate
 from learners.execution import Execution
 from learners.inner_loop import GradientLearner
+from learners.losses import mean_squared_error
 from learners.maml import maml
 from learners.networks import MLP, ModuleNetwork
 from learners.samplers import ClassSampler, Shape
@@ -426,3 +427,31 @@ def test_a_checkpoint_may_be_named_by_text(tmp_path: Path) -> None:
     assert torch.equal(
         restore(tmp_path / "run.json")[1]["net.head.bias"], trained.state["net.head.bias"]
     )
+
+
+@pytest.mark.parametrize(
+    ("schedule", "shares"),
+    [
+        ("constant", [1.0, 1.0, 1.0, 1.0]),
+        ("linear", [1.0, 0.75, 0.5, 0.25]),
+        ("cosine", [1.0, (2 + 2**0.5) / 4, 0.5, (2 - 2**0.5) / 4]),
+    ],
+)
+def test_the_outer_rate_falls_as_its_schedule_says(schedule: str, shares: list[float]) -> None:
+    """Steps of SGD are the rate times the gradient, at quarters of the budget."""
+    settings = replace(QUICK, optimizer="sgd", rate=0.1, schedule=schedule)
+    expected = LEARNER.init(0)
+    for iteration, share in enumerate(shares):
+        gradient, _ = LEARNER.meta_gradient(
+            expected, SAMPLER.sample(iteration, 4), LEARNER.phase(iteration), Execution()
+        )
+        expected = {k: value - 0.1 * share * gradient[k] for k, value in expected.items()}
+    found = meta_train(LEARNER, SAMPLER, Budget(4), settings).state
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)
+
+
+def test_the_squared_error_is_a_mean_over_targets_and_real_rows() -> None:
+    apart = torch.tensor([[1.0, 3.0], [2.0, 0.0], [9.0, 9.0]])
+    mask = torch.tensor([True, True, False])
+    assert float(mean_squared_error(apart, torch.zeros(3, 2), mask)) == (5.0 + 2.0) / 2
