@@ -48,4 +48,4 @@ def calibrate(
             past.best[:, None] - past.spread[:, None] * table.regret[:, order]
         )
         truth[i, : len(order)] = score[order]
-    return Calibration.fit(weights, others, truth, past.score_bounds)
+    return Calibration.fit(weights, others, truth, past.score_bounds, past.spread)

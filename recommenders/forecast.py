@@ -28,6 +28,9 @@ AHEAD = 4
 SLOPES = 1.0
 """Standard deviation of the scale."""
 
+GRAIN = 0.02
+"""Part of a dataset's best less worst score that differences between like configs are chance by."""
+
 TINY = 1e-12
 NOTHING = 0.1
 """A spread this small beside the error says nothing of it."""
@@ -43,12 +46,14 @@ class Forecast:
     spread: FloatArray
 
 
-def forecast(
+def forecast(  # noqa: PLR0913 - asked and observed configs, and their metric
     scores: FloatArray,
     weights: FloatArray,
     before: FloatArray | None = None,
     seen: FloatArray | None = None,
     bounds: tuple[float, float] = (-np.inf, np.inf),
+    *,
+    widths: FloatArray | None = None,
 ) -> Forecast:
     """Return what past scores say of configs on a new dataset, or on each of several.
 
@@ -58,12 +63,13 @@ def forecast(
         before: `(..., D, k)` past scores of the configs that were observed.
         seen: `(..., k)` their scores on the new dataset.
         bounds: of scores; nothing beyond them is expected.
+        widths: `(D,)` best less worst score of each dataset.
     """
     level, scale = np.zeros((1,)), np.ones((1,))
     if before is not None and seen is not None and seen.shape[-1]:
         scores = scores - before.mean(axis=-1, keepdims=True)
         level = seen.mean(axis=-1, keepdims=True)
-        scale = _scale(weights, before, seen)[..., None]
+        scale = _scale(weights, before, seen, widths)[..., None]
     across = weights[..., None, :]
     mean = across @ scores
     variance = (across @ (scores - mean) ** 2)[..., 0, :]
@@ -71,17 +77,20 @@ def forecast(
     return Forecast(expected, scale * np.sqrt(np.maximum(variance, 0)))
 
 
-def _scale(weights: FloatArray, before: FloatArray, seen: FloatArray) -> FloatArray:
+def _scale(
+    weights: FloatArray, before: FloatArray, seen: FloatArray, widths: FloatArray | None
+) -> FloatArray:
     """Return how many times as far apart `(...)` observed scores lie as elsewhere, 0 at least.
 
     The slope of Bayesian linear regression (Bishop, 2006, section 3.3) of what was seen on what
     was expected, about 1. The variance of its noise is that between datasets, plus what no slope
-    explains.
+    explains, plus chance: configs that scored alike everywhere say nothing of the scale.
 
     Args:
         weights: `(..., D)` of datasets.
         before: `(..., D, k)` past scores of the configs that were observed.
         seen: `(..., k)` their scores.
+        widths: `(D,)` best less worst score of each dataset; without them nothing is chance.
     """
     apart = before - before.mean(axis=-1, keepdims=True)
     x = (weights[..., None] * apart).sum(axis=-2)
@@ -90,6 +99,8 @@ def _scale(weights: FloatArray, before: FloatArray, seen: FloatArray) -> FloatAr
     along, length = (x * y).sum(axis=-1), (x * x).sum(axis=-1)
     unlike = (y * y).sum(axis=-1) - along**2 / np.maximum(length, TINY)
     noise += np.maximum(unlike, 0) / seen.shape[-1]
+    if widths is not None:
+        noise += (GRAIN * (weights @ widths)) ** 2
     noise = noise / SLOPES**2 + TINY
     slope: FloatArray = (along + noise) / (length + noise)
     return np.maximum(slope, 0)
@@ -122,6 +133,7 @@ class Calibration:
         past: FloatArray,
         truth: FloatArray,
         bounds: tuple[float, float] = (-np.inf, np.inf),
+        widths: FloatArray | None = None,
     ) -> Calibration:
         """Learn from datasets left out in turn.
 
@@ -130,15 +142,15 @@ class Calibration:
             past: `(T, D, Q)` scores of the others on the configs asked of each.
             truth: `(T, Q)` the scores, NaN where unknown.
             bounds: of scores; nothing beyond them is expected.
+            widths: `(D,)` best less worst score of each dataset.
         """
         errors, floors = [], []
         for stage in STAGES:
             if stage >= truth.shape[1]:
                 break
             asked = slice(stage, stage + AHEAD)
-            found = forecast(
-                past[:, :, asked], weights, past[:, :, :stage], truth[:, :stage], bounds
-            )
+            before, seen = past[:, :, :stage], truth[:, :stage]
+            found = forecast(past[:, :, asked], weights, before, seen, bounds, widths=widths)
             residual, spread = truth[:, asked] - found.score, found.spread
             fine = np.isfinite(residual)
             if fine.sum() < FEWEST:

@@ -215,8 +215,8 @@ class TableSession:
             self._scores.append(self.past.scores(self.table))
         scores = self._scores[0]
         before = scores[:, seen.columns]
-        bounds = self.past.score_bounds
-        return forecast(scores[:, choice.columns], choice.weights, before, seen.scores, bounds)
+        asked, bounds, widths = scores[:, choice.columns], self.past.score_bounds, self.past.spread
+        return forecast(asked, choice.weights, before, seen.scores, bounds, widths=widths)
 
 
 def slowness(table: Table, weights: FloatArray) -> FloatArray:

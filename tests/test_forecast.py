@@ -69,6 +69,25 @@ def test_the_scale_is_that_of_bayesian_linear_regression() -> None:
     assert forecast(asked, weights, before, seen).score == pytest.approx(expected)
 
 
+def test_configs_that_scored_alike_say_nothing_of_the_scale() -> None:
+    """Differences of a thousandth, the other way round here, are chance: others are not alike."""
+    rng = np.random.default_rng(3)
+    widths, before = (
+        np.ones(6),
+        0.8 + 1e-3 * rng.normal(size=(1, 4)) + 1e-5 * rng.normal(size=(6, 4)),
+    )
+    asked = np.tile([0.3, 0.9], (6, 1))
+    seen = 0.8 - (before[0] - 0.8)
+    weights = np.full(6, 1 / 6)
+    assert forecast(asked, weights, before, seen).score == pytest.approx([0.8, 0.8], abs=0.01)
+    found = forecast(asked, weights, before, seen, widths=widths)
+    assert found.score == pytest.approx([0.3, 0.9], abs=0.03)
+    # Differences that are none of chance count as before.
+    apart = np.tile([0.2, 0.4, 0.6, 0.8], (6, 1)) + 0.01 * rng.normal(size=(6, 4))
+    alike = forecast(asked, weights, apart, np.full(4, 0.5), widths=widths)
+    assert alike.score == pytest.approx([0.5, 0.5], abs=0.05)
+
+
 def test_intervals_hold_as_often_as_they_say() -> None:
     rng = np.random.default_rng(0)
     t, d, q = 60, 40, 12
