@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from learners.anil import anil
 from learners.cnp import ConditionalNeuralProcess
+from learners.deep_kernel import DeepKernel
 from learners.embedding import EmbeddingLearner
 from learners.fomaml import fomaml
 from learners.hypernetwork import Hypernetwork
@@ -57,7 +58,7 @@ READY_MADE = ("mann", "snail", "cnp", "hypernetwork", "learned_optimizer", "meta
 
 _NARROW, _WIDE = 32, 64
 
-METHODS = (*GRADIENT, "reptile", *COMPARING, *READY_MADE)
+METHODS = (*GRADIENT, "reptile", "deep_kernel", *COMPARING, *READY_MADE)
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ def recipe(method: str, benchmark: str) -> Recipe:
         return _reptile(way, shot)
     if method == "anil":
         return _anil(way, shot)
+    if method == "deep_kernel":
+        return _deep_kernel(way, shot)
     if method in GRADIENT:
         return _gradient(GRADIENT[method], way, shot)
     made = ready_made(method, Inputs((1, 28, 28), way, shot))
@@ -168,6 +171,20 @@ def _reptile(way: int, shot: int) -> Recipe:
         learner,
         training,
         Shape(way, 10, 1),
+        iterations=300,
+        bfloat16=True,
+        first=_embedding_first(shot, _WIDE),
+    )
+
+
+def _deep_kernel(way: int, shot: int) -> Recipe:
+    """Return DKT with the cosine of centred features, begun at an embedding trained first."""
+    learner = DeepKernel(Settled(Conv4(0)), kernel="cosine", noise=0.1)
+    training = Training(8, 1e-4, schedule="cosine", validate_every=100)
+    return Recipe(
+        learner,
+        training,
+        Shape(way, shot, 5),
         iterations=300,
         bfloat16=True,
         first=_embedding_first(shot, _WIDE),
