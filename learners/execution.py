@@ -6,7 +6,9 @@ None of it changes the result beyond rounding.
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +40,7 @@ class Execution:
         chunk: episodes under one `vmap`; 1 loops without it, 0 takes the whole batch, None
             lets the learner choose for its network and device.
         compiled: whether `torch.compile` builds the meta-gradient: slow to start, then
-            several times faster for small networks on a CPU.
+            several times faster for small networks on a CPU, where it needs a C++ compiler.
         dtype: "float32", or "bfloat16" for autocast matrix products and convolutions.
         device: where states and episodes live.
         threads: of torch on the CPU while training. One is the default because small tensors
@@ -81,6 +83,22 @@ class Execution:
             raise LearnerError(f"device is 'cpu' or 'cuda', got {self.device!r}") from error
         if self.recompute and self.compiled:
             raise LearnerError("choose one of recompute and compiled")
+
+    def check_compiler(self) -> None:
+        """Check that what is compiled here can be.
+
+        Raises:
+            LearnerError: if torch would compile for the CPU, and finds no C++ compiler.
+        """
+        if torch.device(self.device).type != "cpu" or platform.system() == "Windows":
+            return
+        usual = "clang++" if platform.system() == "Darwin" else "g++"
+        compiler = os.environ.get("CXX", usual)
+        if shutil.which(compiler) is None:
+            raise LearnerError(
+                f"compiled=True needs a C++ compiler on a CPU, and there is no {compiler} here: "
+                "install one, name it by the environment variable CXX, or leave compiled off"
+            )
 
     def autocast(self) -> torch.autocast:
         """Return the context in which networks run."""

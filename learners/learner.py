@@ -302,6 +302,7 @@ def _gradient_of(
         return function
     key = (learner, n_way, first_order)
     if key not in _COMPILED:
+        execution.check_compiler()
         _COMPILED[key] = torch.compile(function, dynamic=False)
     return _COMPILED[key]
 

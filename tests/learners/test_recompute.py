@@ -15,6 +15,7 @@ from learners.maml_plus_plus import Annealing, maml_plus_plus
 from learners.meta_sgd import meta_sgd
 from learners.networks import MLP, Conv4
 from learners.settled import Settled
+from learners.sinusoid import SinusoidSampler
 from tests.learners.contract import fresh, in_double
 from tests.processes import python
 
@@ -86,6 +87,14 @@ def test_memory_grows_with_the_parameters_of_each_step_alone() -> None:
 
     plain, again = (peak(16, how) - peak(4, how) for how in ("plain", "recompute"))
     assert again < plain / 4
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    learner = maml(WAVE, steps=1, rate=0.011, regression=True)  # nobody compiled it before
+    episodes = SinusoidSampler().sample(0, 2)
+    with pytest.raises(LearnerError, match="C\\+\\+ compiler on a CPU.*no no-such-compiler here"):
+        learner.meta_gradient(learner.init(0), episodes, learner.phase(0), Execution(compiled=True))
 
 
 def test_it_is_not_to_be_had_compiled() -> None:
