@@ -93,7 +93,7 @@ def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("CXX", "no-such-compiler")
     learner = maml(WAVE, steps=1, rate=0.011, regression=True)  # nobody compiled it before
     episodes = SinusoidSampler().sample(0, 2)
-    with pytest.raises(LearnerError, match="C\\+\\+ compiler on a CPU.*no no-such-compiler here"):
+    with pytest.raises(LearnerError, match=r"C\+\+ compiler on a CPU.*no no-such-compiler here"):
         learner.meta_gradient(learner.init(0), episodes, learner.phase(0), Execution(compiled=True))
 
 
