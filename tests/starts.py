@@ -11,10 +11,13 @@ import numpy as np
 from metastore.start_registry import Registry
 from metastore.starts import Start, StartSpec, weights_of
 from metastore.types import uuid7
+from recommenders.starts.tuning import Tuning
 
 if TYPE_CHECKING:
     from metastore import MetaStore
     from recommenders.starts.loading import LoadedStart
+
+STEPS = Tuning("gradient", 3, 1e-3, "all", "none")
 
 
 def digits(per_class: int, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
@@ -59,6 +62,22 @@ def start_of(learner: Any, name: str = "a-start", **said: Any) -> LoadedStart:
         recorded_at=datetime.now(UTC),
     )
     return LoadedStart(start, learner, learner.init(0))
+
+
+def with_starts(store: MetaStore) -> MetaStore:
+    """Put an untrained start into a store that compares, and one that takes gradient steps."""
+    from learners.maml import maml  # noqa: PLC0415 - torch
+    from learners.networks import Conv4  # noqa: PLC0415 - torch
+    from learners.protonet import ProtoNet  # noqa: PLC0415 - torch
+    from recommenders.starts.loading import register  # noqa: PLC0415 - torch
+
+    learner = ProtoNet(Conv4(0, filters=8))
+    scale = {"normalisation": {"scale": "bytes divided by 255"}}
+    images = {"kind": "images", "input_shape": (1, 28, 28)} | scale
+    register(store, learner, learner.init(0), name="small-proto", method="protonet", **images)
+    other = maml(Conv4(5, strided=True, filters=8))
+    register(store, other, other.init(0), name="small-maml", method="maml", **images)
+    return store
 
 
 def planted(store: MetaStore, weights: Any, **said: Any) -> Start:
