@@ -18,6 +18,7 @@ from metastore import MetaStore, current_run
 from metastore.errors import InvalidInputError
 from metastore.journal import NotRecordedWarning
 from metastore.tracking import LONGEST, config_of, results_of
+from tests.recorded import runs, values
 
 X = np.arange(6.0).reshape(2, 3)
 
@@ -135,3 +136,43 @@ def test_what_cannot_be_tracked_is_refused_before_it_runs(store: MetaStore) -> N
             store.track("iris")(generator)
     with pytest.raises(InvalidInputError, match="expected a function that trains, got float"):
         store.track("iris")(0.5)  # type: ignore[arg-type]
+
+
+def test_the_decorator(store: MetaStore) -> None:
+    @store.track("iris", seed=1)
+    def fit(scale: float, *, C: float, fail: bool = False) -> dict[str, float]:
+        """Docs stay."""
+        if fail:
+            raise RuntimeError("no")
+        return {"accuracy": scale * C}
+
+    @store.track("iris", "other")
+    def score(x: int) -> int:
+        return x
+
+    assert fit(2.0, C=0.25) == {"accuracy": 0.5}
+    with pytest.raises(RuntimeError):
+        fit(2.0, C=1, fail=True)
+    assert score(x=3) == 3
+    assert fit.__doc__ == "Docs stay."
+    frame = runs(store)
+    assert list(frame["algorithm"]) == ["fit", "fit", "other"]
+    assert list(frame["status"]) == ["completed", "failed", "completed"]
+    assert values(store, "accuracy") == [(None, 0.5)]
+    assert values(store, "score") == [(None, 3.0)]
+
+
+def test_the_decorator_knows_positional_arguments_by_name(store: MetaStore) -> None:
+    @store.track("iris")
+    def fit(data: list[float], rate: float, *rest: int, deep: bool = False) -> float:
+        return rate
+
+    for rate in (0.1, 0.9):
+        fit([1.0], rate, 4)
+    fit([1.0], 0.5, deep=True)
+    assert list(runs(store)["config"]) == [
+        '{"deep":false,"rate":0.1}',
+        '{"deep":false,"rate":0.9}',
+        '{"deep":true,"rate":0.5}',
+    ]
+    assert store.view("score").n_cells == 3
