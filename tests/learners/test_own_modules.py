@@ -88,3 +88,10 @@ def test_a_network_without_parameters_has_nothing_to_train() -> None:
     learner = ProtoNet(ModuleNetwork(nn.Flatten()))
     with pytest.raises(LearnerError, match=r"nothing to train"):
         meta_train(learner, sampler, Budget(2), Training(progress=False))
+
+
+def test_a_module_that_keeps_statistics_is_refused() -> None:
+    with pytest.raises(LearnerError, match="track_running_stats=False"):
+        ModuleNetwork(torch.nn.Sequential(torch.nn.BatchNorm1d(3)))
+    with pytest.raises(LearnerError, match="dropout"):
+        ModuleNetwork(torch.nn.Sequential(torch.nn.Dropout()))
