@@ -12,6 +12,7 @@ from learners import training as training_module
 from learners.errors import LearnerError
 from learners.evaluation import evaluate
 from learners.execution import Execution
+from learners.outer_settings import SCHEDULES
 from learners.sinusoid import SinusoidSampler
 from learners.training import Budget, Training, meta_train
 from tests.learners.quick_training import LEARNER, QUICK, SAMPLER
@@ -122,9 +123,7 @@ def test_a_schedule_can_span_the_seconds(monkeypatch: pytest.MonkeyPatch) -> Non
     """Where minutes alone bound a run, its rate falls with them."""
     ticks, seen = itertools.count(), []
     monkeypatch.setattr(training_module.time, "monotonic", lambda: next(ticks) * 0.1)
-    monkeypatch.setitem(
-        training_module._SCHEDULES, "cosine", lambda done: seen.append(done) or 1 - done
-    )
+    monkeypatch.setitem(SCHEDULES, "cosine", lambda done: seen.append(done) or 1 - done)
     settings = replace(QUICK, schedule="cosine")
     meta_train(LEARNER, SAMPLER, Budget(10**9, seconds=6.0, by_time=True), settings)
     assert seen == sorted(seen)
