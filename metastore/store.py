@@ -9,12 +9,10 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -22,37 +20,19 @@ from metastore.absorb import Absorbed, absorb, waiting
 from metastore.datasets import describe, is_table_file
 from metastore.engines import FileEngine, StaleReadWarning
 from metastore.errors import InvalidInputError
-from metastore.importers.metafeature_table import import_metafeatures
-from metastore.importers.mlflow_runs import MlflowOptions, MlflowReport, records
-from metastore.importers.mlflow_server import connect
-from metastore.importers.table import ImportReport, import_table
-from metastore.importers.table_staging import TableOptions
+from metastore.importing import Importing
 from metastore.journal import Claim
 from metastore.paths import StorePaths
-from metastore.reading import (
-    Strange,
-    described,
-    id_of,
-    label_of,
-    read_space,
-    read_view,
-    rows_of,
-)
+from metastore.querying import Querying
+from metastore.reading import Strange, described, id_of, label_of, read_space, read_view
 from metastore.recording import Recording
-from metastore.rows import Rows
 from metastore.starting import Starting
-from metastore.zones import unread, without_zones
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from metastore.search_space import SearchSpace
     from metastore.view import View
 
 TICK_NANOSECONDS = 50_000_000
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 def open_store(path: str | Path, *, wait_seconds: float = 10.0, create: bool = True) -> MetaStore:
@@ -86,7 +66,7 @@ def is_there(path: str | Path) -> bool:
     return paths.database.exists() or bool(waiting(paths))
 
 
-class MetaStore(Recording, Starting):
+class MetaStore(Recording, Querying, Importing, Starting):
     """Runs, datasets and what is known of them; made by `metastore.open`.
 
     Safe for threads, and for processes that fork. Nothing of it is held between calls.
@@ -118,81 +98,6 @@ class MetaStore(Recording, Starting):
             self._engine.create(wait_seconds)
             self.paths.folder.mkdir(parents=True, exist_ok=True)
             self._made = True
-
-    def import_table(
-        self,
-        file: str | Path,
-        *,
-        algorithm: str = "",
-        higher_is_better: bool | None = None,
-    ) -> ImportReport:
-        """Import a table of runs; twice changes nothing.
-
-        Args:
-            file: Parquet, CSV, TSV or JSON lines; see `metastore.importers.table`.
-            algorithm: the algorithm of a table without such a column.
-            higher_is_better: direction of metrics that the table gives none for.
-
-        Raises:
-            InvalidInputError: if the file is no table of runs.
-            StoreBusyError: if another process holds the tables too long.
-        """
-        self._ensure_tables()
-        self.absorb()
-        with self._engine.write() as con:
-            return import_table(con, Path(file), TableOptions(algorithm, higher_is_better))
-
-    def import_metafeatures(self, file: str | Path) -> ImportReport:
-        """Import a table of meta-features: a column `dataset`, then numeric columns.
-
-        Raises:
-            InvalidInputError: if the file is no such table.
-        """
-        self._ensure_tables()
-        self.absorb()
-        with self._engine.write() as con:
-            return import_metafeatures(con, Path(file))
-
-    def import_mlflow(
-        self,
-        tracking_uri: str | None = None,
-        *,
-        experiments: Sequence[str] = (),
-        dataset: str = "",
-        algorithm: str = "",
-        curves: bool = True,
-    ) -> MlflowReport:
-        """Record the ended runs of an MLflow tracking server; twice changes nothing.
-
-        Args:
-            tracking_uri: of the server, a database (`sqlite:///mlflow.db`) or a folder; None for
-                MLflow's own settings.
-            experiments: names of experiments; all when empty.
-            dataset: the tag or parameter that names the dataset; by default an input dataset, a
-                tag or parameter `dataset`, or else the experiment.
-            algorithm: the algorithm of all runs; by default what autologging, or a tag or
-                parameter `algorithm` or `model`, says.
-            curves: whether to read metrics' histories, a request each.
-
-        Raises:
-            MissingDependencyError: if MLflow is not installed.
-            UnknownNameError: if there is no such experiment.
-            InvalidInputError: if there is no such database or folder.
-            HeadstartError: if the server cannot be read; what was read until then is recorded.
-        """
-        names = [experiments] if isinstance(experiments, str) else list(experiments)
-        options, report = MlflowOptions(dataset, algorithm, curves), MlflowReport()
-        client = connect(tracking_uri)
-        found = records(client, names, options, known=self._known_runs, report=report)
-        self._ensure_tables()
-        self.add(found)
-        return report
-
-    def _known_runs(self, ids: Collection[UUID]) -> set[UUID]:
-        """Return which of some runs are in the store."""
-        asked = {"ids": [str(one) for one in ids]}
-        sql = "SELECT run_id FROM runs WHERE list_contains($ids::UUID[], run_id)"
-        return {row["run_id"] for row in self.rows(sql, asked)}
 
     def set_direction(self, metric: str, *, higher_is_better: bool) -> None:
         """Settle which direction of a metric is better, over what runs say."""
@@ -352,66 +257,6 @@ class MetaStore(Recording, Starting):
         """
         with self.reader() as con:
             return read_space(con, algorithm)
-
-    def query(
-        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
-    ) -> pd.DataFrame:
-        """Return the rows of a read-only SQL query as a DataFrame; times with a zone as UTC.
-
-        Raises:
-            InvalidInputError: if DuckDB refuses the query.
-        """
-        with self._asked(sql, parameters) as found:
-            return found.df()
-
-    def rows(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> Rows:
-        """Return the rows of a read-only SQL query as dictionaries by column name.
-
-        Columns of one name are told apart as in `query`: `value`, `value_1`, ... Times with a zone
-        are given as UTC.
-
-        Raises:
-            InvalidInputError: if DuckDB refuses the query.
-        """
-        with self._asked(sql, parameters) as found:
-            return rows_of(found)
-
-    @contextmanager
-    def _asked(
-        self, sql: str, parameters: Sequence[object] | Mapping[str, object]
-    ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Yield the result of a query that can reach no file but the store."""
-        with self.reader() as con:
-            con.execute("SET enable_external_access = false")
-            try:
-                found = _interruptible(con, sql, parameters)
-                if zoneless := without_zones(con, sql):
-                    found = _interruptible(con, zoneless, parameters)
-            except duckdb.Error as error:
-                raise InvalidInputError(f"the query failed: {error}") from error
-            if found is None or found.description is None:
-                raise InvalidInputError(
-                    "the query holds no statement; expected one such as SELECT count(*) FROM runs"
-                )
-            try:
-                yield found
-            except duckdb.Error as error:
-                raise InvalidInputError(f"the query failed: {unread(found, error)}") from error
-
-
-def _interruptible(
-    con: duckdb.DuckDBPyConnection,
-    sql: str,
-    parameters: Sequence[object] | Mapping[str, object],
-) -> duckdb.DuckDBPyConnection:
-    """Execute in a thread: while DuckDB waits for its own threads it hears of no interrupt."""
-    with ThreadPoolExecutor(1) as pool:
-        work = pool.submit(con.execute, sql, parameters or None)
-        try:
-            return work.result()
-        except KeyboardInterrupt:
-            con.interrupt()
-            raise
 
 
 def _state(journals: Iterable[Path]) -> tuple[tuple[str, int, int], ...] | None:
