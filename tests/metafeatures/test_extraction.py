@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from metastore.errors import InvalidInputError
 from metastore.metafeatures import EXTRACTOR, VERSION, Status, catalogue, extract
 from metastore.tabular import as_table
 from tests.metafeatures.helpers import IRIS, MIXED, NAMES, values
+from tests.processes import ROOT
 
 
 class TestContract:
@@ -70,7 +70,7 @@ class TestContract:
             extract(IRIS, **options)
 
     def test_page_is_up_to_date(self):
-        page = Path(__file__).parents[1] / "docs" / "metafeatures.md"
+        page = ROOT / "docs" / "metafeatures.md"
         assert page.read_text() == catalogue.markdown(), (
             "run: python -m metastore.metafeatures > docs/metafeatures.md"
         )
