@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -66,6 +68,7 @@ def test_clipping_bounds_the_first_step_of_sgd() -> None:
     assert moved == pytest.approx(1e-3, rel=1e-2)
 
 
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="no C++ compiler")
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # torch's own import
 def test_compiled_equals_eager() -> None:
     state, episodes = LEARNER.init(0), SAMPLER.sample(0, 4)
