@@ -69,7 +69,7 @@ class Recipe:
         learner: what trains.
         training: settings of its outer loop.
         train: its episodes; the benchmark's with as many queries as shots if None.
-        easier: numbers of classes to begin with, each until an iteration.
+        easier: iterations until which episodes are of fewer classes and shots, with both numbers.
         iterations: meta-iterations, over which the outer rate's schedule runs.
         bfloat16: whether autocast pays on a CPU.
         first: a learner by comparison that is trained before; its cost counts. This one's network
@@ -81,7 +81,7 @@ class Recipe:
     learner: Learner
     training: Training
     train: Shape | None = None
-    easier: tuple[tuple[int, int], ...] = ()
+    easier: tuple[tuple[int, int, int], ...] = ()
     iterations: int = 60_000
     bfloat16: bool = False
     first: Recipe | None = None
@@ -213,15 +213,17 @@ def _snail(way: int, shot: int) -> Recipe:
 
 
 def _mann(way: int, shot: int) -> Recipe:
-    """Return a smaller memory that reads embeddings, with fewer classes to begin with.
+    """Return a smaller memory that reads embeddings, with fewer classes and shots to begin with.
 
     Slots that stay blank share the attention of a read: a few more than the support set are
-    better than many.
+    better than many. Binding a label to what was seen is learned from short sequences: with one
+    shot of each class first, episodes of five end at 95.8 on validation characters, and at 57
+    with five shots throughout.
     """
     cell = LRUACell(n_slots=8 * shot * (1 if way == 5 else 4), n_reads=1, strength=True)
     learner = Mann(Flatten(), _NARROW, way, cell)
     training = Training(32, 1e-2, schedule="cosine", clip=10.0, validate_every=500)
-    easier = ((200, 2), (400, 3), (600, 4))
+    easier = EASIER[way][: None if shot > 1 else -2]
     return replace(_over_embeddings(learner, training, way, shot), easier=easier)
 
 
@@ -239,6 +241,15 @@ def _hypernetwork(way: int, shot: int) -> Recipe:
     training = Training(32, 1e-3, schedule="cosine", clip=1.0, validate_every=1000)
     return _over_embeddings(learner, training, way, shot, _WIDE)
 
+
+_FIRST = ((200, 2, 1), (400, 3, 1), (600, 4, 1))
+_WIDER = ((1200, 5, 1), (1800, 8, 1), (2400, 12, 1), (3000, 16, 1))
+
+#: What a memory begins with by the number of classes; the last two are for several shots.
+EASIER = {
+    5: (*_FIRST, (2000, 5, 1), (2500, 5, 2)),
+    20: (*_FIRST, *_WIDER, (3600, 20, 1), (4000, 20, 2)),
+}
 
 #: Methods that read the support set with a network of their own.
 READING: dict[str, Callable[[int, int], Recipe]] = {

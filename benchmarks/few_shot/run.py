@@ -168,9 +168,8 @@ def train_one(
     shape = chosen.train or Shape(way, shot, shot)
     episodes, validation, _ = samplers(shape, Shape(way, shot, 5), options.seed, data)
     stages = [
-        (end, samplers(replace(shape, n_way=fewer), shape, options.seed, data)[0])
-        for end, fewer in chosen.easier
-        if fewer < way
+        (end, samplers(replace(shape, n_way=ways, k_shot=shots), shape, options.seed, data)[0])
+        for end, ways, shots in chosen.easier
     ]
     sampler = Stages((*stages, (chosen.iterations, episodes))) if stages else episodes
     return meta_train(chosen.learner, sampler, budget, training, validation)
