@@ -110,6 +110,7 @@ def save(
     stem = path.stem if path.suffix == ".json" else path.name
     file = path.with_name(f"{stem}.{digest[:16]}.safetensors")
     _write(file, data)
+    replaced = _tensors_named(path)
     sidecar = {
         "schema": SCHEMA,
         "learner": describe(learner),
@@ -128,12 +129,29 @@ def save(
     stem = glob.escape(stem)
     for old in path.parent.glob(f"{stem}.*.safetensors"):
         is_ours = len(old.name) == len(file.name) and old.name != file.name
-        if is_ours and ".nonfinite-" not in old.name:
-            old.unlink()
+        # What nothing names yet may be about to be named by another process that trains the same.
+        if is_ours and ".nonfinite-" not in old.name and (old.name == replaced or _left(old)):
+            old.unlink(missing_ok=True)
     # A process that was killed while it wrote left its half of a file; a living one is quicker.
     for half in path.parent.glob(f".{stem}.*.tmp"):
-        if time.time() - half.stat().st_mtime > _ABANDONED:
+        if _left(half):
             half.unlink(missing_ok=True)
+
+
+def _tensors_named(path: Path) -> str:
+    """Return the file of tensors that a checkpoint names, empty if there is none to be read."""
+    try:
+        return Path(str(_sidecar(path)["tensors"])).name
+    except CheckpointError:
+        return ""
+
+
+def _left(file: Path) -> bool:
+    """Whether nobody is still at work on a file."""
+    try:
+        return time.time() - file.stat().st_mtime > _ABANDONED
+    except FileNotFoundError:
+        return False
 
 
 def check_writable(path: Path, learner: Learner) -> None:
@@ -167,7 +185,7 @@ def load(path: Path, learner: Learner) -> Snapshot:
             f"{path.name} holds another learner: expected {describe(learner)}, found "
             f"{sidecar['learner']}. Train under another path, or pass that learner"
         )
-    snapshot = _snapshot(path, sidecar)
+    snapshot = _whole(path, sidecar)
     expected = {name: value.shape for name, value in learner.init(0).items()}
     found = {name: value.shape for name, value in snapshot.state.items()}
     if expected != found:
@@ -266,6 +284,18 @@ def _sidecar(path: Path) -> dict[str, Any]:
     if missing:
         raise CheckpointError(f"{path.name} is damaged: it lacks {sorted(missing)}")
     return sidecar
+
+
+def _whole(path: Path, sidecar: dict[str, Any]) -> Snapshot:
+    """Return the snapshot, a newer one where another process writes the checkpoint meanwhile."""
+    while True:
+        try:
+            return _snapshot(path, sidecar)
+        except CheckpointError:
+            newer = _sidecar(path)
+            if newer["tensors"] == sidecar["tensors"]:
+                raise
+            sidecar = newer
 
 
 def _snapshot(path: Path, sidecar: dict[str, Any]) -> Snapshot:

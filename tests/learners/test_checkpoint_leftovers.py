@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -36,3 +38,31 @@ def test_half_a_file_of_a_killed_process_is_cleared_and_a_fresh_one_is_not(tmp_p
     save(tmp_path / "run.json", LEARNER, Snapshot(LEARNER.init(0)))
     assert not any(file.exists() for file in dead)
     assert alive.exists() and other.exists()
+
+
+SAVING = """
+import sys, torch
+from pathlib import Path
+from learners.checkpoint import Snapshot, save
+from tests.learners.test_checkpoint_leftovers import LEARNER
+for i in range(30):
+    state = {k: v + i + float(sys.argv[2]) for k, v in LEARNER.init(0).items()}
+    save(Path(sys.argv[1]), LEARNER, Snapshot(state, iteration=i))
+"""
+
+
+def test_processes_that_write_the_same_checkpoint_do_not_harm_each_other(tmp_path: Path) -> None:
+    """Whoever reads meanwhile gets what one of them wrote, whole."""
+    path = tmp_path / "run.json"
+    save(path, LEARNER, Snapshot(LEARNER.init(0)))
+    writing = [
+        subprocess.Popen([sys.executable, "-c", SAVING, str(path), number], stderr=subprocess.PIPE)
+        for number in ("0.25", "0.5")
+    ]
+    try:
+        while any(one.poll() is None for one in writing):
+            load(path, LEARNER)
+    finally:
+        said = [one.communicate()[1].decode() for one in writing]
+    assert said == ["", ""]
+    assert load(path, LEARNER).iteration == 29
