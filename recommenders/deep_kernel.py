@@ -14,6 +14,7 @@ own range; several configs at once, and where it is kept: see `recommenders.surr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from recommenders.surrogate_search import Runs, Surrogate, SurrogateSearch
@@ -24,10 +25,12 @@ class DeepKernelSearch(SurrogateSearch):
 
     name: ClassVar[str] = "deep_kernel"
 
-    def train(self, episodes: list[Runs]) -> Surrogate:
+    def train(self, episodes: Mapping[str, Runs]) -> Surrogate:
         """Return the process that past datasets' runs teach."""
         from recommenders.deep_surrogate import train  # noqa: PLC0415 - needs torch
         from recommenders.surrogate_training import Plan  # noqa: PLC0415
 
-        plan = Plan(self.iterations, self.seed, self.device, self.cache, self.progress)
-        return train(episodes, plan)
+        plan = Plan(
+            self.iterations, self.seed, self.device, self.cache, self.progress, self.refresh
+        )
+        return train(list(episodes.values()), plan, tuple(episodes))

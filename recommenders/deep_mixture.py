@@ -14,7 +14,10 @@ and where there is too little to learn from (fewer than `FEWEST_GROUPS` groups o
 `FEWEST_RUNS` runs), this is `empirical_bayes`.
 
 It needs `headstart[learners]`. The kernel is learned at the first question with a score, which
-takes about 15 seconds, and is kept in `cache` by what was learned from.
+takes about 15 seconds, and is kept in `cache` by what was learned from. When a few runs have
+arrived since, learning begins from what is kept and takes a share of that time; with a cache,
+answers hang on what was asked before as well as on the past, unless `refresh=False`
+(`recommenders.refreshing`).
 
 How it was chosen: of five sets of kinds and the sizes of the network by 40 tasks of openml_pimp's
 SVC table and 38 of its random forest table, those that `recommenders.empirical_bayes` names.
@@ -74,11 +77,13 @@ class DeepMixture(EmpiricalBayes):
         iterations: meta-training steps; 0 for as many as were found to be enough.
         cache: folder to keep what was learned in; None keeps it in memory alone.
         progress: whether to show a progress bar while learning.
+        refresh: whether to begin from what `cache` has of nearly the same past; False always
+            learns from scratch what is not kept.
     """
 
     name: ClassVar[str] = "deep_mixture"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has a default and a name
         self,
         seed: int = 0,
         adapt: bool = True,
@@ -86,6 +91,7 @@ class DeepMixture(EmpiricalBayes):
         iterations: int = 0,
         cache: str | Path | None = None,
         progress: bool = False,
+        refresh: bool = True,
     ) -> None:
         super().__init__(seed, adapt)
         if iterations < 0:
@@ -93,6 +99,7 @@ class DeepMixture(EmpiricalBayes):
         self.iterations = iterations
         self.cache = None if cache is None else Path(cache)
         self.progress = progress
+        self.refresh = refresh
 
     def prepare(self) -> None:
         """Forget what an earlier past taught; the first question with a score learns."""
@@ -148,23 +155,27 @@ class DeepMixture(EmpiricalBayes):
                 f"recommender 'deep_mixture' needs torch ({error}); install headstart[learners]"
             ) from error
         episodes = self._episodes(spoilt)
-        if not episodes or not episodes[0][0].shape[1]:
+        if not episodes or not next(iter(episodes.values()))[0].shape[1]:
             return None
-        return learn(
-            episodes,
-            Plan(self.iterations, self.seed, cache=self.cache, progress=self.progress),
+        plan = Plan(
+            self.iterations,
+            self.seed,
+            cache=self.cache,
+            progress=self.progress,
+            refresh=self.refresh,
         )
+        return learn(list(episodes.values()), plan, tuple(episodes))
 
-    def _episodes(self, spoilt: bool) -> list[tuple[FloatArray, FloatArray]]:
-        """Return encoded configs `(n, d)` and merits `(n,)` of the datasets learned from."""
+    def _episodes(self, spoilt: bool) -> dict[str, tuple[FloatArray, FloatArray]]:
+        """Return encoded configs `(n, d)` and merits `(n,)` of each dataset learned from."""
         rows, encoder = self._rows(), self.past.surrogates.encoder()
         most = min(MOST_RUNS, MOST_ENCODED // len(rows))
-        episodes = []
+        episodes = {}
         for row in rows.tolist():
             keys, regrets = runs_of(self.past, row, most)
             merits = np.maximum(-regrets, np.median(-regrets)) if spoilt else -regrets
             if np.ptp(merits) > 0:
-                episodes.append((encoder.encode(keys), merits))
+                episodes[self.past.datasets[row]] = (encoder.encode(keys), merits)
         return episodes
 
 

@@ -18,9 +18,11 @@ from learners.execution import Execution
 from learners.learner import Phase, State
 from learners.networks import MLP
 from metastore.view import FloatArray
+from recommenders.learned_runs import PastRuns
+from recommenders.refreshing import Course
 from recommenders.run_episodes import Runs, episodes_of
 from recommenders.surrogate_search import Predict
-from recommenders.surrogate_training import PastRuns, Plan, run_set, tensors
+from recommenders.surrogate_training import Plan, run_set, tensors
 
 WIDTH = 64
 FEATURES = 16
@@ -108,18 +110,27 @@ class DeepSurrogate:
         return {name: value.detach() for name, value in state.items()}
 
 
-def train(episodes: PastRuns, plan: Plan) -> DeepSurrogate:
+def train(episodes: PastRuns, plan: Plan, datasets: Sequence[str] = ()) -> DeepSurrogate:
     """Return the process that past datasets teach, from the cache where it is there.
 
     Args:
         episodes: points `(n, d)` and scores `(n,)`, larger-is-better, of each past dataset.
         plan: how to train.
+        datasets: names of the past datasets, by which what is kept can be refreshed.
     """
     columns = episodes[0][0].shape[1]
     learner = DeepKernel(
         MLP((columns, WIDTH, WIDTH, FEATURES)), FEATURES, regression=True, noise=0.01
     )
-    iterations = plan.steps(sum(len(scores) for _, scores in episodes))
-    path = plan.kept("deep-kernel", episodes, (iterations, plan.seed, WIDTH, FEATURES, RUNS))
+    course = Course(
+        name="deep-kernel",
+        past=episodes,
+        datasets=tuple(datasets),
+        iterations=plan.steps(sum(len(scores) for _, scores in episodes)),
+        rate=RATE,
+        seed=plan.seed,
+        settings=(WIDTH, FEATURES, RUNS),
+        asked=plan.iterations,
+    )
     sampler = RescaledRuns(tensors(episodes), plan.seed)
-    return DeepSurrogate(learner, plan.train(learner, sampler, iterations, path, RATE))
+    return DeepSurrogate(learner, plan.train(learner, sampler, course))

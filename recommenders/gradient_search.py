@@ -19,6 +19,7 @@ with. Neither wider layers nor larger inner steps lowered its error on datasets 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from recommenders.surrogate_search import Runs, Surrogate, SurrogateSearch
@@ -29,10 +30,12 @@ class GradientSearch(SurrogateSearch):
 
     name: ClassVar[str] = "maml"
 
-    def train(self, episodes: list[Runs]) -> Surrogate:
+    def train(self, episodes: Mapping[str, Runs]) -> Surrogate:
         """Return the network that past datasets' runs teach."""
         from recommenders.gradient_surrogate import train  # noqa: PLC0415 - needs torch
         from recommenders.surrogate_training import Plan  # noqa: PLC0415
 
-        plan = Plan(self.iterations, self.seed, self.device, self.cache, self.progress)
-        return train(episodes, plan)
+        plan = Plan(
+            self.iterations, self.seed, self.device, self.cache, self.progress, self.refresh
+        )
+        return train(list(episodes.values()), plan, tuple(episodes))

@@ -19,9 +19,11 @@ from learners.learner import State
 from learners.maml import maml
 from learners.networks import MLP
 from metastore.view import FloatArray
+from recommenders.learned_runs import PastRuns
+from recommenders.refreshing import Course
 from recommenders.run_episodes import Runs, episodes_of
 from recommenders.surrogate_search import Predict
-from recommenders.surrogate_training import PastRuns, Plan, run_set, tensors
+from recommenders.surrogate_training import Plan, run_set, tensors
 
 WIDTH = 64
 RUNS = 50
@@ -104,19 +106,27 @@ class GradientSurrogate:
         return predict
 
 
-def train(episodes: PastRuns, plan: Plan) -> GradientSurrogate:
+def train(episodes: PastRuns, plan: Plan, datasets: Sequence[str] = ()) -> GradientSurrogate:
     """Return the network that past datasets teach, from the cache where it is there.
 
     Args:
         episodes: points `(n, d)` and scores `(n,)`, larger-is-better, of each past dataset.
         plan: how to train.
+        datasets: names of the past datasets, by which what is kept can be refreshed.
     """
     network = MLP((episodes[0][0].shape[1], WIDTH, WIDTH, 1))
     learner = maml(network, steps=INNER_STEPS, rate=INNER_RATE, regression=True)
     tables = tensors(episodes)
-    iterations = plan.iterations or min(MOST, plan.steps(sum(len(y) for _, y in episodes)))
-    settings = (iterations, plan.seed, WIDTH, RUNS, INNER_RATE, INNER_STEPS)
-    path = plan.kept("maml", episodes, settings)
-    state = plan.train(learner, StandardisedRuns(tables, plan.seed), iterations, path, RATE)
+    course = Course(
+        name="maml",
+        past=episodes,
+        datasets=tuple(datasets),
+        iterations=plan.iterations or min(MOST, plan.steps(sum(len(y) for _, y in episodes))),
+        rate=RATE,
+        seed=plan.seed,
+        settings=(WIDTH, RUNS, INNER_RATE, INNER_STEPS),
+        asked=plan.iterations,
+    )
+    state = plan.train(learner, StandardisedRuns(tables, plan.seed), course)
     judged = evaluate(learner, state, StandardisedRuns(tables, plan.seed + 1), JUDGED)
     return GradientSurrogate(learner, state, float(np.sqrt(judged.mean)))

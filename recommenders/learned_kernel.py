@@ -30,8 +30,10 @@ from learners.episode import Episodes
 from learners.learner import State
 from learners.networks import MLP
 from metastore.view import FloatArray
+from recommenders.learned_runs import PastRuns
+from recommenders.refreshing import Course
 from recommenders.run_episodes import Runs, episodes_of
-from recommenders.surrogate_training import META_BATCH, PastRuns, Plan, tensors
+from recommenders.surrogate_training import META_BATCH, Plan, tensors
 
 WIDTH = 64
 FEATURES = 16
@@ -83,7 +85,7 @@ class LearnedKernel:
         return features
 
 
-def learn(episodes: PastRuns, plan: Plan) -> LearnedKernel:
+def learn(episodes: PastRuns, plan: Plan, datasets: Sequence[str] = ()) -> LearnedKernel:
     """Return the kernel that past datasets teach, from the cache where it is there.
 
     Always on the processor and on one thread: the network is too small for anything else to pay.
@@ -92,16 +94,24 @@ def learn(episodes: PastRuns, plan: Plan) -> LearnedKernel:
         episodes: points `(n, d)` and scores `(n,)`, larger-is-better and not all equal, of each
             past dataset.
         plan: how to train; `ITERATIONS` unless it says how many.
+        datasets: names of the past datasets, by which what is kept can be refreshed.
     """
     network = MLP((episodes[0][0].shape[1], WIDTH, WIDTH, FEATURES))
     learner = ScaleFreeDeepKernel(network, FEATURES)
     plan = replace(plan, device="cpu", iterations=plan.iterations or ITERATIONS)
-    settings = (plan.iterations, plan.seed, WIDTH, FEATURES, RUNS, META_BATCH, RATE)
-    path = plan.kept("learned-kernel", episodes, settings)
+    course = Course(
+        name="learned-kernel",
+        past=episodes,
+        datasets=tuple(datasets),
+        iterations=plan.iterations,
+        rate=RATE,
+        seed=plan.seed,
+        settings=(WIDTH, FEATURES, RUNS, META_BATCH, RATE),
+        asked=plan.iterations,
+    )
     # The level does not matter, but its digits would be lost to the scores.
     tables = tensors([(points, _standardised(scores)) for points, scores in episodes])
-    sampler = Subsets(tables, plan.seed)
-    return LearnedKernel(learner, plan.train(learner, sampler, plan.iterations, path, RATE))
+    return LearnedKernel(learner, plan.train(learner, Subsets(tables, plan.seed), course))
 
 
 def _standardised(scores: FloatArray) -> FloatArray:

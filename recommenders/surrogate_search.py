@@ -8,14 +8,16 @@ Le Riche and Carraro, 2010).
 
 It needs `headstart[learners]`, is trained at the first question with a score, on a GPU where there
 is one, and is kept in `cache` by what was learned from: the same past is not learned from twice,
-and training that was killed goes on where it was. Intervals and expected scores are those of past
-datasets, as of every recommender over a table.
+and training that was killed goes on where it was. When a few runs have arrived since, it begins
+from what is kept and takes a share of the steps; with a cache, answers hang on what was asked
+before as well as on the past, unless `refresh=False` (`recommenders.refreshing`). Intervals and
+expected scores are those of past datasets, as of every recommender over a table.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -76,6 +78,8 @@ class SurrogateSearch(TableRecommender):
         cache: folder to keep what was learned in; None keeps it in memory alone.
         device: where to train, such as "cpu" or "cuda"; "auto" for a GPU where there is one.
         progress: whether to show a progress bar while training.
+        refresh: whether to begin from what `cache` has of nearly the same past; False always
+            trains from scratch what is not kept.
     """
 
     adaptive: ClassVar[bool] = True
@@ -89,6 +93,7 @@ class SurrogateSearch(TableRecommender):
         device: str = "auto",
         *,
         progress: bool = False,
+        refresh: bool = True,
     ) -> None:
         super().__init__(seed)
         for what, count in (("iterations", iterations), ("fine_tune", fine_tune)):
@@ -99,10 +104,15 @@ class SurrogateSearch(TableRecommender):
         self.cache = None if cache is None else Path(cache)
         self.device = device
         self.progress = progress
+        self.refresh = refresh
 
     @abstractmethod
-    def train(self, episodes: list[Runs]) -> Surrogate:
-        """Return the surrogate that past datasets' runs teach; may raise ImportError."""
+    def train(self, episodes: Mapping[str, Runs]) -> Surrogate:
+        """Return the surrogate that past datasets' runs teach; may raise ImportError.
+
+        Args:
+            episodes: the runs of each past dataset, by its name.
+        """
 
     def prepare(self) -> None:
         """Forget what an earlier past taught; the next question trains."""
@@ -141,7 +151,7 @@ class SurrogateSearch(TableRecommender):
         """
         if not self._asked:
             episodes = self.episodes()
-            if episodes and episodes[0][0].shape[1]:
+            if episodes and next(iter(episodes.values()))[0].shape[1]:
                 try:
                     self._surrogate = self.train(episodes)
                 except ImportError as error:
@@ -152,11 +162,13 @@ class SurrogateSearch(TableRecommender):
             self._asked = True  # only now: an error must come again, not end in no surrogate
         return self._surrogate
 
-    def episodes(self) -> list[Runs]:
-        """Return encoded configs and scores of the past datasets that have a few runs."""
+    def episodes(self) -> dict[str, Runs]:
+        """Return encoded configs and scores of the past datasets that have a few runs, by name."""
         rows = np.flatnonzero(self.past.spread > 0).tolist()
-        runs = [runs_of(self.past, row, MOST_RUNS) for row in rows]
+        runs = {self.past.datasets[row]: runs_of(self.past, row, MOST_RUNS) for row in rows}
         encoder = self.past.surrogates.encoder()
-        return [
-            (encoder.encode(keys), -regrets) for keys, regrets in runs if len(keys) >= FEWEST_RUNS
-        ]
+        return {
+            name: (encoder.encode(keys), -regrets)
+            for name, (keys, regrets) in runs.items()
+            if len(keys) >= FEWEST_RUNS
+        }

@@ -6,9 +6,6 @@ Apart from them, for it needs torch.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,14 +19,16 @@ from learners.learner import Learner, State
 from learners.samplers import Sampler
 from learners.training import Budget, Training, meta_train
 from metastore.view import FloatArray
+from recommenders.learned_runs import PastRuns, keep, rows_of
+from recommenders.refreshing import Beginning, Course, beginning, drop
 from recommenders.run_episodes import Runs
-
-PastRuns = Sequence[tuple[FloatArray, FloatArray]]
-"""Points `(n, d)` and scores `(n,)`, larger-is-better, of each past dataset."""
 
 META_BATCH = 16
 MOST = 4_000
 FEWEST = 100
+
+CHECKPOINT_EVERY = 100
+"""Steps, of which a thousand take ten seconds."""
 
 KEPT = 64
 """Of each kind so many are kept, the newest: every new run teaches another one."""
@@ -45,6 +44,8 @@ class Plan:
         device: "cpu", "cuda", or "auto" for the latter where there is one.
         cache: folder to keep what was learned in, by content; training that was killed goes on.
         progress: whether to show a progress bar.
+        refresh: whether to begin from what is in the cache and learned from nearly the same runs
+            (`recommenders.refreshing`), rather than from scratch; without a cache it is nothing.
     """
 
     iterations: int = 0
@@ -52,6 +53,7 @@ class Plan:
     device: str = "auto"
     cache: Path | None = None
     progress: bool = False
+    refresh: bool = True
 
     def steps(self, runs: int) -> int:
         """Return how many meta-iterations so many runs are worth."""
@@ -63,51 +65,48 @@ class Plan:
             return "cuda" if torch.cuda.is_available() else "cpu"
         return self.device
 
-    def kept(self, name: str, past: PastRuns, settings: tuple[float, ...]) -> Path | None:
-        """Return the file in which what was learned so is kept, named by all that it hangs on."""
-        if self.cache is None:
-            return None
-        self.cache.mkdir(parents=True, exist_ok=True)
-        found = hashlib.sha256("|".join(map(str, settings)).encode())
-        for points, scores in past:
-            found.update(np.ascontiguousarray(points).tobytes())
-            found.update(np.ascontiguousarray(scores).tobytes())
-        return self.cache / f"{name}-{found.hexdigest()[:24]}.json"
-
-    def train(
-        self, learner: Learner, sampler: Sampler, iterations: int, path: Path | None, rate: float
-    ) -> State:
+    def train(self, learner: Learner, sampler: Sampler, course: Course) -> State:
         """Return what a learner learned, on the processor.
+
+        What is kept of the course is read, or gone on with if training was killed; a damaged file
+        is dropped with a warning.
 
         Args:
             learner: what to train.
             sampler: its episodes.
-            iterations: meta-training steps.
-            path: where it is kept; a finished one is read, a damaged one dropped with a warning.
-            rate: learning rate at the start, falling to 0 along a cosine.
+            course: what they are of, and how long to train.
         """
+        begun = beginning(course, learner, self.cache, self.refresh)
+        try:
+            state = self._trained(learner, sampler, course.rate, begun)
+        except CheckpointError as error:
+            if begun.path is None:
+                raise
+            drop(begun.path, error)
+            begun = beginning(course, learner, self.cache, self.refresh)
+            state = self._trained(learner, sampler, course.rate, begun)
+        if begun.path is not None:
+            if course.datasets:
+                keep(begun.path, rows_of(course.past, course.datasets))
+            forget_older(begun.path, KEPT)
+        return {name: value.cpu() for name, value in state.items()}
+
+    def _trained(self, learner: Learner, sampler: Sampler, rate: float, begun: Beginning) -> State:
         settings = Training(
             meta_batch=META_BATCH,
             rate=rate,
             schedule="cosine",
             clip=10.0,
             seed=self.seed,
-            checkpoint=path,
+            checkpoint=begun.path,
+            checkpoint_every=CHECKPOINT_EVERY,
             progress=self.progress,
             # Whether the other processes of a torchrun ask for a surrogate, too, nobody knows.
             execution=Execution(device=self.on(), sharded=False),
+            about=begun.lineage.about(),
+            start=begun.start,
         )
-        try:
-            trained = meta_train(learner, sampler, Budget(iterations), settings)
-        except CheckpointError as error:
-            if path is None:
-                raise
-            warnings.warn(f"{path} is dropped and learned anew: {error}", stacklevel=2)
-            path.unlink(missing_ok=True)
-            trained = meta_train(learner, sampler, Budget(iterations), settings)
-        if path is not None:
-            forget_older(path, KEPT)
-        return {name: value.cpu() for name, value in trained.state.items()}
+        return meta_train(learner, sampler, Budget(begun.lineage.iterations), settings).state
 
 
 def forget_older(path: Path, kept: int) -> None:

@@ -44,7 +44,10 @@ def surrogate_of(
     if not seconds:
         say(f"{NAME}: no time left; build again to train it")
         return None
-    search = DeepKernelSearch(cache=store.paths.folder / "zoo", device=device, iterations=STEPS)
+    # A start is made of its runs alone: not refreshed, whatever was built before.
+    search = DeepKernelSearch(
+        cache=store.paths.folder / "zoo", device=device, iterations=STEPS, refresh=False
+    )
     search.fit_past(past)
     found = search.surrogate()
     if found is None:
