@@ -77,8 +77,6 @@ class Course:
         for points, scores in self.past:
             found.update(np.ascontiguousarray(points).tobytes())
             found.update(np.ascontiguousarray(scores).tobytes())
-        if refreshed:
-            found.update("|".join(self.datasets).encode())
         how = "refreshed_" if refreshed else ""
         return folder / f"{self.name}-{how}{found.hexdigest()[:24]}.json"
 
