@@ -19,7 +19,7 @@ from learners.learner import Phase, State
 from learners.networks import MLP
 from metastore.view import FloatArray
 from recommenders.learned_runs import PastRuns
-from recommenders.refreshing import Course
+from recommenders.lineage import Course
 from recommenders.run_episodes import Runs, episodes_of
 from recommenders.surrogate_search import Predict
 from recommenders.surrogate_training import Plan, run_set, tensors

@@ -31,7 +31,7 @@ from learners.learner import State
 from learners.networks import MLP
 from metastore.view import FloatArray
 from recommenders.learned_runs import PastRuns
-from recommenders.refreshing import Course
+from recommenders.lineage import Course
 from recommenders.run_episodes import Runs, episodes_of
 from recommenders.surrogate_training import META_BATCH, Plan, tensors
 

@@ -19,20 +19,17 @@ for one trained from scratch: it is kept under a name of its own.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from learners.checkpoint import about, load
+from learners.checkpoint import load
 from learners.errors import CheckpointError
 from learners.learner import Learner, State
-from recommenders.learned_runs import PastRuns, difference, kept_with, rows_of
+from recommenders.learned_runs import difference, kept_with, rows_of
+from recommenders.lineage import Course, Lineage
 
 MOST_NEW = 0.2
 MOST_DRIFT = 0.5
@@ -42,112 +39,6 @@ STEPS = 2.0
 
 LOOKED_AT = 8
 """Of what is kept so many are compared with today's runs, those of most datasets and runs."""
-
-_KEY = "refresh"
-
-
-@dataclass(frozen=True, eq=False)
-class Course:
-    """What is meta-trained, and on what.
-
-    Args:
-        name: what is trained; begins the names of files.
-        past: points `(n, d)` and scores `(n,)` of each past dataset.
-        datasets: their names; without them nothing is refreshed.
-        iterations: meta-training steps from scratch.
-        rate: learning rate at the start, falling to 0 along a cosine.
-        seed: of network and episodes.
-        settings: what else a state hangs on.
-        asked: the steps that were asked for, 0 where the number of runs calls for some.
-    """
-
-    name: str
-    past: PastRuns
-    datasets: tuple[str, ...]
-    iterations: int
-    rate: float
-    seed: int
-    settings: tuple[float, ...]
-    asked: int = 0
-
-    def file(self, folder: Path, refreshed: bool = False) -> Path:
-        """Return the file in which the state is kept, named by all that it hangs on."""
-        settings = (self.iterations, self.seed, *self.settings)
-        found = hashlib.sha256("|".join(map(str, settings)).encode())
-        for points, scores in self.past:
-            found.update(np.ascontiguousarray(points).tobytes())
-            found.update(np.ascontiguousarray(scores).tobytes())
-        how = "refreshed_" if refreshed else ""
-        return folder / f"{self.name}-{how}{found.hexdigest()[:24]}.json"
-
-    def lineage(self) -> Lineage:
-        """Return what is recorded of training from scratch."""
-        same = (float(self.asked), float(self.seed), *map(float, self.settings))
-        runs = sum(len(scores) for _, scores in self.past)
-        return Lineage(same, self.datasets, runs, self.iterations)
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """Where a kept state comes from; in its checkpoint's `about`.
-
-    Args:
-        settings: what must be equal to begin from it.
-        datasets: that it learned from.
-        runs: how many of theirs.
-        iterations: steps of its own training.
-        refreshes: how many refreshes lie between it and a training from scratch.
-        new: the shares that were new at each of them, added up.
-        begun_from: name of the checkpoint that it began from, empty if none.
-    """
-
-    settings: tuple[float, ...]
-    datasets: tuple[str, ...]
-    runs: int
-    iterations: int
-    refreshes: int = 0
-    new: float = 0.0
-    begun_from: str = ""
-
-    def about(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return {_KEY: asdict(self)}
-
-    @classmethod
-    def of(cls, path: Path) -> Lineage:
-        """Return the lineage of a checkpoint.
-
-        Raises:
-            CheckpointError: if it cannot be read or has none.
-        """
-        found = about(path)
-        try:
-            kept = found[_KEY]
-            return cls(
-                tuple(map(float, kept["settings"])),
-                tuple(map(str, kept["datasets"])),
-                int(kept["runs"]),
-                int(kept["iterations"]),
-                int(kept["refreshes"]),
-                float(kept["new"]),
-                str(kept["begun_from"]),
-            )
-        except (TypeError, KeyError, ValueError) as error:
-            raise CheckpointError(f"{path.name} does not say what it learned from") from error
-
-    def refreshed(self, course: Course, path: Path, new: float) -> Lineage:
-        """Return the lineage of a course that begins from this one."""
-        share = min(1.0, max(LEAST_STEPS, STEPS * new))
-        whole = course.lineage()
-        return Lineage(
-            whole.settings,
-            whole.datasets,
-            whole.runs,
-            math.ceil(share * whole.iterations),
-            self.refreshes + 1,
-            self.new + new,
-            path.stem,
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +98,7 @@ def _nearest(course: Course, learner: Learner, folder: Path) -> tuple[Lineage, S
             if snapshot.iteration >= Lineage.of(path).iterations:
                 return lineage, snapshot.state
         except CheckpointError:
-            continue  # damaged, or of another network: whoever asks for it is told
+            continue  # damaged, or of another network; whoever asks for it itself is told
     return None
 
 
@@ -219,7 +110,11 @@ def _candidates(course: Course, folder: Path) -> Iterator[tuple[Lineage, Path]]:
         except CheckpointError:
             continue
         if new <= MOST_NEW and kept.new + new <= MOST_DRIFT:
-            yield kept.refreshed(course, path, new), path
+            yield kept.refreshed(course, path, new, _steps(course, new)), path
+
+
+def _steps(course: Course, new: float) -> int:
+    return math.ceil(min(1.0, max(LEAST_STEPS, STEPS * new)) * course.iterations)
 
 
 def _alike(course: Course, folder: Path) -> list[tuple[Lineage, Path]]:

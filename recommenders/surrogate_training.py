@@ -20,7 +20,8 @@ from learners.samplers import Sampler
 from learners.training import Budget, Training, meta_train
 from metastore.view import FloatArray
 from recommenders.learned_runs import PastRuns, keep, rows_of
-from recommenders.refreshing import Beginning, Course, beginning, drop
+from recommenders.lineage import Course
+from recommenders.refreshing import Beginning, beginning, drop
 from recommenders.run_episodes import Runs
 
 META_BATCH = 16

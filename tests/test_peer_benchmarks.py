@@ -19,6 +19,7 @@ from benchmarks.recommend import (
     end_to_end,
     geoalgo,
     own_configs,
+    refreshed,
     training,
 )
 from benchmarks.recommend.ledger import Ledger, code_version
@@ -71,6 +72,16 @@ def test_deep_kernels_are_timed_on_as_many_datasets_and_runs_as_said(svc: Table)
     assert [(len(points), len(scores)) for points, scores in tables] == [(20, 20)] * 5
     for method in deep_speed.METHODS:
         assert deep_speed.seconds(past, method, (5, 20), 2)["processor"] > 0
+
+
+def test_a_refresh_is_compared_on_tasks_that_no_state_has_seen(svc: Table) -> None:
+    fold = svc.folds[0]
+    now, before = refreshed.pasts(svc, fold, 6)
+    asked = {task.name for task in fold.tasks}
+    assert len(set(now.datasets) - set(before.datasets)) == 1
+    assert set(before.datasets) <= set(now.datasets) <= set(svc.view.datasets) - asked
+    found = refreshed.compare("maml", now, before, fold, 8)
+    assert found["steps"]["refreshed"] < found["steps"]["scratch"] == 8
 
 
 def shaped(rows: list[float]) -> View:

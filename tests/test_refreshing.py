@@ -26,7 +26,8 @@ from learners.execution import Execution  # noqa: E402 - needs torch
 from learners.learner import Learner, Phase, State  # noqa: E402
 from recommenders import deep_surrogate, gradient_surrogate, learned_kernel  # noqa: E402
 from recommenders.learned_runs import difference, keep, kept_with, rows_of  # noqa: E402
-from recommenders.refreshing import LEAST_STEPS, MOST_DRIFT, MOST_REFRESHES, Lineage  # noqa: E402
+from recommenders.lineage import Lineage  # noqa: E402
+from recommenders.refreshing import LEAST_STEPS, MOST_DRIFT, MOST_REFRESHES  # noqa: E402
 from recommenders.surrogate_training import Plan, tensors  # noqa: E402
 
 Runs = Mapping[str, tuple[np.ndarray, np.ndarray]]
