@@ -17,6 +17,7 @@ from learners.hypernetwork import Hypernetwork
 from learners.inner_loop import GradientLearner, InnerLoop
 from learners.learned_optimizer import LearnedOptimizer
 from learners.learner import Learner
+from learners.list_ranking import ListNet
 from learners.mann import LRUACell, Mann
 from learners.matching import Matching
 from learners.meta_lstm import MetaLSTM
@@ -37,7 +38,7 @@ _CLASSES: dict[str, type] = {
         *(Conv4, Flatten, InnerLoop, LRUACell, MLP, NTMCell, Settled, Shifted),
         *(DeepKernel, GradientLearner, Matching, ProtoNet, Relation, Reptile, Siamese),
         *(ConditionalNeuralProcess, Hypernetwork, LearnedOptimizer, Mann, MetaLSTM, Snail),
-        *(ScaleFreeDeepKernel, SetEncoder),
+        *(ScaleFreeDeepKernel, ListNet, SetEncoder),
     )
 }
 
