@@ -80,7 +80,7 @@ def required() -> Any:
         import lightgbm  # noqa: PLC0415 - optional, and a second to import
     except ImportError as error:
         raise MissingDependencyError(
-            "the recommender 'ranker' needs LightGBM; install it with pip install "
+            f"the recommender 'ranker' needs LightGBM ({error}); install it with pip install "
             "'headstart[rank]', or name another recommender"
         ) from error
     return lightgbm

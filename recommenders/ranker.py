@@ -1,10 +1,12 @@
 """Configs that a learned ranking puts first, and that cover where the ranking was wrong before.
 
 A performance model over meta-features and configs, trained by listwise ranking across past
-datasets (`recommenders.rank_model` has the citation), predicts a row of regrets for the new
-dataset: ranks become regrets by the past datasets' mean sorted regrets. A prediction is one row,
-and covering one row is a list of its best. So the rows that the new dataset may plausibly have
-are the past datasets' own, moved by how its prediction differs from theirs,
+datasets, predicts a row of regrets for the new dataset: ranks become regrets by the past datasets'
+mean sorted regrets. It is LightGBM's (`recommenders.rank_model` has the citation) or a small
+network (`recommenders.rank_network`), whichever does better on past datasets left out
+(`recommenders.rank_choice`). A prediction is one row, and covering one row is a list of its best.
+So the rows that the new dataset may plausibly have are the past datasets' own, moved by how its
+prediction differs from theirs,
 
     row_d = clip(R_d + b (p - p_d), 0, 1)
 
@@ -12,9 +14,8 @@ with weights w_d from the meta-features (`recommenders.nearest`); p_d is predict
 has not seen d and its near-duplicates, so that R_d - p_d is an honest error, and w_d says how
 likely such an error is here. The first config has the lowest weighted mean of these rows: the
 best guess. The following ones cover them (`recommenders.coverage`). At b = 0 this is `nearest`,
-where past datasets' errors are nought it is the ranking. b lies halfway
-between `EXPECTED` and the share of the difference that proved true on past datasets left out in
-turn (least squares over configs that look promising, between 0 and 1).
+where past datasets' errors are nought it is the ranking. How b is learned:
+`recommenders.moved_rows`.
 
 Once scores of the task itself are observed this is `nearest`, where past rows that disagree with
 them lose weight: moved rows served no better there.
@@ -37,18 +38,20 @@ Notation: D datasets, P configs of the pool.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from metastore.view import FloatArray, IntArray
+from metastore.view import FloatArray
 from recommenders.cells import spread_over
+from recommenders.moved_rows import Ranking, left_out
 from recommenders.nearest import Nearest
-from recommenders.own_pools import left_out_rows, own_pool
+from recommenders.own_pools import left_out_rows
 from recommenders.portfolio import covering
-from recommenders.rank_model import Lists, RankModel, required
+from recommenders.rank_choice import FEWEST_TO_CHOOSE, Leader, Wanted, leader
+from recommenders.rank_model import Lists
 from recommenders.recommender import AskedTask
 from recommenders.scores import Past, Table
 from recommenders.sessions import Case, Choice, Session, Strategy, TableSession
@@ -57,127 +60,78 @@ FOLDS = 4
 FEWEST_GROUPS = 6
 CONFIGS = 128
 ASKED = 24
-HEAVIEST = 48
-"""Datasets whose rows are moved: the lighter ones hardly count, and predicting theirs costs."""
-
-FEWEST_HOPEFUL = 2
-EXPECTED = 0.5
-"""What share is expected before any is seen; counts as much as all that is seen."""
-
-HOPEFUL = 0.2
-"""Share of the configs that are looked at as candidates for the best."""
-
-
-@dataclass(frozen=True, eq=False)
-class Ranking:
-    """Models of a past: of all datasets, and of those outside each of `FOLDS` folds.
-
-    Args:
-        past: the past that they are learned from.
-        described: `(D, F)` what the models know of each dataset.
-        fold: `(D,)` the fold of each dataset.
-        folds: the model of each fold, learned without it.
-        whole: the model of all datasets.
-        share: b, how much of a predicted difference proved true.
-    """
-
-    past: Past
-    described: FloatArray
-    fold: IntArray
-    folds: tuple[RankModel, ...]
-    whole: RankModel
-    share: float = 0.0
-
-    def moved(self, table: Table, weights: FloatArray, asked: FloatArray) -> Table:
-        """Return a table whose rows are moved by what is predicted for an asked dataset `(F,)`."""
-        points = self.past.surrogates.points(table.keys)
-        scores = self.whole.scores(points, asked[None])
-        rows, difference = self._difference(table, weights, scores, points)
-        regret = table.regret.copy()
-        regret[rows] = np.clip(regret[rows] + self.share * difference, 0, 1)
-        return replace(table, own=regret, known=np.ones_like(table.known), hidden=None)
-
-    def _difference(
-        self, table: Table, weights: FloatArray, scores: FloatArray, points: FloatArray
-    ) -> tuple[IntArray, FloatArray]:
-        """Return the heaviest datasets, and what is predicted beyond what is for each of them."""
-        rows = np.argsort(-weights, kind="stable")[:HEAVIEST]
-        rows = rows[weights[rows] > 0]
-        curve = (weights @ np.sort(table.regret, axis=1)) / weights.sum()
-        own = np.empty((len(rows), len(points)))
-        for fold, model in enumerate(self.folds):
-            mine = self.fold[rows] == fold
-            if mine.any():
-                own[mine] = model.scores(points, self.described[rows[mine]])
-        return rows, regrets_of(scores, curve) - regrets_of(own, curve)
-
-    def learned(self, rows: IntArray, weights: FloatArray) -> Ranking:
-        """Return the ranking with the share learned from datasets left out: `(T,)`, `(T, D)`."""
-        above = below = 0.0
-        for row, mine in zip(rows.tolist(), weights, strict=True):
-            if mine.sum() <= 0:
-                continue
-            table, score = own_pool(self.past, row)
-            points = self.past.surrogates.points(table.keys)
-            scores = self.folds[self.fold[row]].scores(points, self.described[[row]])
-            heavy, difference = self._difference(table, mine, scores, points)
-            moved, before = mine[heavy] @ difference, mine @ table.regret
-            hopeful = np.isfinite(score) & _lowest(before, before + moved)
-            if hopeful.sum() < FEWEST_HOPEFUL:
-                continue
-            left = (table.regret[row] - before)[hopeful]
-            moved = moved[hopeful]
-            above += float((moved - moved.mean()) @ left) / len(left)
-            below += float(moved.var())
-        share = 0.5 * (float(np.clip(above / below, 0, 1)) + EXPECTED) if below > 0 else 0.0
-        return replace(self, share=share)
-
-
-def _lowest(*rows: FloatArray) -> NDArray[np.bool_]:
-    """Return which configs are among the lowest `HOPEFUL` of any of the rows `(P,)`."""
-    found = np.stack([row <= np.quantile(row, HOPEFUL) for row in rows])
-    return np.asarray(found.any(axis=0), dtype=np.bool_)
-
-
-def regrets_of(scores: FloatArray, curve: FloatArray) -> FloatArray:
-    """Return the regrets `(D, P)` that ranks by scores `(D, P)` stand for on a sorted `curve`."""
-    order = np.argsort(-scores, axis=1, kind="stable")
-    regrets = np.empty_like(scores)
-    np.put_along_axis(regrets, order, np.broadcast_to(curve, scores.shape), axis=1)
-    return regrets
 
 
 class Ranker(Nearest):
     """Moves past datasets' scores by what a learned ranking says of the new one.
 
-    After `fit`, `share` is b, how far predicted differences are followed; 0 without a ranking.
+    After `fit`, `share` is b, how far predicted differences are followed, 0 without a ranking;
+    `leads` is the model that ranks, "" without one, and `why` says why that one.
+
+    Args:
+        seed: fixes what is left to chance when the ranking is learned.
+        adapt: whether observed scores change the weights.
+        model: "lightgbm", "network", or "auto" for the better one on datasets left out.
+        iterations: steps that the network learns; 0 for as many as were found to be enough.
+        device: where the network learns, "cpu" or "cuda"; "auto" for a GPU where there is one.
+        cache: folder to keep trained networks in; None keeps them in memory alone.
+        progress: whether to show a progress bar while the network learns.
+
+    Raises:
+        InvalidInputError: if there is no such model, or `iterations` is negative.
     """
 
     name: ClassVar[str] = "ranker"
+
+    def __init__(  # noqa: PLR0913 - each has a default and a name
+        self,
+        seed: int = 0,
+        adapt: bool = True,
+        *,
+        model: str = "auto",
+        iterations: int = 0,
+        device: str = "auto",
+        cache: str | Path | None = None,
+        progress: bool = False,
+    ) -> None:
+        super().__init__(seed, adapt)
+        folder = None if cache is None else Path(cache)
+        self.wanted = Wanted(model, self.seed, iterations, device, folder, progress)
 
     def prepare(self) -> None:
         """Learn the ranking.
 
         Raises:
-            MissingDependencyError: if LightGBM is not installed.
+            MissingDependencyError: if what the wanted model needs is not installed.
         """
-        required()
+        self.wanted.installed()
         super().prepare()
-        self._ranking = self._learned()
+        self._leader = self._learned()
+        self._ranking = self._leader.ranking if self._leader else None
         self.share = self._ranking.share if self._ranking else 0.0
+        self.leads, self.why = (self._leader.model, self._leader.why) if self._leader else ("", "")
 
-    def _learned(self) -> Ranking | None:
+    def _learned(self) -> Leader | None:
         """Return the ranking, None where there are too few datasets or nothing describes them."""
         past, count = self.past, len(np.unique(self.past.groups))
         if count < FEWEST_GROUPS or not np.isfinite(self._z).any():
             return None
+        kinds = self.wanted.installed()
+        rankings = self._rankings(kinds if count >= FEWEST_TO_CHOOSE else kinds[:1])
+        rows = left_out_rows(past, ASKED)
+        return leader(rankings, left_out(past, rows, self.believe_left_out(rows)), self.wanted)
+
+    def _rankings(self, kinds: tuple[str, ...]) -> dict[str, Ranking]:
+        """Return a ranking by each model, learned without each fold and from everything."""
+        past = self.past
         fold = np.unique(past.groups, return_inverse=True)[1] % FOLDS
         lists = lists_of(past, self._z)
-        folds = tuple(lists.model(np.flatnonzero(fold != f), self.seed) for f in range(FOLDS))
-        whole = lists.model(np.arange(len(fold)), self.seed)
-        rows = left_out_rows(past, ASKED)
-        ranking = Ranking(past, self._z, fold, folds, whole)
-        return ranking.learned(rows, self.believe_left_out(rows))
+        parts = [*(np.flatnonzero(fold != f) for f in range(FOLDS)), np.arange(len(fold))]
+        found = {}
+        for kind in kinds:
+            *folds, whole = self.wanted.models(kind, lists, parts)
+            found[kind] = Ranking(past, self._z, fold, tuple(folds), whole)
+        return found
 
     def session(self, task: AskedTask, table: Table) -> Session:
         """Open a session over past scores moved by the ranking."""
@@ -188,6 +142,7 @@ class Ranker(Nearest):
             strategy: Strategy = self.choose
         else:
             strategy = self._led(ranking.moved(table, belief.weights, self._scaled(given)))
+            belief = replace(belief, note=self.why)
         return TableSession(self.name, task, self.past, table, belief, strategy, self.calibration)
 
     def _led(self, moved: Table) -> Strategy:

@@ -12,8 +12,9 @@ import pytest
 
 import recommenders
 from metastore.errors import MissingDependencyError
+from recommenders.moved_rows import regrets_of
 from recommenders.rank_model import GRADES, Lists, relevance
-from recommenders.ranker import Ranker, lists_of, regrets_of
+from recommenders.ranker import Ranker, lists_of
 from recommenders.recommender import AskedTask
 from recommenders.replay import Answers, seen_of
 from recommenders.scores import Past
@@ -141,7 +142,7 @@ def test_once_scores_are_seen_it_is_nearest() -> None:
 def test_without_lightgbm_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lightgbm", None)
     with pytest.raises(MissingDependencyError, match=r"headstart\[rank\]"):
-        recommenders.make("ranker").fit(example())
+        recommenders.make("ranker", model="lightgbm").fit(example())
 
 
 def test_where_every_dataset_has_its_own_configs(realdata: Callable[[str], Path]) -> None:
