@@ -21,11 +21,11 @@ Once scores of the task itself are observed this is `nearest`, where past rows t
 them lose weight: moved rows served no better there.
 
 What it is worth by LightGBM (`benchmarks.recommend.zero_shot`; lists of ten given before anything
-ran, against `nearest`, in standard errors of the paired difference): at 10 ahead on openml_pimp's random
-forests (4.6 and 5.5, 2.1 errors) and support vector machines (2.7 and 3.3, 2.0 errors); at 1, 3
-and 5 on those, and throughout on the two tables with few or shared configs, within 1.1 errors of
-it either way. `learned_similarity`: ahead at 1 on the two (14.3 and 15.6, 8.5 and 8.9, 1.5 and 0.9
-errors), on one half of auto-sklearn's table at 10 (2.1 errors) and behind on the other (0.9);
+ran, against `nearest`, in standard errors of the paired difference): at 10 ahead on openml_pimp's
+random forests (4.6 and 5.5, 2.1 errors) and support vector machines (2.7 and 3.3, 2.0 errors); at
+1, 3 and 5 on those, and throughout on the two tables with few or shared configs, within 1.1 errors
+of it either way. `learned_similarity`: ahead at 1 on the two (14.3 and 15.6, 8.5 and 8.9, 1.5 and
+0.9 errors), on one half of auto-sklearn's table at 10 (2.1 errors) and behind on the other (0.9);
 elsewhere within 1.6 errors either way. Neither wins clearly, so each is asked only where it is
 named. Told each score, `ranker` is within 1.5 errors of `nearest` on the other tables, and behind
 on auto-sklearn's by 2.0 at 3 and 1.7 at 5: a first config that is no better costs a little later.
