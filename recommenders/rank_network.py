@@ -31,9 +31,11 @@ from learners.learner import State
 from learners.list_ranking import ListNet
 from learners.networks import MLP, without_net
 from metastore.view import FloatArray, IntArray
+from recommenders.learned_runs import PastRuns
+from recommenders.lineage import Course
 from recommenders.rank_model import DECIMALS, Lists, joined
 from recommenders.run_episodes import Runs
-from recommenders.surrogate_training import META_BATCH, PastRuns, Plan, tensors
+from recommenders.surrogate_training import META_BATCH, Plan, tensors
 
 WIDTH = 64
 RUNS = 32
@@ -118,11 +120,17 @@ def learn(lists: Lists, rows: IntArray, plan: Plan) -> RankNetwork:
     learner = ListNet(MLP((columns, WIDTH, WIDTH, 1)), DECAY)
     if not past:
         return RankNetwork(learner, None)
-    steps = plan.iterations or ITERATIONS
-    settings = (steps, plan.seed, WIDTH, RUNS, DECAY, META_BATCH, RATE)
-    path = plan.kept("rank-network", past, settings)
-    sampler = Drawn(tensors(past), plan.seed)
-    return RankNetwork(learner, plan.train(learner, sampler, steps, path, RATE))
+    course = Course(
+        name="rank-network",
+        past=past,
+        datasets=(),  # a second a network: what is refreshed would hang on earlier questions
+        iterations=plan.iterations or ITERATIONS,
+        rate=RATE,
+        seed=plan.seed,
+        settings=(WIDTH, RUNS, DECAY, META_BATCH, RATE),
+        asked=plan.iterations,
+    )
+    return RankNetwork(learner, plan.train(learner, Drawn(tensors(past), plan.seed), course))
 
 
 def _taught(lists: Lists, rows: IntArray) -> PastRuns:
