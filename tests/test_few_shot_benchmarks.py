@@ -75,7 +75,7 @@ def test_a_run_writes_what_it_found_and_what_came_first(
     quick = Training(1, validation_episodes=2)
     first = Recipe(ProtoNet(SMALL), quick, Shape(5, 1, 1), iterations=2)
     second = Recipe(Snail(SMALL, 4, 5, scale=0.25), quick, Shape(5, 1, 1), iterations=3)
-    made = replace(second, first=first, easier=((1, 2),))
+    made = replace(second, first=first, easier=((1, 2, 1),))
     monkeypatch.setattr(run, "recipe", lambda method, benchmark: made)
     folders = ["--work", str(tmp_path / "work"), "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["run", "snail", "5w1s", "--episodes", "20", *folders])
